@@ -1,0 +1,62 @@
+/*
+ * A source turns what the kernel says on one socket into plain events. It never opens a socket (the
+ * helper does), knows no loop, and sees neither protobuf nor the collector.
+ */
+#pragma once
+
+#include "common/packet.h"
+#include "common/record.h"
+
+/*
+ * One thing that a traced packet met. Valid only during the call that hands it over. A legacy trace event
+ * carries the packet; an nft one carries it in the first event of each base chain only.
+ */
+struct trace_event {
+	struct step step;		/* table and chain point into the message; tuple index unused */
+	uint32_t trace_id;		/* nft; 0: none */
+	bool has_packet;
+	struct packet packet;
+	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];
+	uint8_t src_mac[6];
+	uint32_t mark;
+	int32_t priority;		/* of the base chain, where the event tells or implies it */
+};
+
+/* Where a source's findings go. */
+struct sink {
+	void *arg;
+	void (*trace)(void *arg, const struct trace_event *e);
+	void (*conn)(void *arg, const struct conn *c);
+	void (*loss)(void *arg, const struct loss *l);
+	void (*facts_changed)(void *arg);	/* links, addresses or routes: dump again */
+};
+
+/* if_indextoname is not ours to ask (another namespace): the source keeps names from the host's facts. */
+struct ifnames;
+
+struct source {
+	const struct source_ops *ops;
+	int fd;				/* owned */
+	const struct ifnames *names;	/* borrowed */
+	uint32_t seq;			/* legacy: the next sequence number expected */
+	bool seq_known;
+	struct boot_ns last;		/* of the last message: where a loss span starts */
+	uint32_t portid;
+};
+
+struct source_ops {
+	const char *name;		/* as in hosts: trace-legacy, trace-nft, conntrack, host */
+	/* Decodes one datagram of netlink messages. 0, or -errno when it must be given up. */
+	int (*decode)(struct source *s, const uint8_t *p, size_t len, struct boot_ns now, const struct sink *out);
+};
+
+extern const struct source_ops source_trace_legacy, source_trace_nft, source_conntrack, source_host;
+
+/* Takes fd, which is set non-blocking. */
+void source_init(struct source *s, const struct source_ops *ops, int fd, const struct ifnames *names);
+void source_clear(struct source *s);
+/*
+ * Reads until the socket is empty or `max` datagrams came. The number read, or -errno. An overrun (ENOBUFS) is
+ * a loss of unknown size, except where sequence numbers tell it.
+ */
+int source_drain(struct source *s, int max, const struct sink *out);

@@ -1,0 +1,37 @@
+/*
+ * Diagnose: from stitched paths to an answer: verdict, where, which rule, why, how sure. The answer is the
+ * JSON that every front end shows; the terminal's screens are drawn from it.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "collector/store/store.h"
+
+/* What the collector knows of a host right now, beside what is stored. */
+struct live_host {
+	const char *id;
+	bool answering;			/* its agent is connected, or was when the window ended */
+};
+
+struct where_ask {
+	const struct flow *flow;
+	struct wall_ns since, until, now;
+	const struct live_host *live;
+	size_t live_count;
+};
+
+/* Hosts whose rulesets should be read once more for a firmer answer: steps were seen after the last read. */
+struct where_need {
+	uint64_t hosts[HOSTS_PER_AGENT];
+	size_t count;
+};
+
+/* *answer is the caller's. 0 or -errno (the store failed). */
+int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *r, struct where_need *need);
+
+/*
+ * Journeys of the flow as they arrived after row `after`: {"next": row, "journeys": [hop objects as in `where`, each
+ * with "host", "packet" and "at"]}. For `lasthop here` and other followers.
+ */
+int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r, uint64_t after, size_t limit);

@@ -1,0 +1,150 @@
+/*
+ * A record: one fact that an agent ships about one of its hosts. Plain structs; common/msg.h turns them
+ * into protobuf and back. Pointers belong to whoever made the record (an arena, a source) and are
+ * borrowed by everybody else.
+ */
+#pragma once
+
+#include "common/journey.h"
+#include "common/pattern.h"
+
+enum { CONTENT_ID_LEN = 32 };
+
+/* SHA-256 of a table's canonical text. */
+struct content_id {
+	uint8_t b[CONTENT_ID_LEN];
+};
+
+#define RECORDS(X) X(JOURNEY) X(CONN) X(RULESET) X(RULESET_CHECKED) X(FACTS) X(SOURCES) X(LOSS) X(LEASE)
+enum record_kind {
+#define X(id) RECORD_##id,
+	RECORDS(X)
+#undef X
+};
+
+/* What happened to a connection-tracking entry. DUMP: it stood there at `at`. */
+#define CONN_EVENTS(X) X(NEW, "new") X(UPDATE, "update") X(DESTROY, "destroy") X(DUMP, "dump")
+enum conn_event {
+#define X(id, text) CONN_##id,
+	CONN_EVENTS(X)
+#undef X
+};
+
+struct conn {
+	struct boot_ns at;
+	uint8_t event;
+	uint32_t id, status, mark;	/* status: IPS_* bits */
+	uint16_t zone;
+	uint32_t timeout_s;		/* at `at`; 0 for DESTROY */
+	struct tuple orig, reply;	/* reply as conntrack expects it: no NAT means reverse(orig) */
+};
+
+/* One table stood so at `read_at`; the read before it, at `before`, showed something else (0: no read before). */
+struct ruleset_fact {
+	struct boot_ns before, read_at;
+	uint8_t backend, family;
+	const char *table;
+	struct content_id content;	/* all zero: the table is gone */
+	bool torn;			/* it changed under every try to read it */
+};
+
+/* All tables of the host still stood as last reported when they were read at `at`. */
+struct ruleset_checked {
+	struct boot_ns at;
+};
+
+struct facts_link {
+	int32_t ifindex, link, master;	/* link: the peer or parent's ifindex, 0 none */
+	char name[IFNAME_MAX + 1];
+	uint8_t mac[6];
+	uint32_t mtu;
+	bool up;
+};
+
+struct facts_addr {
+	int32_t ifindex;
+	struct prefix addr;
+};
+
+struct facts_route {
+	struct prefix dst;
+	struct addr gateway;		/* family 0: on link */
+	int32_t ifindex;
+	uint32_t table, metric;
+	uint8_t type;			/* RTN_* */
+};
+
+/* The host's interfaces, addresses and routes at one instant; the whole, not a difference. */
+struct facts {
+	struct boot_ns at;
+	bool forward4, forward6, forward_known;
+	uint32_t link_count, addr_count, route_count;
+	struct facts_link *links;
+	struct facts_addr *addrs;
+	struct facts_route *routes;
+};
+
+#define SOURCE_STATES(X) X(ON, "on") X(READY, "ready") X(OFF, "off") X(FAILED, "failed")
+enum source_state {
+#define X(id, text) SOURCE_##id,
+	SOURCE_STATES(X)
+#undef X
+};
+
+/* What the host's sources are; the whole list each time. READY: opens when a lease needs it. */
+struct source_fact {
+	const char *name;		/* trace-legacy, trace-nft, conntrack, ruleset, host */
+	uint8_t state;
+	const char *why;		/* NULL when there is nothing to say */
+};
+
+struct sources {
+	struct boot_ns at;
+	uint32_t count;
+	struct source_fact *list;
+};
+
+struct loss {
+	struct boot_ns from, until;
+	const char *source;		/* a source's name, trace-limit, journey, spool, uplink */
+	bool count_known;
+	uint64_t count;			/* events, or records for spool and uplink */
+};
+
+#define LEASE_STATES(X) X(ARMED, "armed") X(REFUSED, "refused") X(FAILED, "failed") X(ENDED, "ended") X(PENDING, "pending") X(SILENT, "silent")
+enum lease_state {
+#define X(id, text) LEASE_##id,
+	LEASE_STATES(X)
+#undef X
+};
+
+/* A lease changed state on this host. Traced and refused packets are totals since it began here. */
+struct lease_fact {
+	struct boot_ns at;
+	uint64_t id;
+	uint8_t state;
+	uint32_t modulus;		/* 1 of that many ordinary packets is selected */
+	uint64_t traced, refused;
+	const char *why;		/* NULL when there is nothing to say */
+	uint32_t pattern_count;
+	struct pattern *patterns;	/* in force from `at` on (ARMED) */
+};
+
+struct record {
+	enum record_kind kind;
+	uint32_t host;			/* index into the agent's hosts, as in its Hello */
+	union {
+		struct journey journey;
+		struct conn conn;
+		struct ruleset_fact ruleset;
+		struct ruleset_checked checked;
+		struct facts facts;
+		struct sources sources;
+		struct loss loss;
+		struct lease_fact lease;
+	};
+};
+
+const char *conn_event_name(enum conn_event e);
+const char *source_state_name(enum source_state s);
+const char *lease_state_name(enum lease_state s);

@@ -1,0 +1,59 @@
+/*
+ * The text of one table, as iptables-save prints it, cut into chains and rules. What rule 3 of FORWARD
+ * is, is asked here and nowhere else.
+ */
+#pragma once
+
+#include "common/addr.h"
+#include "common/journey.h"
+
+struct rule_text {
+	const char *text;		/* "-A FORWARD -p tcp -j ACCEPT"; borrowed from the table */
+	uint32_t len;
+};
+
+struct chain {
+	char name[CHAIN_NAME_MAX + 1];
+	char policy[16];		/* "ACCEPT", "DROP"; "-" for user chains */
+	uint32_t rule_count;
+	struct rule_text *rules;	/* rules[n - 1] is rule n */
+};
+
+struct table {
+	char name[TABLE_NAME_MAX + 1];
+	uint32_t chain_count;
+	struct chain *chains;		/* in the text's order */
+	char *text;			/* owned, as given */
+};
+
+/* Parses text[0..len). 0, -EBADMSG for what is not iptables-save text of one table, -ENOMEM. */
+int table_parse(struct table *t, const char *text, size_t len);
+void table_clear(struct table *t);
+const struct chain *table_chain(const struct table *t, const char *chain);
+/* Rule number of chain, 1-based; NULL when there is none (the policy or the end of a user chain). */
+const struct rule_text *chain_rule(const struct chain *c, uint32_t number);
+
+enum { RULE_ARGS_MAX = 128 };
+
+/* What a rule's text says, as far as NAT, targets and addresses go; everything else is in `other`. */
+struct rule {
+	struct rule_prefix { struct prefix prefix; bool negate; } src, dst;	/* len 0: any */
+	uint8_t proto; bool proto_negate;	/* 0: any */
+	struct { uint16_t from, to; } sports[16], dports[16];
+	uint8_t sport_count, dport_count; bool sport_negate, dport_negate;	/* 0: any */
+	char in_if[IFNAME_MAX + 2], out_if[IFNAME_MAX + 2]; bool in_negate, out_negate;
+	bool other;			/* there are matches that this struct does not hold */
+	char comment[257];
+	char target[CHAIN_NAME_MAX + 1];	/* "" when the rule has none */
+	bool is_goto;
+	char reject_with[32];		/* REJECT */
+	/* DNAT, SNAT, NETMAP, REDIRECT, MASQUERADE: "--to-destination", "--to-source", "--to", "--to-ports". */
+	struct addr to_from, to_until;	/* family 0: none */
+	uint16_t to_port_from, to_port_until;	/* 0: none */
+	struct prefix to_net;		/* NETMAP */
+};
+
+/* Splits and reads one rule's text. -EBADMSG when its quoting is broken. */
+int rule_parse(struct rule *r, const char *text, size_t len);
+/* Does the target end the table for a packet that matched? LOG, MARK and the like do not; a chain's name does not. */
+bool target_is_terminal(const char *target);
