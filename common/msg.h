@@ -7,7 +7,8 @@
 #include "common/buf.h"
 #include "common/record.h"
 
-#define MSGS(X) X(HELLO) X(BATCH) X(HAVE) X(PART) X(PONG) X(WELCOME) X(ACK) X(NEED) X(PING) X(LEASE_START)	\
+/* RECORDS is the Batch: <sys/socket.h> owns the name MSG_BATCH. */
+#define MSGS(X) X(HELLO) X(RECORDS) X(HAVE) X(PART) X(PONG) X(WELCOME) X(ACK) X(NEED) X(PING) X(LEASE_START)	\
 	X(LEASE_STOP) X(SNAPSHOT_NOW)
 enum msg_kind {
 	MSG_NONE,			/* a kind that this version does not know: counted and ignored */
@@ -101,7 +102,7 @@ int msg_encode(struct buf *out, const struct msg *m);
 
 /*
  * Batches are encoded record by record, so that a record's size is known when it is added. A batch's body
- * is batch_begin(), then each batch_add(), then batch_end(); the bytes are the same as msg_encode()'s
+ * is made by each batch_add(), then batch_end(); the bytes are the same as msg_encode()'s
  * but for the order of names.
  */
 struct batch;
@@ -110,6 +111,6 @@ int batch_new(struct batch **out);
 int batch_add(struct batch *b, const struct record *r);
 size_t batch_size(const struct batch *b);
 uint32_t batch_count(const struct batch *b);
-/* Appends the packed MSG_BATCH with this seq to out and empties b for the next. */
+/* Appends the packed MSG_RECORDS with this seq to out and empties b for the next. */
 int batch_end(struct batch *b, uint64_t seq, struct buf *out);
 void batch_free(struct batch *b);
