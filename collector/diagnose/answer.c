@@ -1,0 +1,335 @@
+/*
+ * From structs to the JSON of `where`.
+ */
+#include "collector/diagnose/answer.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/content.h"
+#include "common/packet.h"
+
+json_t *json_wall(struct wall_ns t)
+{
+	char text[WALL_TEXT_MAX];
+
+	if (!t.v)
+		return json_null();
+	wall_print(t, text);
+	return json_string(text);
+}
+
+json_t *json_text(const char *text)
+{
+	char out[2048];
+	json_t *whole;
+	size_t n = 0;
+
+	if (!text || !text[0])
+		return json_null();
+	whole = json_string(text);
+	if (whole)
+		return whole;
+	for (const unsigned char *p = (const unsigned char *)text; *p && n + 5 < sizeof(out); p++) {
+		if (*p < 0x80)
+			out[n++] = (char)*p;
+		else
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "\\x%02x", *p);
+	}
+	out[n] = '\0';
+	return json_string(out);
+}
+
+const char *direction_name(enum direction d)
+{
+	return d == DIRECTION_REPLY ? "reply" : "original";
+}
+
+static json_t *json_port(const struct tuple *t, uint16_t port)
+{
+	return proto_has_ports(t->proto) ? json_integer(port) : json_null();
+}
+
+static json_t *json_addr(const struct addr *a)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (!a->family)
+		return json_null();
+	addr_print(a, text);
+	return json_string(text);
+}
+
+json_t *json_tuple(const struct tuple *t)
+{
+	return json_pack("{s:o,s:o,s:o,s:o}", "src", json_addr(&t->src), "sport", json_port(t, t->sport), "dst", json_addr(&t->dst),
+			 "dport", json_port(t, t->dport));
+}
+
+json_t *json_flow(const struct tuple *t)
+{
+	bool echo = proto_is_icmp(t->proto) && t->dport;
+	json_t *flow = json_tuple(t);
+	char number[4];
+
+	json_object_set_new(flow, "proto", json_string(proto_name(t->proto, number)));
+	json_object_set_new(flow, "icmp_type", echo ? json_integer(t->dport) : json_null());
+	json_object_set_new(flow, "icmp_id", echo ? json_integer(t->sport) : json_null());
+	return flow;
+}
+
+static json_t *json_or_null(const char *text)
+{
+	return text && text[0] ? json_text(text) : json_null();
+}
+
+static json_t *json_step(const struct inquiry *q, const struct hop *h, const struct step *s, const struct resolved *r)
+{
+	static const char *const kinds[] = {
+		[RESOLVED_UNKNOWN] = "rule",   [RESOLVED_RULE] = "rule",	     [RESOLVED_POLICY] = "policy",
+		[RESOLVED_RETURN] = "return", [RESOLVED_CHECKPOINT] = "checkpoint", [RESOLVED_LOG] = "log",
+	};
+	enum step_verdict v = resolved_verdict(r, s);
+	bool ours = s->label == LABEL_CHECKPOINT, log = s->label == LABEL_LOG;
+	const struct journey *j = &h->sj->j;
+
+	(void)q;
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}",
+		"at", s->kernel_time ? json_wall(hop_step_at(h, s)) : json_null(),
+		"backend", ours || log ? json_null() : json_string(backend_name(s->backend)),
+		"family", ours || log ? json_null() : json_or_null(family_name(s->family)),
+		"table", ours ? json_null() : json_or_null(s->table),
+		"chain", ours ? json_string(hook_name(s->hook)) : json_or_null(s->chain),
+		"kind", kinds[r->kind],
+		"rule", r->kind == RESOLVED_RULE && r->number ? json_integer(r->number) : json_null(),
+		"handle", s->handle ? json_integer((json_int_t)s->handle) : json_null(),
+		"target", json_or_null(resolved_target(r)),
+		"verdict", ours ? json_null() : json_or_null(step_verdict_name(v == STEP_VERDICT_GOTO ? STEP_VERDICT_JUMP : v)),
+		"rule_text", json_or_null(r->text),
+		"hook", json_or_null(hook_name(s->hook)),
+		"checkpoint", ours ? json_string(checkpoint_name(s->checkpoint)) : json_null(),
+		"prefix", log ? json_or_null(s->prefix) : json_null(),
+		"kernel_time", s->kernel_time,
+		"tuple", s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0]) : json_null(),
+		"reason", json_or_null(r->reason));
+}
+
+/* --- NAT --------------------------------------------------------------------------------------------------- */
+
+static const char *nat_target_kind(const char *target, bool source)
+{
+	static const struct {
+		const char *target, *kind;
+		bool source, destination;
+	} known[] = {
+		{ "MASQUERADE", "masquerade", true, false }, { "SNAT", "snat", true, false },
+		{ "DNAT", "dnat", false, true },	     { "REDIRECT", "redirect", false, true },
+		{ "NETMAP", "netmap", true, true },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!strcmp(known[i].target, target) && (source ? known[i].source : known[i].destination))
+			return known[i].kind;
+	}
+	return NULL;
+}
+
+/* The NAT rule that a journey met and that changes the source (or destination) of its connection. */
+static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool source, struct resolved *r)
+{
+	const struct journey *j = &h->sj->j;
+
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		const struct step *s = &j->steps[i];
+		const char *kind;
+
+		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG || strcmp(s->table, "nat"))
+			continue;
+		resolve_step(r, q, h, s);
+		kind = r->kind == RESOLVED_RULE ? nat_target_kind(r->rule.target, source) : NULL;
+		if (kind)
+			return kind;
+	}
+	return NULL;
+}
+
+/* The rule that this host translates the conversation by, from whichever of its packets met it. */
+static const char *nat_kind(const struct inquiry *q, const struct hop *h, const struct conversation *c, bool source, struct resolved *r)
+{
+	const char *kind = nat_rule(q, h, source, r);
+
+	for (size_t i = 0; !kind && c && i < c->original_count; i++) {
+		for (size_t k = 0; !kind && k < c->original[i]->hop_count; k++) {
+			const struct hop *other = &c->original[i]->hops[k];
+
+			if (other->sj->host == h->sj->host && other != h)
+				kind = nat_rule(q, other, source, r);
+		}
+	}
+	if (!kind) {
+		memset(r, 0, sizeof(*r));
+		kind = source ? "snat" : "dnat";
+	}
+	return kind;
+}
+
+static json_t *json_nat_change(const struct inquiry *q, const struct hop *h, const struct conversation *c, enum direction d,
+			       bool source, const struct tuple *a, const struct tuple *b)
+{
+	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
+	struct resolved r;
+	/* A reply's destination is translated back by the rule that changed the request's source. */
+	const char *kind = nat_kind(q, h, c, d == DIRECTION_REPLY ? !source : source, &r);
+
+	endpoint_print(source ? &a->src : &a->dst, source ? a->sport : a->dport, a->proto, from);
+	endpoint_print(source ? &b->src : &b->dst, source ? b->sport : b->dport, b->proto, to);
+	return json_pack("{s:s,s:s,s:s,s:o}", "kind", kind, "from", from, "to", to, "rule_text", json_or_null(r.text));
+}
+
+static bool src_differs(const struct tuple *a, const struct tuple *b)
+{
+	return !addr_equal(&a->src, &b->src) || a->sport != b->sport;
+}
+
+static bool dst_differs(const struct tuple *a, const struct tuple *b)
+{
+	return !addr_equal(&a->dst, &b->dst) || a->dport != b->dport;
+}
+
+static json_t *json_nat(const struct inquiry *q, const struct hop *h, const struct conversation *c, enum direction d)
+{
+	const struct journey *j = &h->sj->j;
+	json_t *nat = json_array();
+
+	for (uint8_t i = 1; i < j->tuple_count; i++) {
+		const struct tuple *a = &j->tuples[i - 1], *b = &j->tuples[i];
+
+		if (dst_differs(a, b))
+			json_array_append_new(nat, json_nat_change(q, h, c, d, false, a, b));
+		if (src_differs(a, b))
+			json_array_append_new(nat, json_nat_change(q, h, c, d, true, a, b));
+	}
+	return nat;
+}
+
+/* --- hops ------------------------------------------------------------------------------------------------ */
+
+static const char *outcome_of(const struct fate *f)
+{
+	if (!f)
+		return "accepted";
+	return f->verdict == VERDICT_LOST ? "left" : verdict_name(f->verdict);
+}
+
+static void packet_text(const struct journey *j, char text[static 32])
+{
+	struct packet p = { .tuple = j->tuples[0], .ip_version = j->ip_version, .total_len = j->total_len, .has_l4 = j->fp != 0 };
+
+	p.tcp_flags = j->tcp_flags;
+	p.icmp_type = j->icmp_type;
+	p.icmp_code = j->icmp_code;
+	p.is_icmp_error = j->is_icmp_error;
+	packet_kind(&p, text);
+}
+
+json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c, const struct fate *f, enum direction d)
+{
+	const struct journey *j = &h->sj->j;
+	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
+	uint8_t in = hop_ttl_in(h), out = hop_ttl_out(h);
+	json_t *steps = json_array();
+	char kind[32];
+
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		struct resolved r;
+
+		resolve_step(&r, q, h, &j->steps[i]);
+		json_array_append_new(steps, json_step(q, h, &j->steps[i], &r));
+	}
+	packet_text(j, kind);
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I}",
+		"host", fh ? fh->id : "?",
+		"direction", direction_name(d),
+		"in", json_or_null(j->in_if),
+		"out", json_or_null(j->out_if),
+		"ttl_in", in ? json_integer(in) : json_null(),
+		"ttl_out", out ? json_integer(out) : json_null(),
+		"outcome", outcome_of(f),
+		"at", json_wall(h->sj->at),
+		"tuple_in", json_tuple(hop_tuple_in(h)),
+		"tuple_out", hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h)) : json_null(),
+		"nat", json_nat(q, h, c, d),
+		"link", json_or_null(link_kind_name(h->link)),
+		"link_confidence", json_or_null(link_surety_name(h->surety)),
+		"steps", steps,
+		"packet", kind,
+		"clock_error_ns", (json_int_t)h->sj->error);
+}
+
+/* --- the end ----------------------------------------------------------------------------------------------- */
+
+/* The way into the chain that ended the packet: each jump that was not returned from, outermost first. */
+static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
+{
+	const struct journey *j = &f->hop->sj->j;
+	json_t *jumps = json_array();
+
+	for (uint16_t i = 0; i < j->step_count && &j->steps[i] != f->step; i++) {
+		const struct step *s = &j->steps[i];
+		struct resolved r;
+
+		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG || s->hook != f->step->hook ||
+		    s->backend != f->step->backend || strcmp(s->table, f->step->table))
+			continue;
+		resolve_step(&r, q, f->hop, s);
+		if (r.kind == RESOLVED_RULE && r.is_jump)
+			json_array_append_new(jumps, json_pack("{s:s,s:I,s:o}", "chain", s->chain, "rule", (json_int_t)r.number,
+							       "rule_text", json_or_null(r.text)));
+		else if (resolved_verdict(&r, s) == STEP_VERDICT_RETURN && json_array_size(jumps))
+			json_array_remove(jumps, json_array_size(jumps) - 1);
+	}
+	return jumps;
+}
+
+static json_t *json_changed_by(const struct stored_table *t)
+{
+	if (!t || (!t->user && !t->program && !t->command))
+		return json_null();
+	return json_pack("{s:o,s:o,s:o}", "user", json_or_null(t->user), "program", json_or_null(t->program), "command",
+			 json_or_null(t->command));
+}
+
+json_t *json_died_at(const struct inquiry *q, const struct fate *f)
+{
+	const struct fleet_host *fh;
+	const struct stored_table *t;
+	char content[CONTENT_TEXT_MAX] = "";
+	bool by_rule;
+
+	if (!f || f->death == DEATH_NONE)
+		return json_null();
+	by_rule = f->death == DEATH_RULE || f->death == DEATH_POLICY;
+	fh = fleet_host(q->fleet, f->hop->sj->host);
+	t = by_rule ? f->resolved.table : NULL;
+	if (t)
+		content_id_print(&t->content, content);
+	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
+		"host", fh ? fh->id : "?",
+		"backend", by_rule ? json_string(backend_name(f->step->backend)) : json_null(),
+		"family", by_rule ? json_or_null(family_name(f->step->family)) : json_null(),
+		"table", by_rule ? json_or_null(f->step->table) : json_null(),
+		"chain", by_rule ? json_or_null(f->step->chain) : json_null(),
+		"kind", death_name(f->death),
+		"rule", f->death == DEATH_RULE && f->resolved.number ? json_integer(f->resolved.number) : json_null(),
+		"handle", by_rule && f->step->handle ? json_integer((json_int_t)f->step->handle) : json_null(),
+		"rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(),
+		"jumps", by_rule ? json_jumps(q, f) : json_array(),
+		"reason", json_or_null(f->reason),
+		"between", f->next && f->death == DEATH_LINK ? json_pack("[s,s]", fh ? fh->id : "?", f->next) : json_null(),
+		"reject_with", json_or_null(f->reject_with),
+		"content", json_or_null(content),
+		"since", t && t->from_min.v ? json_wall(t->from) : json_null(),
+		"changed_by", json_changed_by(t),
+		"since_before", t && !t->from_min.v ? json_wall(t->from) : json_null());
+}

@@ -1,0 +1,21 @@
+/*
+ * The words of the answer: hops, steps and ends as JSON objects. Every key is always there; what is unknown or does
+ * not apply is null. Times are UTC with nine digits.
+ */
+#pragma once
+
+#include "collector/diagnose/ruling.h"
+
+json_t *json_wall(struct wall_ns t);		/* null for 0 */
+json_t *json_text(const char *text);		/* null for NULL or ""; invalid UTF-8 becomes visible escapes */
+json_t *json_flow(const struct tuple *t);	/* proto, src, sport, dst, dport; icmp_type and icmp_id */
+json_t *json_tuple(const struct tuple *t);
+const char *direction_name(enum direction d);
+
+/*
+ * One hop. peers: other paths of the conversation, which may have met the NAT rule that this packet's connection
+ * was translated by; NULL none. f: its fate when it is the last hop, else NULL.
+ */
+json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c, const struct fate *f,
+		 enum direction d);
+json_t *json_died_at(const struct inquiry *q, const struct fate *f);

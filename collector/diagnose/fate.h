@@ -1,0 +1,55 @@
+/*
+ * The fate of one packet: where its path ended, and why, with the reason when that cannot be told.
+ */
+#pragma once
+
+#include "collector/diagnose/resolve.h"
+#include "collector/stitch/flows.h"
+
+/* From the worst; the order in which they decide about a flow. */
+#define VERDICTS(X) X(DROPPED, "dropped") X(REJECTED, "rejected") X(DISCARDED, "discarded") X(REFUSED, "refused")	\
+	X(LOST, "lost") X(UNKNOWN, "unknown") X(LEFT, "left") X(DELIVERED, "delivered")
+enum verdict {
+#define X(id, text) VERDICT_##id,
+	VERDICTS(X)
+#undef X
+};
+
+#define DEATHS(X) X(NONE, "") X(RULE, "rule") X(POLICY, "policy") X(KERNEL, "kernel") X(SOCKET, "socket") X(LINK, "link")
+enum death {
+#define X(id, text) DEATH_##id,
+	DEATHS(X)
+#undef X
+};
+
+struct fate {
+	enum verdict verdict;
+	enum death death;
+	const struct path *path;
+	const struct hop *hop;		/* the last one; where it died, if it died */
+	const struct step *step;	/* RULE, POLICY: the step that ended it */
+	struct resolved resolved;	/* of step */
+	const char *reason;		/* the kernel's name or ours; UNKNOWN: a sentence */
+	const char *cause;		/* a cause's id that the evidence shows directly; NULL none */
+	const char *next;		/* LOST: the host that it did not reach */
+	const char *reject_with;	/* REJECTED */
+	bool observed;			/* else inferred */
+	bool provisional;		/* evidence may still be on its way */
+};
+
+const char *verdict_name(enum verdict v);
+const char *death_name(enum death d);
+
+/*
+ * Decides about one path of a conversation. The first that holds wins:
+ *  1. nft itself reported a drop, or a queue or another taker
+ *  2. the last step is a DROP or REJECT rule, or a policy DROP: that ended it
+ *  3. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
+ *     port unreachable
+ *  4. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (4a); the
+ *     next hop has no agent: left (4b); the next hop must have selected it, lost no evidence, and saw
+ *     nothing: lost (4c); else unknown (4d)
+ *  5. it ended between two hooks with every step accepting: if no evidence can be missing the kernel discarded it
+ *     there, and facts or ICMP errors may say why; else unknown, with what is missing
+ */
+void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c, const struct path *p);

@@ -1,0 +1,177 @@
+/*
+ * The kernel's label lies (an unconditional rule is printed as policy or return), its number does not: up to the
+ * chain's rule count it is that rule, one beyond is the policy or the end of a user chain.
+ * Source: get_chainname_rulenum() in the kernel's net/ipv4/netfilter/ip_tables.c.
+ */
+#include "collector/diagnose/resolve.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A time of receipt is later than the event by no more than this, unless the agent was stopped. */
+static const int64_t RECEIPT_NS = 100LL * NS_PER_MS;
+
+static void resolve_in(struct resolved *out, const struct inquiry *q, struct fleet_table *t, const struct step *s)
+{
+	const struct chain *c = table_chain(&t->parsed, s->chain);
+	const struct rule_text *text;
+	char line[CHAIN_NAME_MAX + 32];
+
+	memset(out, 0, sizeof(*out));
+	out->table = &t->entry;
+	if (!c || s->number == 0 || s->number > c->rule_count + 1) {
+		out->reason = "ruleset-mismatch";
+		return;
+	}
+	text = chain_rule(c, s->number);
+	if (text) {
+		if (rule_parse(&out->rule, text->text, text->len) < 0) {
+			out->reason = "ruleset-mismatch";
+			return;
+		}
+		out->kind = RESOLVED_RULE;
+		out->is_jump = out->rule.target[0] && table_chain(&t->parsed, out->rule.target);
+		out->number = s->number;
+		out->text = arena_strndup(q->arena, text->text, text->len);
+		return;
+	}
+	if (!strcmp(c->policy, "-")) {
+		out->kind = RESOLVED_RETURN;
+		return;
+	}
+	out->kind = RESOLVED_POLICY;
+	snprintf(out->policy, sizeof(out->policy), "%s", c->policy);
+	snprintf(line, sizeof(line), "-P %s %s", c->name, c->policy);
+	out->text = arena_strndup(q->arena, line, strlen(line));
+}
+
+static bool same_meaning(const struct resolved *a, const struct resolved *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (!a->text || !b->text)
+		return a->text == b->text;
+	return !strcmp(a->text, b->text);
+}
+
+static bool ends_packet(const struct resolved *r)
+{
+	if (r->kind == RESOLVED_POLICY)
+		return !strcmp(r->policy, "DROP");
+	return r->kind == RESOLVED_RULE && (!strcmp(r->rule.target, "DROP") || !strcmp(r->rule.target, "REJECT"));
+}
+
+static void need_read(const struct inquiry *q, uint64_t host)
+{
+	struct where_need *n = q->need;
+
+	if (!n)
+		return;
+	for (size_t i = 0; i < n->count; i++) {
+		if (n->hosts[i] == host)
+			return;
+	}
+	if (n->count < sizeof(n->hosts) / sizeof(n->hosts[0]))
+		n->hosts[n->count++] = host;
+}
+
+static void resolve_legacy(struct resolved *out, const struct inquiry *q, const struct hop *h, const struct step *s)
+{
+	struct wall_ns at = hop_step_at(h, s);
+	struct wall_ns earliest = { s->kernel_time ? at.v : at.v - RECEIPT_NS };
+	struct table_at now, then;
+	struct fleet_table *other = NULL;
+	struct resolved second;
+
+	now = fleet_table_at(q->fleet, h->sj->host, s->backend, s->family, s->table, at);
+	then = fleet_table_at(q->fleet, h->sj->host, s->backend, s->family, s->table, earliest);
+	if (now.state == TABLE_NONE) {
+		memset(out, 0, sizeof(*out));
+		out->reason = "no-ruleset";
+		need_read(q, h->sj->host);
+		return;
+	}
+	resolve_in(out, q, now.tables[0], s);
+	out->sure = now.state == TABLE_SURE;
+	out->unchecked = now.state == TABLE_UNCHECKED;
+	if (out->unchecked || now.state == TABLE_CHANGING)
+		need_read(q, h->sj->host);
+
+	if (now.tables[1])
+		other = now.tables[1];
+	else if (then.tables[0] && then.tables[0] != now.tables[0])
+		other = then.tables[0];
+	if (!other)
+		return;
+	out->sure = false;
+	resolve_in(&second, q, other, s);
+	if (same_meaning(out, &second))
+		return;
+	out->may_drop = ends_packet(out) || ends_packet(&second);
+	out->kind = RESOLVED_UNKNOWN;
+	out->number = 0;
+	out->text = NULL;
+	out->reason = "ruleset-changed";
+}
+
+void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h, const struct step *s)
+{
+	if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG) {
+		memset(out, 0, sizeof(*out));
+		out->kind = s->label == LABEL_LOG ? RESOLVED_LOG : RESOLVED_CHECKPOINT;
+		out->sure = true;
+		return;
+	}
+	if (s->backend == BACKEND_LEGACY) {
+		resolve_legacy(out, q, h, s);
+		return;
+	}
+	/* nft tells the verdict itself; positions and texts of its rules are not stored yet. */
+	memset(out, 0, sizeof(*out));
+	out->sure = true;
+	out->kind = s->label == LABEL_RULE ? RESOLVED_RULE : s->label == LABEL_POLICY ? RESOLVED_POLICY : RESOLVED_RETURN;
+	if (out->kind == RESOLVED_POLICY)
+		snprintf(out->policy, sizeof(out->policy), "%s", s->verdict == STEP_VERDICT_DROP ? "DROP" : "ACCEPT");
+}
+
+enum step_verdict resolved_verdict(const struct resolved *r, const struct step *s)
+{
+	static const struct {
+		const char *target;
+		enum step_verdict verdict;
+	} known[] = {
+		{ "ACCEPT", STEP_VERDICT_ACCEPT },   { "DROP", STEP_VERDICT_DROP },
+		{ "REJECT", STEP_VERDICT_REJECT },   { "RETURN", STEP_VERDICT_RETURN },
+		{ "QUEUE", STEP_VERDICT_QUEUE },     { "NFQUEUE", STEP_VERDICT_QUEUE },
+		{ "DNAT", STEP_VERDICT_ACCEPT },     { "SNAT", STEP_VERDICT_ACCEPT },
+		{ "MASQUERADE", STEP_VERDICT_ACCEPT }, { "REDIRECT", STEP_VERDICT_ACCEPT },
+		{ "NETMAP", STEP_VERDICT_ACCEPT },   { "TPROXY", STEP_VERDICT_ACCEPT },
+		{ "SYNPROXY", STEP_VERDICT_STOLEN }, { "", STEP_VERDICT_CONTINUE },
+	};
+	const char *target = r->rule.target;
+
+	if (s->backend != BACKEND_LEGACY)
+		return s->verdict;
+	if (r->kind == RESOLVED_POLICY)
+		return strcmp(r->policy, "DROP") ? STEP_VERDICT_ACCEPT : STEP_VERDICT_DROP;
+	if (r->kind == RESOLVED_RETURN)
+		return STEP_VERDICT_RETURN;
+	if (r->kind != RESOLVED_RULE)
+		return STEP_VERDICT_NONE;
+	if (r->is_jump)
+		return STEP_VERDICT_JUMP;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!strcmp(known[i].target, target))
+			return known[i].verdict;
+	}
+	return target_is_terminal(target) ? STEP_VERDICT_ACCEPT : STEP_VERDICT_CONTINUE;
+}
+
+const char *resolved_target(const struct resolved *r)
+{
+	if (r->kind == RESOLVED_POLICY)
+		return r->policy;
+	if (r->kind == RESOLVED_RULE && r->rule.target[0])
+		return r->rule.target;
+	return NULL;
+}

@@ -1,0 +1,245 @@
+/*
+ * The numbered list stands in the header.
+ */
+#include "collector/diagnose/ruling.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
+
+static const int64_t REJECT_NS = 2LL * NS_PER_S;
+
+static bool is_death(enum verdict v)
+{
+	return v <= VERDICT_LOST;
+}
+
+/* 1 */
+static void disown_rejections(struct conversation *c, const struct fate *f)
+{
+	for (size_t i = 0; f->verdict == VERDICT_REJECTED && i < c->reply_count; i++) {
+		struct path *p = c->reply[i];
+		const struct hop *first = &p->hops[0];
+		int64_t after = first->sj->at.v - f->hop->sj->at.v;
+
+		if (first->sj->host == f->hop->sj->host && hop_first_hook(first) == HOOK_OUTPUT &&
+		    (first->sj->j.tcp_flags & TCP_RST) && after > -REJECT_NS && after < REJECT_NS)
+			p->answer = true;
+	}
+}
+
+/* An RST that answers a SYN and came from hosts nobody watches: a firewall there may have made it. */
+static bool rst_of_stranger(const struct path *p)
+{
+	const struct journey *j = path_packet(p);
+
+	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & TCP_RST) && hop_first_hook(&p->hops[0]) != HOOK_OUTPUT;
+}
+
+static bool is_reply(const struct path *p)
+{
+	return !p->answer && !rst_of_stranger(p);
+}
+
+/* 2 */
+static bool acknowledged(const struct conversation *c, const struct fate *f, bool original)
+{
+	const struct journey *j = path_packet(f->path);
+	struct path *const *back = original ? c->reply : c->original;
+	size_t n = original ? c->reply_count : c->original_count;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct journey *r = path_packet(back[i]);
+
+		if (!is_reply(back[i]) || path_last(back[i]).v < path_first(f->path).v)
+			continue;
+		if (j->tuples[0].proto == IPPROTO_TCP) {
+			bool self = j->tcp_flags & (TCP_SYN | TCP_FIN);
+			int32_t beyond = (int32_t)(r->tcp_ack - j->tcp_seq);
+
+			if ((r->tcp_flags & TCP_ACK) && (beyond > 0 || (!self && beyond == 0 && !(j->tcp_flags & TCP_ACK))))
+				return true;
+		} else if (proto_is_icmp(j->tuples[0].proto)) {
+			if (r->icmp_seq == j->icmp_seq)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* 3: is it the same segment, sent again? */
+static bool same_segment(const struct fate *a, const struct fate *b)
+{
+	const struct journey *x = path_packet(a->path), *y = path_packet(b->path);
+
+	return x->tuples[0].proto == IPPROTO_TCP && y->tuples[0].proto == IPPROTO_TCP && x->tcp_seq == y->tcp_seq &&
+	       x->total_len == y->total_len && (x->tcp_flags & 7) == (y->tcp_flags & 7) &&
+	       (x->tcp_ack == y->tcp_ack || (x->tcp_flags & TCP_SYN));
+}
+
+static bool same_kind(const struct fate *a, const struct fate *b)
+{
+	const struct journey *x = path_packet(a->path), *y = path_packet(b->path);
+
+	return x->tuples[0].proto == y->tuples[0].proto && (x->tcp_flags & 7) == (y->tcp_flags & 7) && x->icmp_type == y->icmp_type;
+}
+
+static bool retransmission_arrived(const struct fate *list, size_t n, const struct fate *f)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (&list[i] != f && list[i].verdict == VERDICT_DELIVERED && same_segment(&list[i], f))
+			return true;
+	}
+	return false;
+}
+
+/* 4 */
+static bool healed(const struct inquiry *q, const struct fate *list, size_t n, const struct fate *f)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct fate *later = &list[i];
+
+		if (later->verdict != VERDICT_DELIVERED || path_first(later->path).v <= path_last(f->path).v)
+			continue;
+		if (same_kind(later, f) && fleet_changed(q->fleet, f->hop->sj->host, path_first(f->path), path_first(later->path)))
+			return true;
+	}
+	return false;
+}
+
+bool fate_same(const struct fate *a, const struct fate *b)
+{
+	if (a->verdict != b->verdict || a->death != b->death || a->hop->sj->host != b->hop->sj->host)
+		return false;
+	if (a->death != DEATH_RULE && a->death != DEATH_POLICY)
+		return !a->reason || !b->reason || !strcmp(a->reason, b->reason);
+	return !strcmp(a->step->table, b->step->table) && !strcmp(a->step->chain, b->step->chain) &&
+	       a->resolved.number == b->resolved.number && a->resolved.table == b->resolved.table;
+}
+
+/* Judges one direction: what is settled by 2 and 3 becomes delivered or loses its death. */
+static void settle(const struct inquiry *q, const struct conversation *c, struct fate *list, size_t n, bool original)
+{
+	for (size_t i = 0; i < n; i++)
+		fate_of(&list[i], q, c, original ? c->original[i] : c->reply[i]);
+	for (size_t i = 0; i < n; i++) {
+		struct fate *f = &list[i];
+
+		if ((f->verdict == VERDICT_LOST || f->verdict == VERDICT_UNKNOWN || f->verdict == VERDICT_LEFT) &&
+		    acknowledged(c, f, original)) {
+			f->verdict = VERDICT_DELIVERED;
+			f->death = DEATH_NONE;
+			f->reason = NULL;
+			f->cause = NULL;
+			f->provisional = false;
+		}
+	}
+}
+
+static void weigh(struct ruling *out, const struct inquiry *q, const struct fate *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct fate *f = &list[i];
+
+		if (f->path->answer || !is_death(f->verdict) || retransmission_arrived(list, n, f))
+			continue;
+		if (healed(q, list, n, f)) {
+			if (!out->healed || path_last(f->path).v >= path_last(out->healed->path).v)
+				out->healed = f;
+			continue;
+		}
+		if (!out->decisive || f->verdict < out->decisive->verdict ||
+		    (f->verdict == out->decisive->verdict && path_last(f->path).v >= path_last(out->decisive->path).v))
+			out->decisive = f;
+	}
+}
+
+/* 6: the best that is known when nothing died. */
+static void rule_without_death(struct ruling *out, const struct fate *originals, size_t n, const struct fate *replies, size_t m)
+{
+	static const enum verdict order[] = { VERDICT_DELIVERED, VERDICT_LEFT, VERDICT_UNKNOWN };
+
+	for (size_t k = 0; k < 3 && !out->decisive; k++) {
+		for (size_t i = 0; i < n; i++) {
+			if (originals[i].verdict == order[k] &&
+			    (!out->decisive || path_last(originals[i].path).v >= path_last(out->decisive->path).v))
+				out->decisive = &originals[i];
+		}
+	}
+	out->verdict = out->decisive ? out->decisive->verdict : VERDICT_UNKNOWN;
+	if (out->verdict != VERDICT_DELIVERED && out->reply_seen)
+		out->verdict = VERDICT_DELIVERED;
+	for (size_t i = 0; i < m && !out->decisive; i++) {
+		if (!replies[i].path->answer)
+			out->decisive = &replies[i];
+	}
+	out->direction = DIRECTION_ORIGINAL;
+	if (out->verdict == VERDICT_UNKNOWN)
+		out->reason = out->decisive && out->decisive->reason ? out->decisive->reason : "no packet of it was seen";
+}
+
+static void count_packets(struct ruling *out)
+{
+	bool death = is_death(out->verdict);
+
+	for (size_t i = 0; i < out->fate_count; i++) {
+		const struct fate *f = &out->fates[i];
+
+		if (f->path->answer || f->path->direction != out->direction)
+			continue;
+		if (death ? !fate_same(f, out->decisive) : is_death(f->verdict))
+			continue;
+		out->packets++;
+		if (!out->first.v || path_first(f->path).v < out->first.v)
+			out->first = path_first(f->path);
+		if (path_last(f->path).v > out->last.v)
+			out->last = path_last(f->path);
+	}
+}
+
+int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation *c)
+{
+	struct fate *replies;
+	size_t n = c->original_count, m = c->reply_count;
+
+	memset(out, 0, sizeof(*out));
+	out->conv = c;
+	out->fate_count = n + m;
+	out->original_count = n;
+	out->fates = arena_alloc(q->arena, (n + m + 1) * sizeof(*out->fates));
+	if (!out->fates)
+		return -ENOMEM;
+	replies = out->fates + n;
+
+	for (size_t i = 0; i < n; i++) {				/* 1 */
+		fate_of(&out->fates[i], q, c, c->original[i]);
+		disown_rejections(c, &out->fates[i]);
+	}
+	settle(q, c, out->fates, n, true);				/* 2 */
+	settle(q, c, replies, m, false);
+	for (size_t i = 0; i < m; i++) {
+		if (is_reply(c->reply[i]))
+			out->reply_seen = true;
+	}
+
+	weigh(out, q, out->fates, n);					/* 3, 4, 5 */
+	weigh(out, q, replies, m);
+	if (out->decisive) {
+		out->verdict = out->decisive->verdict;
+		out->direction = out->decisive->path->direction;
+		for (size_t i = 0; i < out->fate_count; i++) {
+			const struct fate *f = &out->fates[i];
+
+			if (f->path->direction == out->direction && !f->path->answer && f->verdict == VERDICT_DELIVERED)
+				out->partial = true;
+		}
+	} else {
+		rule_without_death(out, out->fates, n, replies, m);	/* 6 */
+	}
+	if (out->decisive)
+		out->provisional = out->decisive->provisional && out->verdict != VERDICT_DELIVERED;
+	count_packets(out);
+	return 0;
+}

@@ -1,0 +1,36 @@
+/*
+ * The ruling about one conversation: from the fates of its packets to the verdict that a person reads.
+ */
+#pragma once
+
+#include "collector/diagnose/fate.h"
+
+struct ruling {
+	const struct conversation *conv;
+	struct fate *fates;		/* of its packets; originals first, then replies */
+	size_t fate_count, original_count;
+	const struct fate *decisive;	/* the newest packet with the fate that decided; NULL when nothing was seen */
+	enum verdict verdict;
+	enum direction direction;	/* of the decisive packet */
+	bool partial;			/* others of that direction arrived */
+	bool reply_seen;
+	bool provisional;
+	const char *reason;		/* verdict unknown: what is missing */
+	size_t packets;			/* that share the decisive fate */
+	struct wall_ns first, last;	/* of those */
+	const struct fate *healed;	/* the newest death before a change after which such packets arrive; NULL none */
+};
+
+/*
+ * Rules about a conversation:
+ *  1. an RST from a host that rejected a packet of it is that host's answer, no reply
+ *  2. a packet that the other side acknowledged arrived, whatever was seen of it
+ *  3. a segment of which any transmission arrived has arrived
+ *  4. deaths before a change of their host's tables after which packets of the same kind arrive are healed: they do not decide
+ *  5. of the other deaths the worst decides, the newest among equals
+ *  6. without deaths: delivered when a packet arrived or a reply was seen; else left; else unknown
+ */
+int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation *c);
+
+/* Do two fates name the same end? */
+bool fate_same(const struct fate *a, const struct fate *b);

@@ -1,0 +1,373 @@
+/*
+ * The answer to `where`: the ruling about the conversation of the worst fate, the others briefly, and what the
+ * answer does not know.
+ */
+#include "collector/diagnose/diagnose.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/diagnose/answer.h"
+#include "collector/diagnose/cause.h"
+
+enum {
+	JOURNEYS_MAX = 4000,		/* that one question looks at, the newest ones */
+	OTHERS_MAX = 20,
+	HEAP_MAX = 256 << 20,
+};
+
+static int worse_first(const void *pa, const void *pb)
+{
+	const struct ruling *a = pa, *b = pb;
+
+	if (a->verdict != b->verdict)
+		return a->verdict < b->verdict ? -1 : 1;
+	return (a->conv->first.v < b->conv->first.v) - (a->conv->first.v > b->conv->first.v);
+}
+
+static bool same_flow(const struct conversation *a, const struct conversation *b)
+{
+	return tuple_equal(&a->tuple, &b->tuple);
+}
+
+/* Of a tuple that was used twice the newest connection stands for the flow: older ones rank behind every flow. */
+static size_t newest_of_each(struct ruling *list, size_t n)
+{
+	size_t front = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool newest = true;
+
+		for (size_t k = 0; k < n && newest; k++)
+			newest = !(k != i && same_flow(list[k].conv, list[i].conv) && list[k].conv->first.v > list[i].conv->first.v);
+		if (newest) {
+			struct ruling swap = list[front];
+
+			list[front++] = list[i];
+			list[i] = swap;
+		}
+	}
+	return front;
+}
+
+/* --- pieces ------------------------------------------------------------------------------------------------ */
+
+static json_t *json_prefix_addr(const struct flow_prefix *p)
+{
+	char text[ADDR_TEXT_MAX + 4];
+
+	if (!p->prefix.len)
+		return json_null();
+	prefix_print(&p->prefix, text);
+	return json_string(text);
+}
+
+static json_t *json_range(const struct port_range *r)
+{
+	return r->from && r->from == r->to && !r->negate ? json_integer(r->from) : json_null();
+}
+
+/* The flow as it was asked for: nothing matched that could say more. */
+static json_t *json_asked(const struct flow *f)
+{
+	char number[4];
+
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
+		"proto", f->proto ? json_string(proto_name(f->proto, number)) : json_null(),
+		"src", json_prefix_addr(&f->src), "sport", json_range(&f->sport),
+		"dst", json_prefix_addr(&f->dst), "dport", json_range(&f->dport),
+		"icmp_type", f->icmp_type >= 0 ? json_integer(f->icmp_type) : json_null(),
+		"icmp_id", f->icmp_id >= 0 ? json_integer(f->icmp_id) : json_null());
+}
+
+static json_t *json_coverage(const struct where_ask *ask)
+{
+	json_t *silent = json_array();
+	json_int_t answering = 0;
+
+	for (size_t i = 0; i < ask->live_count; i++) {
+		if (ask->live[i].answering)
+			answering++;
+		else
+			json_array_append_new(silent, json_string(ask->live[i].id));
+	}
+	return json_pack("{s:I,s:I,s:o}", "asked", (json_int_t)ask->live_count, "answering", answering, "silent", silent);
+}
+
+static json_t *json_losses(const struct fleet *f, struct wall_ns since, struct wall_ns until)
+{
+	json_t *losses = json_array();
+
+	for (size_t i = 0; i < f->loss_count; i++) {
+		const struct stored_loss *l = &f->losses[i];
+		const struct fleet_host *h = fleet_host(f, l->host);
+
+		if (l->until.v < since.v || l->from.v > until.v)
+			continue;
+		json_array_append_new(losses, json_pack("{s:s,s:s,s:o,s:o,s:o}", "host", h ? h->id : "?", "source", l->source,
+							"count", l->count_known ? json_integer((json_int_t)l->count) : json_null(),
+							"from", json_wall(l->from), "until", json_wall(l->until)));
+	}
+	return losses;
+}
+
+static json_t *json_other(const struct inquiry *q, const struct ruling *r)
+{
+	return json_pack("{s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "flow", json_flow(&r->conv->tuple), "verdict", verdict_name(r->verdict),
+			 "direction", direction_name(r->direction), "died_at", json_died_at(q, r->verdict <= VERDICT_LOST ? r->decisive : NULL),
+			 "packets", (json_int_t)r->packets, "first", json_wall(r->first), "last", json_wall(r->last));
+}
+
+/* Deaths that a change has healed since stand among the others. */
+static json_t *json_healed(const struct inquiry *q, const struct ruling *r)
+{
+	const struct fate *h = r->healed;
+	json_int_t packets = 0;
+	struct wall_ns first = { 0 };
+
+	for (size_t i = 0; i < r->fate_count; i++) {
+		if (!fate_same(&r->fates[i], h))
+			continue;
+		packets++;
+		if (!first.v || path_first(r->fates[i].path).v < first.v)
+			first = path_first(r->fates[i].path);
+	}
+	return json_pack("{s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "flow", json_flow(&r->conv->tuple), "verdict", verdict_name(h->verdict),
+			 "direction", direction_name(h->path->direction), "died_at", json_died_at(q, h), "packets", packets,
+			 "first", json_wall(first), "last", json_wall(path_last(h->path)));
+}
+
+/* The packet that shows a direction best: the one that decided, else the one that met the most steps on the most hosts. */
+static const struct fate *shown(const struct ruling *r, enum direction d)
+{
+	const struct fate *best = NULL;
+	size_t best_steps = 0;
+
+	if (r->decisive && r->verdict <= VERDICT_LOST && r->decisive->path->direction == d)
+		return r->decisive;
+	for (size_t i = 0; i < r->fate_count; i++) {
+		const struct fate *f = &r->fates[i];
+		size_t steps = 0;
+
+		if (f->path->answer || f->path->direction != d)
+			continue;
+		for (size_t k = 0; k < f->path->hop_count; k++)
+			steps += 64 + f->path->hops[k].sj->j.step_count;
+		if (f->verdict == VERDICT_DELIVERED)
+			steps += 16;
+		if (!best || steps > best_steps) {
+			best = f;
+			best_steps = steps;
+		}
+	}
+	return best;
+}
+
+static void add_hops(json_t *hops, const struct inquiry *q, const struct ruling *r, enum direction d)
+{
+	const struct fate *f = shown(r, d);
+
+	for (size_t i = 0; f && i < f->path->hop_count; i++) {
+		const struct hop *h = &f->path->hops[i];
+
+		json_array_append_new(hops, json_hop(q, h, r->conv, h == f->hop ? f : NULL, d));
+	}
+}
+
+/* Ends of the conversation that no agent watches. */
+static json_t *json_unwatched(const struct inquiry *q, const struct ruling *r)
+{
+	const struct fate *f = shown(r, DIRECTION_ORIGINAL);
+	const struct tuple *ends[2];
+	json_t *list = json_array();
+
+	if (!f)
+		return list;
+	ends[0] = hop_tuple_in(&f->path->hops[0]);
+	ends[1] = hop_tuple_out(f->hop);
+	for (int i = 0; i < 2; i++) {
+		const struct addr *a = i ? &ends[1]->dst : &ends[0]->src;
+		char text[ADDR_TEXT_MAX];
+		bool owned = false;
+
+		for (size_t k = 0; k < q->fleet->host_count && !owned; k++)
+			owned = fleet_owns(&q->fleet->hosts[k], a);
+		if (owned)
+			continue;
+		addr_print(a, text);
+		json_array_append_new(list, json_pack("{s:s,s:s}", "addr", text, "position", i ? "last" : "first"));
+	}
+	return list;
+}
+
+static const char *confidence_of(const struct ruling *r)
+{
+	return r->decisive && r->decisive->observed ? "observed" : "inferred";
+}
+
+static void put(json_t *o, const char *key, json_t *value)
+{
+	json_object_set_new(o, key, value ? value : json_null());
+}
+
+/* --- the whole ----------------------------------------------------------------------------------------------- */
+
+static json_t *answer_nothing(const struct inquiry *q, const struct where_ask *ask, bool incomplete)
+{
+	json_t *o = json_object();
+	bool armed = q->fleet->arming_count > 0;
+
+	put(o, "flow", json_asked(ask->flow));
+	put(o, "matched", json_integer(0));
+	put(o, "verdict", json_string("unknown"));
+	put(o, "direction", json_null());
+	put(o, "partial", json_false());
+	put(o, "reply_seen", json_false());
+	put(o, "provisional", json_boolean(incomplete));
+	put(o, "confidence", json_null());
+	put(o, "packets", json_integer(0));
+	put(o, "first", json_null());
+	put(o, "last", json_null());
+	put(o, "died_at", json_null());
+	put(o, "hops", json_array());
+	put(o, "causes", json_array());
+	put(o, "others", json_array());
+	put(o, "others_omitted", json_integer(0));
+	put(o, "kind", json_null());
+	put(o, "unwatched", json_array());
+	put(o, "reason", json_string(armed ? "no traced packet matched it in the window" :
+					     "no host traced it in the window: start a lease with lasthop trace start"));
+	return o;
+}
+
+static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_t n, bool incomplete)
+{
+	const struct ruling *r = &list[0];
+	json_t *o = json_object(), *others = json_array(), *hops = json_array(), *causes = causes_of(q, r);
+	bool died = r->verdict <= VERDICT_LOST;
+	size_t told = 0;
+
+	if (r->healed) {
+		json_array_append_new(others, json_healed(q, r));
+		told++;
+	}
+	for (size_t i = 1; i < n && told < OTHERS_MAX; i++, told++)
+		json_array_append_new(others, json_other(q, &list[i]));
+	add_hops(hops, q, r, DIRECTION_ORIGINAL);
+	add_hops(hops, q, r, DIRECTION_REPLY);
+
+	put(o, "flow", json_flow(&r->conv->tuple));
+	put(o, "matched", json_integer((json_int_t)n));
+	put(o, "verdict", json_string(verdict_name(r->verdict)));
+	put(o, "direction", json_string(direction_name(r->direction)));
+	put(o, "partial", json_boolean(r->partial));
+	put(o, "reply_seen", json_boolean(r->reply_seen));
+	put(o, "provisional", json_boolean(r->provisional || incomplete));
+	put(o, "confidence", json_string(confidence_of(r)));
+	put(o, "packets", json_integer((json_int_t)r->packets));
+	put(o, "first", json_wall(r->first));
+	put(o, "last", json_wall(r->last));
+	put(o, "died_at", json_died_at(q, died ? r->decisive : NULL));
+	put(o, "kind", json_array_size(hops) ? json_copy(json_object_get(json_array_get(hops, 0), "packet")) : json_null());
+	put(o, "hops", hops);
+	put(o, "causes", causes);
+	put(o, "others", others);
+	put(o, "others_omitted", json_integer((json_int_t)(n - 1 + (r->healed ? 1 : 0) - told)));
+	put(o, "unwatched", json_unwatched(q, r));
+	put(o, "reason", json_text(r->reason));
+	return o;
+}
+
+static int where_with(json_t **answer, struct inquiry *q, const struct where_ask *ask)
+{
+	bool incomplete = reader_incomplete(q->fleet->reader);
+	struct ruling *list;
+	struct flows flows;
+	size_t n = 0, front;
+	json_t *o;
+	int r;
+
+	r = flows_find(&flows, q->fleet, ask->flow, JOURNEYS_MAX);
+	if (r < 0)
+		return r;
+	list = arena_alloc(q->arena, (flows.count + 1) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < flows.count; i++) {
+		r = ruling_make(&list[n], q, &flows.list[i]);
+		if (r < 0)
+			return r;
+		if (list[n].conv->last.v >= ask->since.v && list[n].conv->first.v <= ask->until.v)
+			n++;
+	}
+	front = newest_of_each(list, n);
+	qsort(list, front, sizeof(*list), worse_first);
+	qsort(list + front, n - front, sizeof(*list), worse_first);
+
+	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete);
+	put(o, "window", json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
+	put(o, "coverage", json_coverage(ask));
+	put(o, "losses", json_losses(q->fleet, ask->since, ask->until));
+	put(o, "cut", json_boolean(flows.cut));
+	*answer = o;
+	return 0;
+}
+
+int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *r, struct where_need *need)
+{
+	struct fleet fleet;
+	struct arena arena;
+	struct inquiry q = { .ask = ask, .fleet = &fleet, .arena = &arena, .need = need };
+	int ret;
+
+	*answer = NULL;
+	arena_init(&arena, HEAP_MAX);
+	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
+	if (ret == 0)
+		ret = where_with(answer, &q, ask);
+	fleet_clear(&fleet);
+	arena_free(&arena);
+	return ret;
+}
+
+int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r, uint64_t after, size_t limit)
+{
+	struct fleet fleet;
+	struct arena arena;
+	struct inquiry q = { .ask = ask, .fleet = &fleet, .arena = &arena };
+	struct journey_query query = { .since = ask->since, .until = ask->until, .flow = ask->flow, .after_row = after, .limit = limit };
+	struct stored_journey *list = NULL;
+	json_t *journeys = json_array();
+	uint64_t next = after;
+	size_t n = 0;
+	bool cut;
+	int ret;
+
+	*answer = NULL;
+	arena_init(&arena, HEAP_MAX);
+	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
+	if (ret == 0)
+		ret = reader_journeys(r, &query, &arena, &list, &n, &cut);
+	for (size_t i = 0; ret == 0 && i < n; i++) {
+		const struct hop h = { .sj = &list[i] };
+		json_t *hop;
+
+		if (list[i].row > next)
+			next = list[i].row;
+		if (!list[i].j.tuple_count || !list[i].j.step_count)
+			continue;
+		hop = json_hop(&q, &h, NULL, NULL, DIRECTION_UNKNOWN);
+		put(hop, "direction", json_null());
+		put(hop, "outcome", json_null());
+		put(hop, "flow", json_flow(&list[i].j.tuples[0]));
+		json_array_append_new(journeys, hop);
+	}
+	if (ret == 0)
+		*answer = json_pack("{s:I,s:o}", "next", (json_int_t)next, "journeys", journeys);
+	else
+		json_decref(journeys);
+	fleet_clear(&fleet);
+	arena_free(&arena);
+	return ret;
+}

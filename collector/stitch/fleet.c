@@ -1,0 +1,287 @@
+/*
+ * Loads the state of the fleet for one window and answers small questions about it. Nothing here guesses: where
+ * two hosts could be meant, both are returned.
+ */
+#include "collector/stitch/fleet.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	LOSS_MARGIN_MS = 1000,		/* a loss may hide events that were made this much earlier or later */
+	ARM_MARGIN_MS = 20,		/* rules take this long to be in force on every processor */
+};
+
+int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since, struct wall_ns until)
+{
+	struct stored_table *tables = NULL;
+	struct stored_host *hosts = NULL;
+	size_t n = 0;
+	int ret;
+
+	memset(f, 0, sizeof(*f));
+	f->reader = r;
+	f->arena = arena;
+	f->since = since;
+	f->until = until;
+
+	ret = reader_hosts(r, arena, &hosts, &n);
+	if (ret < 0)
+		return ret;
+	f->hosts = arena_alloc(arena, (n + 1) * sizeof(*f->hosts));
+	if (!f->hosts)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct fleet_host *h = &f->hosts[f->host_count++];
+
+		h->host = hosts[i].host;
+		h->id = hosts[i].id;
+		h->retired = hosts[i].retired;
+		h->has_facts = reader_facts(r, h->host, until, arena, &h->facts) == 0;
+		h->has_sources = reader_sources(r, h->host, arena, &h->sources) == 0;
+	}
+
+	ret = reader_tables(r, 0, since, until, arena, &tables, &n);
+	if (ret < 0)
+		return ret;
+	f->tables = arena_alloc(arena, (n + 1) * sizeof(*f->tables));
+	if (!f->tables)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		f->tables[f->table_count++].entry = tables[i];
+
+	ret = reader_losses(r, since, until, arena, &f->losses, &f->loss_count);
+	if (ret < 0)
+		return ret;
+	return reader_armings(r, since, until, arena, &f->armings, &f->arming_count);
+}
+
+void fleet_clear(struct fleet *f)
+{
+	for (size_t i = 0; i < f->table_count; i++) {
+		if (f->tables[i].usable)
+			table_clear(&f->tables[i].parsed);
+	}
+	memset(f, 0, sizeof(*f));
+}
+
+const struct fleet_host *fleet_host(const struct fleet *f, uint64_t host)
+{
+	for (size_t i = 0; i < f->host_count; i++) {
+		if (f->hosts[i].host == host)
+			return &f->hosts[i];
+	}
+	return NULL;
+}
+
+const struct fleet_host *fleet_host_by_id(const struct fleet *f, const char *id)
+{
+	for (size_t i = 0; i < f->host_count; i++) {
+		if (!strcmp(f->hosts[i].id, id))
+			return &f->hosts[i];
+	}
+	return NULL;
+}
+
+bool fleet_owns(const struct fleet_host *h, const struct addr *a)
+{
+	for (uint32_t i = 0; h->has_facts && i < h->facts.addr_count; i++) {
+		if (addr_equal(&h->facts.addrs[i].addr.addr, a))
+			return true;
+	}
+	return false;
+}
+
+static const struct facts_link *link_by_name(const struct facts *facts, const char *name)
+{
+	for (uint32_t i = 0; i < facts->link_count; i++) {
+		if (!strcmp(facts->links[i].name, name))
+			return &facts->links[i];
+	}
+	return NULL;
+}
+
+/* The longest prefix among the routes that leave by ifindex. */
+static const struct facts_route *route_out(const struct facts *facts, int32_t ifindex, const struct addr *dst)
+{
+	const struct facts_route *best = NULL;
+
+	for (uint32_t i = 0; i < facts->route_count; i++) {
+		const struct facts_route *rt = &facts->routes[i];
+
+		if (rt->ifindex != ifindex || rt->dst.addr.family != dst->family)
+			continue;
+		if (!prefix_has(&rt->dst, dst))
+			continue;
+		if (!best || rt->dst.len > best->dst.len)
+			best = rt;
+	}
+	return best;
+}
+
+size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const char *out_if, const struct addr *dst,
+		  const struct fleet_host **out, size_t max, bool *known)
+{
+	const struct facts_route *rt = NULL;
+	const struct facts_link *link;
+	const struct addr *next = dst;
+	size_t n = 0;
+
+	*known = false;
+	if (!from->has_facts || !out_if[0])
+		return 0;
+	link = link_by_name(&from->facts, out_if);
+	if (link)
+		rt = route_out(&from->facts, link->ifindex, dst);
+	if (!rt)
+		return 0;
+	*known = true;
+	if (rt->gateway.family)
+		next = &rt->gateway;
+	for (size_t i = 0; i < f->host_count; i++) {
+		const struct fleet_host *h = &f->hosts[i];
+
+		if (h == from || h->retired || !fleet_owns(h, next))
+			continue;
+		if (n < max)
+			out[n] = h;
+		n++;
+	}
+	return n;
+}
+
+const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from, struct wall_ns until)
+{
+	const int64_t margin = (int64_t)LOSS_MARGIN_MS * NS_PER_MS;
+
+	for (size_t i = 0; i < f->loss_count; i++) {
+		const struct stored_loss *l = &f->losses[i];
+
+		if (l->host != host || !strcmp(l->source, "conntrack"))
+			continue;
+		if (l->from.v - margin <= until.v && l->until.v + margin >= from.v)
+			return l;
+	}
+	return NULL;
+}
+
+static const struct stored_arming *arming_of(const struct fleet *f, uint64_t host, const struct tuple *t,
+					     struct wall_ns from, struct wall_ns until)
+{
+	const int64_t margin = (int64_t)ARM_MARGIN_MS * NS_PER_MS;
+
+	for (size_t i = 0; i < f->arming_count; i++) {
+		const struct stored_arming *a = &f->armings[i];
+
+		if (a->host != host || a->from.v > from.v - margin)
+			continue;
+		if (a->until.v && a->until.v < until.v + margin)
+			continue;
+		for (uint32_t k = 0; k < a->pattern_count; k++) {
+			if (pattern_has(&a->patterns[k], t))
+				return a;
+		}
+	}
+	return NULL;
+}
+
+bool fleet_armed(const struct fleet *f, uint64_t host, const struct tuple *t, bool control, uint32_t modulus,
+		 struct wall_ns from, struct wall_ns until)
+{
+	const struct stored_arming *a = arming_of(f, host, t, from, until);
+
+	return a && (control || a->modulus <= modulus);
+}
+
+uint32_t fleet_modulus(const struct fleet *f, uint64_t host, const struct tuple *t, struct wall_ns at)
+{
+	const struct stored_arming *a = arming_of(f, host, t, at, at);
+
+	return a ? a->modulus : 0;
+}
+
+static bool table_usable(struct fleet *f, struct fleet_table *t)
+{
+	const char *text;
+	size_t len;
+
+	if (!t->tried) {
+		t->tried = true;
+		if (!reader_content(f->reader, &t->entry.content, f->arena, &text, &len))
+			t->usable = table_parse(&t->parsed, text, len) == 0;
+	}
+	return t->usable;
+}
+
+static bool same_table(const struct stored_table *e, uint64_t host, uint8_t backend, uint8_t family, const char *table)
+{
+	return e->host == host && e->backend == backend && e->family == family && !strcmp(e->table, table);
+}
+
+struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family, const char *table,
+			       struct wall_ns t)
+{
+	struct fleet_table *before = NULL, *after = NULL;
+	struct table_at at = { TABLE_NONE, { NULL, NULL } };
+
+	/* before: the newest content that was read at or before t; after: the first one that was read later. */
+	for (size_t i = 0; i < f->table_count; i++) {
+		struct fleet_table *ft = &f->tables[i];
+
+		if (!same_table(&ft->entry, host, backend, family, table))
+			continue;
+		if (ft->entry.from.v <= t.v)
+			before = ft;
+		else if (!after)
+			after = ft;
+	}
+	if (before && !table_usable(f, before))
+		before = NULL;
+	if (after && !table_usable(f, after))
+		after = NULL;
+
+	if (before && before->entry.last.v >= t.v) {
+		at.state = before->entry.torn ? TABLE_CHANGING : TABLE_SURE;
+		at.tables[0] = before;
+	} else if (before && after) {
+		at.state = TABLE_CHANGING;
+		at.tables[0] = before;
+		at.tables[1] = after;
+	} else if (before) {
+		at.state = before->entry.until.v ? TABLE_CHANGING : TABLE_UNCHECKED;
+		at.tables[0] = before;
+	} else if (after) {
+		at.state = TABLE_LATE;
+		at.tables[0] = after;
+	}
+	return at;
+}
+
+bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family, const char *chain, struct wall_ns t)
+{
+	for (size_t i = 0; i < f->table_count; i++) {
+		struct fleet_table *ft = &f->tables[i];
+
+		if (ft->entry.host != host || ft->entry.backend != backend || ft->entry.family != family)
+			continue;
+		if (ft->entry.until.v && ft->entry.until.v < t.v)
+			continue;
+		if (table_usable(f, ft) && table_chain(&ft->parsed, chain))
+			return true;
+	}
+	return false;
+}
+
+bool fleet_changed(const struct fleet *f, uint64_t host, struct wall_ns from, struct wall_ns until)
+{
+	for (size_t i = 0; i < f->table_count; i++) {
+		const struct stored_table *e = &f->tables[i].entry;
+
+		if (e->host != host || !e->from_min.v)
+			continue;
+		if (e->from.v > from.v && e->from_min.v <= until.v)
+			return true;
+	}
+	return false;
+}

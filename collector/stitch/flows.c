@@ -1,0 +1,458 @@
+/*
+ * From paths to conversations. The order is the argument:
+ *  1. which way does the packet go? its flags or ICMP type say it; else conntrack; else a tuple that
+ *     1 gave a direction; else the question; else who spoke first
+ *  2. an original packet whose first tuple is no translation of another's names a conversation
+ *  3. a SYN with another sequence number on the same tuple begins a new one
+ *  4. other original packets belong to the conversation that knows their tuple
+ *  5. replies belong to the newest conversation that began before them and knows the reverse of their tuple
+ *  6. an RST or ICMP from a host that does not own its source address, or that embeds a packet, is an answer about
+ *     the conversation, not a part of it
+ */
+#include "collector/stitch/flows.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/stitch/gather.h"
+
+enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
+enum { VARIANTS_MAX = 16 };
+
+/* What is known of a conversation while it is put together. */
+struct draft {
+	struct conversation conv;
+	struct tuple variants[VARIANTS_MAX];	/* original direction, as any host saw it */
+	size_t variant_count;
+	bool has_syn;
+	uint32_t syn_seq;
+	size_t original_cap, reply_cap, answer_cap;
+};
+
+struct work {
+	struct flows *out;
+	struct fleet *f;
+	const struct flow *flow;
+	struct gathered *g;
+	struct draft *drafts;
+	size_t count;
+};
+
+static bool path_has_tuple(const struct path *p, const struct tuple *t)
+{
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct journey *j = &p->hops[i].sj->j;
+
+		for (uint8_t k = 0; k < j->tuple_count; k++) {
+			if (tuple_equal(&j->tuples[k], t))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* 1, as far as the packet itself tells. */
+static enum direction own_direction(const struct journey *j)
+{
+	if (j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & TCP_SYN))
+		return j->tcp_flags & TCP_ACK ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+	if (proto_is_icmp(j->tuples[0].proto) && j->tuples[0].dport)
+		return j->icmp_type == j->tuples[0].dport ? DIRECTION_ORIGINAL : DIRECTION_REPLY;
+	return DIRECTION_UNKNOWN;
+}
+
+static enum direction conn_direction(const struct work *w, const struct path *p)
+{
+	for (size_t i = 0; i < w->g->conn_count; i++) {
+		const struct conn *c = &w->g->conns[i].c;
+
+		if (path_has_tuple(p, &c->orig))
+			return DIRECTION_ORIGINAL;
+		if (path_has_tuple(p, &c->reply))
+			return DIRECTION_REPLY;
+	}
+	return DIRECTION_UNKNOWN;
+}
+
+static enum direction asked_direction(const struct work *w, const struct path *p)
+{
+	enum direction d = DIRECTION_UNKNOWN;
+
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct journey *j = &p->hops[i].sj->j;
+
+		for (uint8_t k = 0; k < j->tuple_count; k++) {
+			struct tuple back = tuple_reverse(&j->tuples[k]);
+
+			if (flow_has(w->flow, &j->tuples[k]))
+				return DIRECTION_ORIGINAL;
+			if (flow_has(w->flow, &back))
+				d = DIRECTION_REPLY;
+		}
+	}
+	return d;
+}
+
+/* 1, by the packets of the same tuple that have a direction already. */
+static enum direction known_direction(const struct paths *paths, const struct path *p)
+{
+	for (size_t i = 0; i < paths->count; i++) {
+		const struct path *other = &paths->list[i];
+
+		if (other == p || other->direction == DIRECTION_UNKNOWN)
+			continue;
+		for (size_t k = 0; k < p->hop_count; k++) {
+			const struct tuple *t = hop_tuple_in(&p->hops[k]);
+			struct tuple back = tuple_reverse(t);
+
+			if (path_has_tuple(other, t))
+				return other->direction;
+			if (path_has_tuple(other, &back))
+				return other->direction == DIRECTION_ORIGINAL ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+		}
+	}
+	return DIRECTION_UNKNOWN;
+}
+
+static void find_directions(struct work *w)
+{
+	struct paths *paths = &w->out->paths;
+
+	for (size_t i = 0; i < paths->count; i++)
+		paths->list[i].direction = own_direction(path_packet(&paths->list[i]));
+	for (size_t i = 0; i < paths->count; i++) {
+		struct path *p = &paths->list[i];
+
+		if (p->direction == DIRECTION_UNKNOWN)
+			p->direction = conn_direction(w, p);
+		if (p->direction == DIRECTION_UNKNOWN)
+			p->direction = known_direction(paths, p);
+		if (p->direction == DIRECTION_UNKNOWN)
+			p->direction = asked_direction(w, p);
+		if (p->direction == DIRECTION_UNKNOWN)
+			p->direction = DIRECTION_ORIGINAL;
+	}
+}
+
+/* 6: it left its maker's OUTPUT under somebody else's address. */
+static bool made_on_the_way(const struct work *w, const struct path *p)
+{
+	const struct journey *j = path_packet(p);
+	const struct fleet_host *h = fleet_host(w->f, p->hops[0].sj->host);
+
+	if (hop_first_hook(&p->hops[0]) != HOOK_OUTPUT || !h || !h->has_facts)
+		return false;
+	if (j->tuples[0].proto != IPPROTO_TCP || !(j->tcp_flags & TCP_RST))
+		return false;
+	return !fleet_owns(h, &j->tuples[0].src);
+}
+
+static int list_add(struct path ***list, size_t *count, size_t *cap, struct path *p, struct arena *arena)
+{
+	if (*count == *cap) {
+		size_t next = *cap ? *cap * 2 : 8;
+		struct path **bigger = arena_alloc(arena, next * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		if (*count)
+			memcpy(bigger, *list, *count * sizeof(*bigger));
+		*list = bigger;
+		*cap = next;
+	}
+	(*list)[(*count)++] = p;
+	return 0;
+}
+
+static bool draft_knows(const struct draft *d, const struct tuple *t)
+{
+	for (size_t i = 0; i < d->variant_count; i++) {
+		if (tuple_equal(&d->variants[i], t))
+			return true;
+	}
+	return false;
+}
+
+static void draft_learn(struct draft *d, const struct tuple *t)
+{
+	if (d->variant_count < VARIANTS_MAX && !draft_knows(d, t))
+		d->variants[d->variant_count++] = *t;
+}
+
+static void draft_learn_path(struct draft *d, const struct path *p, bool reverse)
+{
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct journey *j = &p->hops[i].sj->j;
+
+		for (uint8_t k = 0; k < j->tuple_count; k++) {
+			struct tuple back = tuple_reverse(&j->tuples[k]);
+
+			draft_learn(d, reverse ? &back : &j->tuples[k]);
+		}
+	}
+}
+
+/* Conntrack's mappings belong to the conversation, too: they tell what a packet became where nobody saw it leave. */
+static void draft_learn_conns(struct work *w, struct draft *d)
+{
+	for (size_t i = 0; i < w->g->conn_count; i++) {
+		struct stored_conn *c = &w->g->conns[i];
+		struct tuple after = tuple_reverse(&c->c.reply);
+
+		if (!draft_knows(d, &c->c.orig))
+			continue;
+		draft_learn(d, &after);
+		if (!d->conv.conn || c->from.v > d->conv.conn->from.v)
+			d->conv.conn = c;
+	}
+}
+
+static struct draft *draft_begin(struct work *w, const struct tuple *t)
+{
+	struct draft *d = &w->drafts[w->count++];
+
+	memset(d, 0, sizeof(*d));
+	d->conv.tuple = *t;
+	draft_learn(d, t);
+	return d;
+}
+
+static int draft_add(struct work *w, struct draft *d, struct path *p)
+{
+	struct conversation *c = &d->conv;
+	struct wall_ns first = path_first(p), last = path_last(p);
+	bool reply = p->direction == DIRECTION_REPLY;
+
+	draft_learn_path(d, p, reply);
+	if (!c->first.v || first.v < c->first.v)
+		c->first = first;
+	if (last.v > c->last.v)
+		c->last = last;
+	if (reply)
+		return list_add(&c->reply, &c->reply_count, &d->reply_cap, p, w->f->arena);
+	return list_add(&c->original, &c->original_count, &d->original_cap, p, w->f->arena);
+}
+
+/* Is t what some original packet became on its way? Then it does not name a conversation. */
+static bool is_translation(const struct paths *paths, const struct path *self, const struct tuple *t)
+{
+	for (size_t i = 0; i < paths->count; i++) {
+		const struct path *p = &paths->list[i];
+
+		if (p == self || p->direction != DIRECTION_ORIGINAL || tuple_equal(hop_tuple_in(&p->hops[0]), t))
+			continue;
+		if (path_has_tuple(p, t))
+			return true;
+	}
+	return false;
+}
+
+/* 2, 3 */
+static int name_conversations(struct work *w)
+{
+	struct paths *paths = &w->out->paths;
+
+	for (size_t i = 0; i < paths->count; i++) {
+		struct path *p = &paths->list[i];
+		const struct journey *j = path_packet(p);
+		const struct tuple *t = hop_tuple_in(&p->hops[0]);
+		bool syn = t->proto == IPPROTO_TCP && (j->tcp_flags & TCP_SYN);
+		struct draft *d = NULL;
+
+		if (p->direction != DIRECTION_ORIGINAL || p->answer || j->is_icmp_error || is_translation(paths, p, t))
+			continue;
+		for (size_t k = w->count; k-- > 0;) {
+			if (tuple_equal(&w->drafts[k].conv.tuple, t)) {
+				d = &w->drafts[k];
+				break;
+			}
+		}
+		if (!d || (syn && d->has_syn && d->syn_seq != j->tcp_seq))
+			d = draft_begin(w, t);
+		if (syn) {
+			d->has_syn = true;
+			d->syn_seq = j->tcp_seq;
+		}
+		if (draft_add(w, d, p) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The newest conversation that knows the tuple and had begun at `at`; else the oldest one that knows it. */
+static struct draft *draft_of(struct work *w, const struct tuple *t, struct wall_ns at, int64_t error)
+{
+	struct draft *best = NULL;
+
+	for (size_t i = 0; i < w->count; i++) {
+		struct draft *d = &w->drafts[i];
+
+		if (!draft_knows(d, t))
+			continue;
+		if (!best || (d->conv.first.v <= at.v + error && d->conv.first.v >= best->conv.first.v))
+			best = d;
+	}
+	return best;
+}
+
+/* 4, 5: what has no conversation yet. */
+static int attach_rest(struct work *w, enum direction direction)
+{
+	struct paths *paths = &w->out->paths;
+
+	for (size_t i = 0; i < paths->count; i++) {
+		struct path *p = &paths->list[i];
+		const struct hop *first = &p->hops[0], *last = &p->hops[p->hop_count - 1];
+		struct tuple t = *hop_tuple_in(first), end = *hop_tuple_out(last);
+		struct draft *d;
+
+		if (p->direction != direction || p->answer || path_packet(p)->is_icmp_error)
+			continue;
+		if (direction == DIRECTION_ORIGINAL && !is_translation(paths, p, &t))
+			continue;		/* name_conversations() has taken it */
+		if (direction == DIRECTION_REPLY) {
+			t = tuple_reverse(&t);
+			end = tuple_reverse(&end);
+		}
+		d = draft_of(w, &t, path_first(p), first->sj->error);
+		if (!d)
+			d = draft_of(w, &end, path_first(p), first->sj->error);
+		if (!d)
+			d = draft_begin(w, direction == DIRECTION_REPLY ? &end : &t);
+		if (draft_add(w, d, p) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* An ICMP error whose capture lacks the addresses is matched by the length, id and protocol that it embeds. */
+static bool embeds_packet_of(const struct journey *e, const struct conversation *c)
+{
+	for (int way = 0; way < 2; way++) {
+		struct path **list = way ? c->reply : c->original;
+		size_t n = way ? c->reply_count : c->original_count;
+
+		for (size_t i = 0; i < n; i++) {
+			const struct journey *j = path_packet(list[i]);
+
+			if (j->ip_id && j->ip_id == e->inner_id && j->total_len == e->inner_len &&
+			    j->tuples[0].proto == e->inner_proto)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* 6 */
+static int attach_answers(struct work *w)
+{
+	struct paths *paths = &w->out->paths;
+
+	for (size_t i = 0; i < paths->count; i++) {
+		struct path *p = &paths->list[i];
+		const struct journey *j = path_packet(p);
+		struct draft *d = NULL;
+
+		if (j->is_icmp_error && j->has_inner_tuple) {
+			struct tuple back = tuple_reverse(&j->inner);
+
+			d = draft_of(w, &j->inner, path_first(p), p->hops[0].sj->error);
+			if (!d)
+				d = draft_of(w, &back, path_first(p), p->hops[0].sj->error);
+		} else if (j->is_icmp_error && j->has_inner) {
+			for (size_t k = w->count; k-- > 0 && !d;) {
+				if (embeds_packet_of(j, &w->drafts[k].conv))
+					d = &w->drafts[k];
+			}
+		} else if (p->answer) {
+			struct tuple back = tuple_reverse(hop_tuple_in(&p->hops[0]));
+
+			d = draft_of(w, &back, path_first(p), p->hops[0].sj->error);
+			if (!d)
+				d = draft_of(w, hop_tuple_in(&p->hops[0]), path_first(p), p->hops[0].sj->error);
+		}
+		if (!d)
+			continue;
+		p->answer = true;
+		if (list_add(&d->conv.answers, &d->conv.answer_count, &d->answer_cap, p, w->f->arena) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Does the question mean this conversation? Following tuples and fingerprints may have brought strangers. */
+static bool was_asked(const struct work *w, const struct draft *d)
+{
+	for (size_t i = 0; i < d->variant_count; i++) {
+		struct tuple back = tuple_reverse(&d->variants[i]);
+
+		if (flow_has(w->flow, &d->variants[i]) || flow_has(w->flow, &back))
+			return true;
+	}
+	return false;
+}
+
+static int by_time(const void *pa, const void *pb)
+{
+	const struct path *a = *(struct path *const *)pa, *b = *(struct path *const *)pb;
+
+	return (path_first(a).v > path_first(b).v) - (path_first(a).v < path_first(b).v);
+}
+
+static int by_begin(const void *pa, const void *pb)
+{
+	const struct conversation *a = pa, *b = pb;
+
+	return (a->first.v > b->first.v) - (a->first.v < b->first.v);
+}
+
+int flows_find(struct flows *out, struct fleet *f, const struct flow *flow, size_t limit)
+{
+	struct gathered g;
+	struct work w = { .out = out, .f = f, .flow = flow, .g = &g };
+	int r;
+
+	memset(out, 0, sizeof(*out));
+	r = gather(&g, f, flow, limit);
+	if (r < 0)
+		return r;
+	out->cut = g.cut;
+	r = paths_join(&out->paths, g.list, g.count, f->arena);
+	if (r < 0)
+		return r;
+	w.drafts = arena_alloc(f->arena, (out->paths.count + 1) * sizeof(*w.drafts));
+	if (!w.drafts)
+		return -ENOMEM;
+
+	for (size_t i = 0; i < out->paths.count; i++)
+		out->paths.list[i].answer = made_on_the_way(&w, &out->paths.list[i]);
+	find_directions(&w);
+	r = name_conversations(&w);
+	for (size_t i = 0; r >= 0 && i < w.count; i++)
+		draft_learn_conns(&w, &w.drafts[i]);
+	if (r >= 0)
+		r = attach_rest(&w, DIRECTION_ORIGINAL);
+	if (r >= 0)
+		r = attach_rest(&w, DIRECTION_REPLY);
+	if (r >= 0)
+		r = attach_answers(&w);
+	if (r < 0)
+		return r;
+
+	out->list = arena_alloc(f->arena, (w.count + 1) * sizeof(*out->list));
+	if (!out->list)
+		return -ENOMEM;
+	for (size_t i = 0; i < w.count; i++) {
+		struct conversation *c = &w.drafts[i].conv;
+
+		if (!was_asked(&w, &w.drafts[i]))
+			continue;
+		qsort(c->original, c->original_count, sizeof(*c->original), by_time);
+		qsort(c->reply, c->reply_count, sizeof(*c->reply), by_time);
+		out->list[out->count++] = *c;
+	}
+	qsort(out->list, out->count, sizeof(*out->list), by_begin);
+	return 0;
+}

@@ -1,0 +1,286 @@
+/*
+ * Each round asks the store for what the last one made known: fingerprints, then tuples. NAT chains of n
+ * gateways need about n rounds.
+ */
+#include "collector/stitch/gather.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ROUNDS_MAX = 8,
+	TUPLES_ASKED_MAX = 512,		/* different tuples that one question follows */
+	CONNS_MAX = 1024,
+	JOIN_MARGIN_MS = 3000,		/* a packet may have met other hosts this much outside the window */
+};
+
+struct gathering {
+	struct gathered *g;
+	struct fleet *f;
+	const struct flow *flow;
+	size_t limit;
+	uint64_t *rows;			/* open addressing, sorted by nothing: which rows are in the list */
+	size_t row_cap;
+	size_t fps_done, tuples_done;	/* journeys whose fingerprints and tuples were asked */
+	size_t conns_done;
+	struct tuple asked[TUPLES_ASKED_MAX];
+	size_t asked_count;
+	struct wall_ns since, until;
+};
+
+static bool row_add(struct gathering *w, uint64_t row)
+{
+	size_t i = (row * UINT64_C(0x9e3779b97f4a7c15)) & (w->row_cap - 1);
+
+	while (w->rows[i]) {
+		if (w->rows[i] == row + 1)
+			return false;
+		i = (i + 1) & (w->row_cap - 1);
+	}
+	w->rows[i] = row + 1;
+	return true;
+}
+
+static int take(struct gathering *w, const struct stored_journey *list, size_t n)
+{
+	struct gathered *g = w->g;
+
+	for (size_t i = 0; i < n; i++) {
+		if (g->count == g->cap) {
+			g->cut = true;
+			return 0;
+		}
+		if (list[i].j.tuple_count && list[i].j.step_count && row_add(w, list[i].row))
+			g->list[g->count++] = list[i];
+	}
+	return 0;
+}
+
+static int ask(struct gathering *w, struct journey_query *q)
+{
+	struct stored_journey *list = NULL;
+	bool cut = false;
+	size_t n = 0;
+	int r;
+
+	q->since = w->since;
+	q->until = w->until;
+	if (!q->limit)
+		q->limit = w->limit;
+	r = reader_journeys(w->f->reader, q, w->f->arena, &list, &n, &cut);
+	if (r < 0)
+		return r;
+	if (cut)
+		w->g->cut = true;
+	return take(w, list, n);
+}
+
+static int ask_fingerprints(struct gathering *w)
+{
+	size_t n = w->g->count - w->fps_done, count = 0;
+	struct journey_query q = { 0 };
+	uint64_t *fps;
+
+	if (!n)
+		return 0;
+	fps = arena_alloc(w->f->arena, n * sizeof(*fps));
+	if (!fps)
+		return -ENOMEM;
+	for (size_t i = w->fps_done; i < w->g->count; i++) {
+		if (w->g->list[i].j.fp)
+			fps[count++] = w->g->list[i].j.fp;
+	}
+	w->fps_done = w->g->count;
+	if (!count)
+		return 0;
+	q.fps = fps;
+	q.fp_count = count;
+	return ask(w, &q);
+}
+
+static void flow_of_tuple(struct flow *f, const struct tuple *t)
+{
+	uint8_t bits = t->src.family == 4 ? 32 : 128;
+
+	memset(f, 0, sizeof(*f));
+	f->family = t->src.family;
+	f->proto = t->proto;
+	f->src.prefix = (struct prefix){ t->src, bits };
+	f->dst.prefix = (struct prefix){ t->dst, bits };
+	f->icmp_type = -1;
+	f->icmp_id = -1;
+	if (proto_has_ports(t->proto)) {
+		f->sport = (struct port_range){ t->sport, t->sport, false };
+		f->dport = (struct port_range){ t->dport, t->dport, false };
+	} else if (proto_is_icmp(t->proto) && t->dport) {
+		f->icmp_id = t->sport;
+	}
+}
+
+static int take_conns(struct gathering *w, const struct flow *flow)
+{
+	struct stored_conn *list = NULL;
+	size_t n = 0;
+	int r = reader_conns(w->f->reader, flow, w->since, w->until, CONNS_MAX, w->f->arena, &list, &n);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n && w->g->conn_count < w->g->conn_cap; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < w->g->conn_count && !known; k++) {
+			const struct stored_conn *c = &w->g->conns[k];
+
+			known = c->host == list[i].host && c->c.id == list[i].c.id && c->from.v == list[i].from.v &&
+				tuple_equal(&c->c.orig, &list[i].c.orig);
+		}
+		if (!known)
+			w->g->conns[w->g->conn_count++] = list[i];
+	}
+	return 0;
+}
+
+/* One more tuple to follow, unless the first question or an earlier one has covered it. */
+static int ask_tuple(struct gathering *w, const struct tuple *t)
+{
+	struct tuple back = tuple_reverse(t);
+	struct journey_query q = { 0 };
+	struct flow flow;
+	int r;
+
+	if (flow_has(w->flow, t) || flow_has(w->flow, &back))
+		return 0;
+	if (proto_is_icmp(t->proto) && !t->dport)
+		return 0;			/* an ICMP error is nobody's flow */
+	for (size_t i = 0; i < w->asked_count; i++) {
+		if (tuple_equal(&w->asked[i], t) || tuple_equal(&w->asked[i], &back))
+			return 0;
+	}
+	if (w->asked_count == TUPLES_ASKED_MAX) {
+		w->g->cut = true;
+		return 0;
+	}
+	w->asked[w->asked_count++] = *t;
+	flow_of_tuple(&flow, t);
+	r = take_conns(w, &flow);
+	if (r < 0)
+		return r;
+	q.flow = &flow;
+	return ask(w, &q);
+}
+
+static int ask_tuples(struct gathering *w)
+{
+	size_t journeys = w->g->count, conns = w->g->conn_count;
+	int r = 0;
+
+	for (size_t i = w->tuples_done; i < journeys && r >= 0; i++) {
+		const struct journey *j = &w->g->list[i].j;
+
+		for (uint8_t k = 0; k < j->tuple_count && r >= 0; k++)
+			r = ask_tuple(w, &j->tuples[k]);
+	}
+	w->tuples_done = journeys;
+	for (size_t i = w->conns_done; i < conns && r >= 0; i++) {
+		struct tuple orig = w->g->conns[i].c.orig, reply = w->g->conns[i].c.reply;
+
+		r = ask_tuple(w, &orig);
+		if (r >= 0)
+			r = ask_tuple(w, &reply);
+	}
+	w->conns_done = conns;
+	return r;
+}
+
+/* ICMP errors whose capture did not hold the embedded addresses are found by whom they were sent to. */
+static int ask_errors(struct gathering *w)
+{
+	struct addr seen[64];
+	size_t n = 0, journeys = w->g->count;
+
+	for (size_t i = 0; i < journeys; i++) {
+		const struct journey *j = &w->g->list[i].j;
+
+		for (uint8_t k = 0; k < j->tuple_count; k++) {
+			const struct addr *a = &j->tuples[k].src;
+			struct journey_query q = { 0 };
+			struct flow flow = { .icmp_type = -1, .icmp_id = -1 };
+			bool known = false;
+			int r;
+
+			for (size_t s = 0; s < n && !known; s++)
+				known = addr_equal(&seen[s], a);
+			if (known || n == sizeof(seen) / sizeof(seen[0]))
+				continue;
+			seen[n++] = *a;
+			flow.family = a->family;
+			flow.proto = a->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+			flow.dst.prefix = (struct prefix){ *a, a->family == 4 ? 32 : 128 };
+			q.flow = &flow;
+			r = ask(w, &q);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int by_time(const void *pa, const void *pb)
+{
+	const struct stored_journey *a = pa, *b = pb;
+
+	if (a->at.v != b->at.v)
+		return a->at.v < b->at.v ? -1 : 1;
+	return (a->row > b->row) - (a->row < b->row);
+}
+
+int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t limit)
+{
+	const int64_t margin = (int64_t)JOIN_MARGIN_MS * NS_PER_MS;
+	struct journey_query q = { .flow = flow };
+	struct gathering *w;
+	size_t before;
+	int r;
+
+	memset(g, 0, sizeof(*g));
+	w = arena_alloc(f->arena, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->g = g;
+	w->f = f;
+	w->flow = flow;
+	w->limit = limit;
+	w->since = f->since;
+	w->until = f->until;
+	g->cap = limit * 4;
+	g->conn_cap = CONNS_MAX;
+	for (w->row_cap = 64; w->row_cap < g->cap * 2;)
+		w->row_cap *= 2;
+	g->list = arena_alloc(f->arena, g->cap * sizeof(*g->list));
+	g->conns = arena_alloc(f->arena, g->conn_cap * sizeof(*g->conns));
+	w->rows = arena_alloc(f->arena, w->row_cap * sizeof(*w->rows));
+	if (!g->list || !g->conns || !w->rows)
+		return -ENOMEM;
+
+	r = ask(w, &q);
+	if (r >= 0)
+		r = take_conns(w, flow);
+	w->since.v -= margin;
+	w->until.v += margin;
+	for (int round = 0; r >= 0 && round < ROUNDS_MAX; round++) {
+		before = g->count + g->conn_count;
+		r = ask_fingerprints(w);
+		if (r >= 0)
+			r = ask_tuples(w);
+		if (g->count + g->conn_count == before)
+			break;
+	}
+	if (r >= 0)
+		r = ask_errors(w);
+	if (r < 0)
+		return r;
+	qsort(g->list, g->count, sizeof(*g->list), by_time);
+	return 0;
+}

@@ -1,0 +1,277 @@
+/*
+ * Joining journeys into paths; the numbered list stands in the header.
+ */
+#include "collector/stitch/path.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t JOIN_NS = 2LL * NS_PER_S;
+
+const char *link_kind_name(enum link_kind k)
+{
+	static const char *const names[] = {
+#define X(id, text) text,
+		LINKS(X)
+#undef X
+	};
+	return names[k];
+}
+
+const char *link_surety_name(enum link_surety s)
+{
+	static const char *const names[] = {
+#define X(id, text) text,
+		LINK_SURETIES(X)
+#undef X
+	};
+	return names[s];
+}
+
+const struct journey *path_packet(const struct path *p)
+{
+	return &p->hops[0].sj->j;
+}
+
+struct wall_ns path_first(const struct path *p)
+{
+	return p->hops[0].sj->at;
+}
+
+struct wall_ns hop_step_at(const struct hop *h, const struct step *s)
+{
+	return (struct wall_ns){ s->at.v + h->sj->offset };
+}
+
+struct wall_ns path_last(const struct path *p)
+{
+	const struct hop *h = &p->hops[p->hop_count - 1];
+	const struct journey *j = &h->sj->j;
+
+	return j->step_count ? hop_step_at(h, &j->steps[j->step_count - 1]) : h->sj->at;
+}
+
+const struct tuple *hop_tuple_in(const struct hop *h)
+{
+	return &h->sj->j.tuples[0];
+}
+
+const struct tuple *hop_tuple_out(const struct hop *h)
+{
+	return &h->sj->j.tuples[h->sj->j.tuple_count - 1];
+}
+
+enum hook hop_first_hook(const struct hop *h)
+{
+	return h->sj->j.step_count ? h->sj->j.steps[0].hook : HOOK_NONE;
+}
+
+static uint8_t first_ttl(const struct journey *j)
+{
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		if (j->steps[i].ttl)
+			return j->steps[i].ttl;
+	}
+	return 0;
+}
+
+uint8_t hop_ttl_in(const struct hop *h)
+{
+	return hop_first_hook(h) == HOOK_OUTPUT ? 0 : first_ttl(&h->sj->j);
+}
+
+uint8_t hop_ttl_out(const struct hop *h)
+{
+	const struct journey *j = &h->sj->j;
+
+	for (uint16_t i = j->step_count; i-- > 0;) {
+		if (j->steps[i].hook == HOOK_INPUT)
+			return 0;
+		if (j->steps[i].ttl && j->steps[i].hook >= HOOK_FORWARD)
+			return j->steps[i].ttl;
+	}
+	return 0;
+}
+
+bool hop_reached(const struct hop *h, enum checkpoint c)
+{
+	for (uint16_t i = 0; i < h->sj->j.step_count; i++) {
+		if (h->sj->j.steps[i].label == LABEL_CHECKPOINT && h->sj->j.steps[i].checkpoint == c)
+			return true;
+	}
+	return false;
+}
+
+bool journey_is_control(const struct journey *j)
+{
+	enum { FIN = 1, SYN = 2, RST = 4 };
+
+	if (j->is_icmp_error)
+		return true;
+	return j->tuples[0].proto == 6 && (j->tcp_flags & (FIN | SYN | RST));
+}
+
+/* How well two journeys' addresses fit: one left as the other came, they share an endpoint, or nothing. */
+enum fit { FIT_NONE, FIT_SHARED, FIT_CONTINUOUS };
+
+static enum fit fit(const struct stored_journey *a, const struct stored_journey *b)
+{
+	const struct tuple *ai = &a->j.tuples[0], *ao = &a->j.tuples[a->j.tuple_count - 1];
+	const struct tuple *bi = &b->j.tuples[0], *bo = &b->j.tuples[b->j.tuple_count - 1];
+
+	if (tuple_equal(ao, bi) || tuple_equal(bo, ai))
+		return FIT_CONTINUOUS;
+	if (addr_equal(&ao->src, &bi->src) || addr_equal(&ao->dst, &bi->dst) || addr_equal(&bo->src, &ai->src) ||
+	    addr_equal(&bo->dst, &ai->dst))
+		return FIT_SHARED;
+	return FIT_NONE;
+}
+
+/* 4: could sj be this hop's packet again, on the same host? */
+static bool came_back(const struct path *p, const struct hop *h, const struct stored_journey *sj)
+{
+	const struct hop now = { .sj = sj };
+
+	if (first_ttl(&sj->j) < first_ttl(&h->sj->j))
+		return true;
+	if (hop_first_hook(h) == HOOK_OUTPUT && hop_first_hook(&now) == HOOK_PREROUTING)
+		return tuple_equal(hop_tuple_out(h), hop_tuple_in(&now));
+	if (tuple_equal(hop_tuple_in(h), hop_tuple_in(&now)))
+		return false;
+	for (size_t i = 0; i < p->hop_count; i++) {
+		if (tuple_equal(hop_tuple_out(&p->hops[i]), hop_tuple_in(&now)))
+			return true;
+	}
+	return false;
+}
+
+/* -1: another packet; else how well sj fits the path. */
+static int joins(const struct path *p, const struct stored_journey *sj)
+{
+	const struct stored_journey *first = p->hops[0].sj;
+	int64_t apart = sj->at.v - first->at.v;
+	int best = -1;
+
+	if (apart < 0)
+		apart = -apart;
+	if (apart > JOIN_NS + sj->error + first->error)			/* 3 */
+		return -1;
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct stored_journey *other = p->hops[i].sj;
+		int how = fit(other, sj);
+
+		if (other->j.fp_long && sj->j.fp_long && other->j.fp_long != sj->j.fp_long)	/* 2 */
+			return -1;
+		if (other->host == sj->host && !came_back(p, &p->hops[i], sj))	/* 4 */
+			return -1;
+		if (how == FIT_NONE && first_ttl(&other->j) == first_ttl(&sj->j))
+			how = -1;	/* a translator nobody watches would have routed it, too */
+		if (how > best)
+			best = how;
+	}
+	return best;
+}
+
+/* 5 */
+static int hop_cmp(const void *pa, const void *pb)
+{
+	const struct hop *a = pa, *b = pb;
+	uint8_t ta = first_ttl(&a->sj->j), tb = first_ttl(&b->sj->j);
+	bool oa = hop_first_hook(a) == HOOK_OUTPUT, ob = hop_first_hook(b) == HOOK_OUTPUT;
+
+	if (ta != tb)
+		return ta > tb ? -1 : 1;
+	if (oa != ob)
+		return oa ? -1 : 1;
+	return (a->sj->at.v > b->sj->at.v) - (a->sj->at.v < b->sj->at.v);
+}
+
+static void path_order(struct path *p)
+{
+	qsort(p->hops, p->hop_count, sizeof(*p->hops), hop_cmp);
+	for (size_t i = 1; i < p->hop_count; i++) {
+		const struct hop *before = &p->hops[i - 1];
+		struct hop *h = &p->hops[i];
+		uint8_t out = hop_ttl_out(before), in = hop_ttl_in(h);
+		bool same = tuple_equal(hop_tuple_out(before), hop_tuple_in(h));
+
+		h->link = LINK_PACKET;
+		h->surety = same && out && out == in ? LINK_SURETY_SURE : LINK_SURETY_LIKELY;
+	}
+}
+
+static int path_add_hop(struct path *p, const struct stored_journey *sj, struct arena *arena)
+{
+	enum { STEP = 8 };
+
+	if (p->hop_count % STEP == 0) {
+		struct hop *hops = arena_alloc(arena, (p->hop_count + STEP) * sizeof(*hops));
+
+		if (!hops)
+			return -ENOMEM;
+		if (p->hop_count)
+			memcpy(hops, p->hops, p->hop_count * sizeof(*hops));
+		p->hops = hops;
+	}
+	p->hops[p->hop_count++] = (struct hop){ .sj = sj };
+	return 0;
+}
+
+static int by_fingerprint(const void *pa, const void *pb)
+{
+	const struct stored_journey *a = *(const struct stored_journey *const *)pa;
+	const struct stored_journey *b = *(const struct stored_journey *const *)pb;
+
+	if (a->j.fp != b->j.fp)
+		return a->j.fp < b->j.fp ? -1 : 1;
+	return (a->at.v > b->at.v) - (a->at.v < b->at.v);
+}
+
+static int by_time(const void *pa, const void *pb)
+{
+	const struct path *a = pa, *b = pb;
+
+	return (path_first(a).v > path_first(b).v) - (path_first(a).v < path_first(b).v);
+}
+
+int paths_join(struct paths *out, const struct stored_journey *list, size_t count, struct arena *arena)
+{
+	const struct stored_journey **sorted;
+	size_t group = 0;		/* the first path of the present fingerprint */
+
+	memset(out, 0, sizeof(*out));
+	sorted = arena_alloc(arena, (count + 1) * sizeof(*sorted));
+	out->list = arena_alloc(arena, (count + 1) * sizeof(*out->list));
+	if (!sorted || !out->list)
+		return -ENOMEM;
+	out->cap = count + 1;
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &list[i];
+	qsort(sorted, count, sizeof(*sorted), by_fingerprint);
+
+	for (size_t i = 0; i < count; i++) {
+		struct path *best = NULL;
+		int best_fit = -1;
+
+		if (i == 0 || sorted[i]->j.fp != sorted[i - 1]->j.fp)
+			group = out->count;
+		/* Among equal fits the path that came last is the nearest in time. */
+		for (size_t k = out->count; sorted[i]->j.fp && k-- > group;) {	/* 1, 2 */
+			int how = joins(&out->list[k], sorted[i]);
+
+			if (how > best_fit) {
+				best_fit = how;
+				best = &out->list[k];
+			}
+		}
+		if (!best)
+			best = &out->list[out->count++];
+		if (path_add_hop(best, sorted[i], arena) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < out->count; i++)
+		path_order(&out->list[i]);
+	qsort(out->list, out->count, sizeof(*out->list), by_time);
+	return 0;
+}

@@ -1,0 +1,73 @@
+/*
+ * A path: the journeys of one packet on several hosts, in the order in which it met them.
+ */
+#pragma once
+
+#include "collector/stitch/fleet.h"
+
+/* How two neighbouring hops were joined, and how sure that is. */
+#define LINKS(X) X(NONE, "") X(PACKET, "packet") X(NAT, "nat") X(ROUTE, "route")
+enum link_kind {
+#define X(id, text) LINK_##id,
+	LINKS(X)
+#undef X
+};
+
+#define LINK_SURETIES(X) X(NONE, "") X(SURE, "sure") X(LIKELY, "likely") X(AMBIGUOUS, "ambiguous")
+enum link_surety {
+#define X(id, text) LINK_SURETY_##id,
+	LINK_SURETIES(X)
+#undef X
+};
+
+const char *link_kind_name(enum link_kind k);
+const char *link_surety_name(enum link_surety s);
+
+struct hop {
+	const struct stored_journey *sj;	/* borrowed from the arena */
+	enum link_kind link;			/* to the hop before; NONE on the first */
+	enum link_surety surety;
+};
+
+enum direction { DIRECTION_UNKNOWN, DIRECTION_ORIGINAL, DIRECTION_REPLY };
+
+struct path {
+	struct hop *hops;
+	size_t hop_count;
+	enum direction direction;
+	bool answer;			/* a host on the way made it (RST or ICMP of a REJECT) */
+};
+
+struct paths {
+	struct path *list;
+	size_t count, cap;
+};
+
+/*
+ * Joins journeys into paths by fingerprint, time and TTL:
+ *  1. journeys without a fingerprint stand alone
+ *  2. equal fingerprints, and fp_long equal where both are known
+ *  3. within both clocks' errors plus 2 s
+ *  4. the same host twice is the same packet only if it came back changed (with a lower TTL, translated as another
+ *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
+ *     one that shares neither an address nor a TTL step with any hop
+ *  5. order: falling TTL, OUTPUT before PREROUTING, then time
+ */
+int paths_join(struct paths *out, const struct stored_journey *list, size_t count, struct arena *arena);
+
+/* What all hops of a path have in common: its first hop's journey. */
+const struct journey *path_packet(const struct path *p);
+struct wall_ns path_first(const struct path *p);
+struct wall_ns path_last(const struct path *p);
+
+/* As it came to, and as it left a hop. */
+const struct tuple *hop_tuple_in(const struct hop *h);
+const struct tuple *hop_tuple_out(const struct hop *h);
+uint8_t hop_ttl_in(const struct hop *h);	/* 0: it started here, or unknown */
+uint8_t hop_ttl_out(const struct hop *h);	/* 0: it ended here, or unknown */
+enum hook hop_first_hook(const struct hop *h);
+/* Wall time of a step by the offset known for its host. */
+struct wall_ns hop_step_at(const struct hop *h, const struct step *s);
+bool hop_reached(const struct hop *h, enum checkpoint c);
+/* SYN, FIN, RST or ICMP error: never sampled away by a lease. */
+bool journey_is_control(const struct journey *j);
