@@ -1,0 +1,87 @@
+/*
+ * The printed names of the enums, from their X-macro lists.
+ */
+#include "common/journey.h"
+
+#include <string.h>
+
+#define NAMES(fn, type, list)							\
+	const char *fn(type v)							\
+	{									\
+		static const char *const names[] = { list(NAME) };		\
+										\
+		if ((unsigned)v >= sizeof(names) / sizeof(names[0]))		\
+			return NULL;						\
+		return names[v];						\
+	}
+#define NAME(id, text) text,
+
+NAMES(hook_name, enum hook, HOOKS)
+NAMES(backend_name, enum backend, BACKENDS)
+NAMES(family_name, enum family, FAMILIES)
+NAMES(label_name, enum label, LABELS)
+NAMES(step_verdict_name, enum step_verdict, STEP_VERDICTS)
+
+#undef NAME
+#define NAME(id, text, hook) text,
+NAMES(checkpoint_name, enum checkpoint, CHECKPOINTS)
+
+static int parse(const char *text, int count, const char *(*name)(unsigned))
+{
+	for (int i = 0; i < count; i++) {
+		if (!strcmp(name((unsigned)i), text))
+			return i;
+	}
+	return -1;
+}
+
+static const char *hook_at(unsigned i)
+{
+	return hook_name((enum hook)i);
+}
+
+static const char *backend_at(unsigned i)
+{
+	return backend_name((enum backend)i);
+}
+
+static const char *family_at(unsigned i)
+{
+	return family_name((enum family)i);
+}
+
+static const char *checkpoint_at(unsigned i)
+{
+	return checkpoint_name((enum checkpoint)i);
+}
+
+int hook_parse(const char *text)
+{
+	return parse(text, HOOK_COUNT, hook_at);
+}
+
+int backend_parse(const char *text)
+{
+	return parse(text, BACKEND_COUNT, backend_at);
+}
+
+int family_parse(const char *text)
+{
+	return parse(text, FAMILY_COUNT, family_at);
+}
+
+int checkpoint_parse(const char *text)
+{
+	return parse(text, CHECKPOINT_COUNT, checkpoint_at);
+}
+
+enum hook checkpoint_hook(enum checkpoint c)
+{
+	static const enum hook hooks[] = {
+#define X(id, text, hook) HOOK_##hook,
+		CHECKPOINTS(X)
+#undef X
+	};
+
+	return (unsigned)c < CHECKPOINT_COUNT ? hooks[c] : HOOK_NONE;
+}
