@@ -1,0 +1,679 @@
+/*
+ * From plain structs to protobuf: the exact inverse of msg_decode.c. Records are packed one by one into a batch, which
+ * keeps the table of names that its journeys share.
+ */
+#include "common/msg.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "proto/lasthop.pb-c.h"
+
+enum { SCRATCH_MAX = 4 << 20 };
+
+struct name {
+	UT_hash_handle hh;
+	uint32_t index;			/* from 1: 0 is "" */
+	char text[];
+};
+
+struct batch {
+	struct buf records;		/* packed, each with its tag */
+	struct buf names;		/* likewise, in the order of their indexes */
+	struct arena scratch;		/* Pb structs of one record */
+	struct arena name_heap;
+	struct name *by_text;
+	uint32_t count, name_count;
+};
+
+static ProtobufCBinaryData bytes(const void *p, size_t n)
+{
+	return (ProtobufCBinaryData){ .len = n, .data = (uint8_t *)p };
+}
+
+static ProtobufCBinaryData addr(const struct addr *a)
+{
+	return bytes(a->b, a->family == 4 ? 4 : a->family == 6 ? 16 : 0);
+}
+
+static char *text(const char *s)
+{
+	return (char *)(s ? s : "");
+}
+
+static Pb__Tuple *tuple(struct arena *a, const struct tuple *t)
+{
+	Pb__Tuple *m = arena_alloc(a, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	pb__tuple__init(m);
+	m->src = addr(&t->src);
+	m->dst = addr(&t->dst);
+	m->sport = t->sport;
+	m->dport = t->dport;
+	m->proto = t->proto;
+	return m;
+}
+
+static bool pointers(struct arena *a, void *list, size_t n)
+{
+	void **p = arena_alloc(a, (n ? n : 1) * sizeof(*p));
+
+	memcpy(list, &p, sizeof(p));
+	return p;
+}
+
+/* One element of a repeated message field, made and appended. */
+#define ADD(arena, list, count, type, init)						\
+	({										\
+		type *element_ = arena_alloc(arena, sizeof(*element_));			\
+		if (element_) {								\
+			init(element_);							\
+			(list)[(count)++] = element_;					\
+		}									\
+		element_;								\
+	})
+
+static int patterns(struct arena *a, Pb__Pattern ***list, size_t *n, const struct pattern *from, uint32_t count)
+{
+	if (!pointers(a, list, count))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		Pb__Pattern *m = ADD(a, *list, *n, Pb__Pattern, pb__pattern__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->family = from[i].family;
+		m->proto = from[i].proto;
+		if (from[i].src.len) {
+			m->src = addr(&from[i].src.addr);
+			m->src_len = from[i].src.len;
+		}
+		if (from[i].dst.len) {
+			m->dst = addr(&from[i].dst.addr);
+			m->dst_len = from[i].dst.len;
+		}
+		m->sport = from[i].sport;
+		m->dport = from[i].dport;
+		m->icmp_id = from[i].icmp_id;
+	}
+	return 0;
+}
+
+/* The index of a name in the batch, adding it; 0 for "". */
+static int name_index(struct batch *b, const char *s, uint32_t *index)
+{
+	Pb__Batch one = PB__BATCH__INIT;
+	struct name *n;
+	size_t len, size;
+	uint8_t *to;
+	char *list[1];
+
+	*index = 0;
+	if (!s || !s[0])
+		return 0;
+	len = strlen(s);
+	HASH_FIND(hh, b->by_text, s, len, n);
+	if (!n) {
+		n = arena_alloc(&b->name_heap, sizeof(*n) + len + 1);
+		if (!n)
+			return -ENOMEM;
+		memcpy(n->text, s, len + 1);
+		list[0] = n->text;
+		one.names = list;
+		one.n_names = 1;
+		size = pb__batch__get_packed_size(&one);
+		to = buf_extend(&b->names, size);
+		if (!to)
+			return -ENOMEM;
+		pb__batch__pack(&one, to);
+		n->index = ++b->name_count;
+		HASH_ADD_KEYPTR(hh, b->by_text, n->text, len, n);
+	}
+	*index = n->index;
+	return 0;
+}
+
+static int steps(struct batch *b, Pb__Journey *m, const struct journey *j)
+{
+	struct arena *a = &b->scratch;
+	size_t n = j->step_count;
+	bool handles = false, prefixes = false;
+	int64_t before = j->at.v;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		handles |= j->steps[i].handle != 0;
+		prefixes |= j->steps[i].prefix != NULL;
+	}
+	m->step_what = arena_alloc(a, (n + 1) * sizeof(*m->step_what));
+	m->step_at = arena_alloc(a, (n + 1) * sizeof(*m->step_at));
+	m->step_table = arena_alloc(a, (n + 1) * sizeof(*m->step_table));
+	m->step_chain = arena_alloc(a, (n + 1) * sizeof(*m->step_chain));
+	m->step_number = arena_alloc(a, (n + 1) * sizeof(*m->step_number));
+	m->step_handle = arena_alloc(a, (n + 1) * sizeof(*m->step_handle));
+	m->step_prefix = arena_alloc(a, (n + 1) * sizeof(*m->step_prefix));
+	if (!m->step_what || !m->step_at || !m->step_table || !m->step_chain || !m->step_number || !m->step_handle || !m->step_prefix)
+		return -ENOMEM;
+	m->n_step_what = m->n_step_at = m->n_step_table = m->n_step_chain = m->n_step_number = n;
+	m->n_step_handle = handles ? n : 0;
+	m->n_step_prefix = prefixes ? n : 0;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		const struct step *s = &j->steps[i];
+
+		m->step_what[i] = (uint32_t)(s->hook | s->backend << 3 | s->family << 5 | s->label << 8 | s->verdict << 11 |
+					     s->checkpoint << 15 | s->kernel_time << 19 | s->tuple << 20) |
+				  (uint32_t)s->ttl << 24;
+		m->step_at[i] = s->at.v - before;
+		before = s->at.v;
+		r = name_index(b, s->table, &m->step_table[i]);
+		if (r == 0)
+			r = name_index(b, s->chain, &m->step_chain[i]);
+		if (r == 0)
+			r = name_index(b, s->prefix, &m->step_prefix[i]);
+		m->step_number[i] = s->number;
+		m->step_handle[i] = s->handle;
+	}
+	return r;
+}
+
+static int journey(struct batch *b, Pb__Record *out, const struct journey *j)
+{
+	static const uint8_t none[6];
+	struct arena *a = &b->scratch;
+	Pb__Journey *m = arena_alloc(a, sizeof(*m));
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	pb__journey__init(m);
+	if (!pointers(a, &m->tuples, TUPLES_MAX))
+		return -ENOMEM;
+	m->at = j->at.v;
+	m->trace_id = j->trace_id;
+	m->fp = j->fp;
+	m->fp_long = j->fp_long;
+	m->ip = (uint32_t)j->ip_version << 16 | j->total_len;
+	m->ip_id = j->ip_id;
+	m->tcp = (uint32_t)j->tcp_flags << 16 | j->tcp_window;
+	m->tcp_seq = j->tcp_seq;
+	m->tcp_ack = j->tcp_ack;
+	m->icmp = (uint32_t)j->icmp_type << 24 | (uint32_t)j->icmp_code << 16 | j->icmp_seq;
+	if (j->is_icmp_error) {
+		m->inner = arena_alloc(a, sizeof(*m->inner));
+		if (!m->inner)
+			return -ENOMEM;
+		pb__inner__init(m->inner);
+		m->inner->what = (uint32_t)j->has_inner << 16 | (uint32_t)j->inner_proto << 8 | j->inner_ttl;
+		m->inner->len = j->inner_len;
+		m->inner->id = j->inner_id;
+		if (j->has_inner_tuple)
+			m->inner->tuple = tuple(a, &j->inner);
+	}
+	r = name_index(b, j->in_if, &m->in_if);
+	if (r == 0)
+		r = name_index(b, j->out_if, &m->out_if);
+	if (r < 0)
+		return r;
+	if (memcmp(j->src_mac, none, sizeof(none)))
+		m->src_mac = bytes(j->src_mac, sizeof(j->src_mac));
+	m->mark = j->mark;
+	m->cut = j->cut;
+	for (uint8_t i = 0; i < j->tuple_count; i++) {
+		m->tuples[i] = tuple(a, &j->tuples[i]);
+		if (!m->tuples[i])
+			return -ENOMEM;
+	}
+	m->n_tuples = j->tuple_count;
+	out->is_case = PB__RECORD__IS_JOURNEY;
+	out->journey = m;
+	return steps(b, m, j);
+}
+
+static int facts(struct arena *a, Pb__Facts *m, const struct facts *f)
+{
+	m->at = f->at.v;
+	m->forward4 = f->forward4;
+	m->forward6 = f->forward6;
+	m->forward_known = f->forward_known;
+	if (!pointers(a, &m->links, f->link_count) || !pointers(a, &m->addrs, f->addr_count) ||
+	    !pointers(a, &m->routes, f->route_count))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < f->link_count; i++) {
+		const struct facts_link *l = &f->links[i];
+		Pb__Link *to = ADD(a, m->links, m->n_links, Pb__Link, pb__link__init);
+
+		if (!to)
+			return -ENOMEM;
+		to->ifindex = l->ifindex;
+		to->link = l->link;
+		to->master = l->master;
+		to->name = text(l->name);
+		to->mac = bytes(l->mac, sizeof(l->mac));
+		to->mtu = l->mtu;
+		to->up = l->up;
+	}
+	for (uint32_t i = 0; i < f->addr_count; i++) {
+		Pb__Address *to = ADD(a, m->addrs, m->n_addrs, Pb__Address, pb__address__init);
+
+		if (!to)
+			return -ENOMEM;
+		to->ifindex = f->addrs[i].ifindex;
+		to->addr = addr(&f->addrs[i].addr.addr);
+		to->len = f->addrs[i].addr.len;
+	}
+	for (uint32_t i = 0; i < f->route_count; i++) {
+		const struct facts_route *r = &f->routes[i];
+		Pb__Route *to = ADD(a, m->routes, m->n_routes, Pb__Route, pb__route__init);
+
+		if (!to)
+			return -ENOMEM;
+		to->dst = addr(&r->dst.addr);
+		to->len = r->dst.len;
+		to->gateway = addr(&r->gateway);
+		to->ifindex = r->ifindex;
+		to->table = r->table;
+		to->metric = r->metric;
+		to->type = r->type;
+	}
+	return 0;
+}
+
+static int sources(struct arena *a, Pb__Sources *m, const struct sources *s)
+{
+	m->at = s->at.v;
+	if (!pointers(a, &m->list, s->count))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->count; i++) {
+		Pb__Source *to = ADD(a, m->list, m->n_list, Pb__Source, pb__source__init);
+
+		if (!to)
+			return -ENOMEM;
+		to->name = text(s->list[i].name);
+		to->state = s->list[i].state;
+		to->why = text(s->list[i].why);
+	}
+	return 0;
+}
+
+/* Makes the oneof member `field` of *out and leaves m pointing at it. */
+#define MEMBER(out, Case, field, type, init)						\
+	({										\
+		type *member_ = arena_alloc(a, sizeof(*member_));			\
+		if (member_) {								\
+			init(member_);							\
+			(out)->is_case = Case;						\
+			(out)->field = member_;						\
+		}									\
+		member_;								\
+	})
+
+static int other_record(struct arena *a, Pb__Record *out, const struct record *r)
+{
+	static const struct content_id none;
+
+	switch (r->kind) {
+	case RECORD_CONN: {
+		Pb__Conn *m = MEMBER(out, PB__RECORD__IS_CONN, conn, Pb__Conn, pb__conn__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->at = r->conn.at.v;
+		m->event = r->conn.event;
+		m->id = r->conn.id;
+		m->status = r->conn.status;
+		m->mark = r->conn.mark;
+		m->zone = r->conn.zone;
+		m->timeout_s = r->conn.timeout_s;
+		m->orig = tuple(a, &r->conn.orig);
+		m->reply = tuple(a, &r->conn.reply);
+		return m->orig && m->reply ? 0 : -ENOMEM;
+	}
+	case RECORD_RULESET: {
+		Pb__Ruleset *m = MEMBER(out, PB__RECORD__IS_RULESET, ruleset, Pb__Ruleset, pb__ruleset__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->before = r->ruleset.before.v;
+		m->read_at = r->ruleset.read_at.v;
+		m->backend = r->ruleset.backend;
+		m->family = r->ruleset.family;
+		m->table = text(r->ruleset.table);
+		if (memcmp(&r->ruleset.content, &none, sizeof(none)))
+			m->content = bytes(r->ruleset.content.b, CONTENT_ID_LEN);
+		m->torn = r->ruleset.torn;
+		return 0;
+	}
+	case RECORD_RULESET_CHECKED: {
+		Pb__Checked *m = MEMBER(out, PB__RECORD__IS_CHECKED, checked, Pb__Checked, pb__checked__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->at = r->checked.at.v;
+		return 0;
+	}
+	case RECORD_FACTS: {
+		Pb__Facts *m = MEMBER(out, PB__RECORD__IS_FACTS, facts, Pb__Facts, pb__facts__init);
+
+		return m ? facts(a, m, &r->facts) : -ENOMEM;
+	}
+	case RECORD_SOURCES: {
+		Pb__Sources *m = MEMBER(out, PB__RECORD__IS_SOURCES, sources, Pb__Sources, pb__sources__init);
+
+		return m ? sources(a, m, &r->sources) : -ENOMEM;
+	}
+	case RECORD_LOSS: {
+		Pb__Loss *m = MEMBER(out, PB__RECORD__IS_LOSS, loss, Pb__Loss, pb__loss__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->from = r->loss.from.v;
+		m->until = r->loss.until.v;
+		m->source = text(r->loss.source);
+		m->count_known = r->loss.count_known;
+		m->count = r->loss.count;
+		return 0;
+	}
+	case RECORD_LEASE: {
+		Pb__Lease *m = MEMBER(out, PB__RECORD__IS_LEASE, lease, Pb__Lease, pb__lease__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->at = r->lease.at.v;
+		m->id = r->lease.id;
+		m->state = r->lease.state;
+		m->modulus = r->lease.modulus;
+		m->traced = r->lease.traced;
+		m->refused = r->lease.refused;
+		m->why = text(r->lease.why);
+		return patterns(a, &m->patterns, &m->n_patterns, r->lease.patterns, r->lease.pattern_count);
+	}
+	default:
+		return -EINVAL;
+	}
+}
+
+/* --- batches ----------------------------------------------------------------------------------------------- */
+
+int batch_new(struct batch **out)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	buf_init(&b->records, FRAME_INFLATED_MAX);
+	buf_init(&b->names, FRAME_INFLATED_MAX);
+	arena_init(&b->scratch, SCRATCH_MAX);
+	arena_init(&b->name_heap, SCRATCH_MAX);
+	*out = b;
+	return 0;
+}
+
+int batch_add(struct batch *b, const struct record *r)
+{
+	Pb__Record m = PB__RECORD__INIT;
+	Pb__Record *list[1] = { &m };
+	Pb__Batch one = PB__BATCH__INIT;
+	size_t size;
+	uint8_t *to;
+	int ret;
+
+	arena_reset(&b->scratch);
+	m.host = r->host;
+	ret = r->kind == RECORD_JOURNEY ? journey(b, &m, &r->journey) : other_record(&b->scratch, &m, r);
+	if (ret < 0)
+		return ret;
+	/* A Batch of one record packs to that record with its tag: repeated fields may stand anywhere. */
+	one.records = list;
+	one.n_records = 1;
+	size = pb__batch__get_packed_size(&one);
+	if (size + b->names.len + 32 > b->records.max - b->records.len)
+		return -E2BIG;
+	to = buf_extend(&b->records, size);
+	if (!to)
+		return -ENOMEM;
+	pb__batch__pack(&one, to);
+	b->count++;
+	return 0;
+}
+
+size_t batch_size(const struct batch *b)
+{
+	return b->records.len + b->names.len;
+}
+
+uint32_t batch_count(const struct batch *b)
+{
+	return b->count;
+}
+
+static void batch_reset(struct batch *b)
+{
+	HASH_CLEAR(hh, b->by_text);
+	b->by_text = NULL;
+	b->records.len = 0;
+	b->names.len = 0;
+	b->count = 0;
+	b->name_count = 0;
+	arena_reset(&b->name_heap);
+	arena_reset(&b->scratch);
+}
+
+/* Tag and length of a submessage (wire type 2), as protobuf's varints. */
+static size_t put_head(uint8_t *to, uint32_t field, size_t len)
+{
+	size_t n = 0;
+
+	to[n++] = (uint8_t)(field << 3 | 2);
+	while (len >= 0x80) {
+		to[n++] = (uint8_t)(len | 0x80);
+		len >>= 7;
+	}
+	to[n++] = (uint8_t)len;
+	return n;
+}
+
+int batch_end(struct batch *b, uint64_t seq, struct buf *out)
+{
+	enum { MESSAGE_BATCH = 2 };
+	Pb__Batch head = PB__BATCH__INIT;
+	uint8_t tag[16], number[16];
+	size_t tag_len, number_len, start = out->len;
+	int r;
+
+	head.seq = seq;
+	number_len = pb__batch__pack(&head, number);
+	tag_len = put_head(tag, MESSAGE_BATCH, number_len + b->records.len + b->names.len);
+	r = buf_add(out, tag, tag_len);
+	if (r == 0)
+		r = buf_add(out, number, number_len);
+	if (r == 0)
+		r = buf_add(out, b->records.p, b->records.len);
+	if (r == 0)
+		r = buf_add(out, b->names.p, b->names.len);
+	if (r < 0)
+		out->len = start;
+	batch_reset(b);
+	return r;
+}
+
+void batch_free(struct batch *b)
+{
+	if (!b)
+		return;
+	batch_reset(b);
+	buf_clear(&b->records);
+	buf_clear(&b->names);
+	arena_free(&b->scratch);
+	arena_free(&b->name_heap);
+	free(b);
+}
+
+/* --- messages ---------------------------------------------------------------------------------------------- */
+
+static int encode_batch(struct buf *out, const struct msg_batch *from)
+{
+	struct batch *b;
+	int r = batch_new(&b);
+
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < from->count && r == 0; i++)
+		r = batch_add(b, &from->records[i]);
+	if (r == 0)
+		r = batch_end(b, from->seq, out);
+	batch_free(b);
+	return r;
+}
+
+static Pb__Ids *ids(struct arena *a, const struct msg_ids *from)
+{
+	Pb__Ids *m = arena_alloc(a, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	pb__ids__init(m);
+	m->ids = arena_alloc(a, (from->count + 1) * sizeof(*m->ids));
+	for (uint32_t i = 0; m->ids && i < from->count; i++)
+		m->ids[m->n_ids++] = bytes(from->ids[i].b, CONTENT_ID_LEN);
+	return m->ids ? m : NULL;
+}
+
+static int hello(struct arena *a, Pb__Message *out, const struct msg_hello *h)
+{
+	Pb__Hello *m = MEMBER(out, PB__MESSAGE__IS_HELLO, hello, Pb__Hello, pb__hello__init);
+
+	if (!m || !pointers(a, &m->hosts, h->host_count))
+		return -ENOMEM;
+	m->id = text(h->id);
+	m->version = text(h->version);
+	m->epoch = h->epoch;
+	m->instance = bytes(h->instance, sizeof(h->instance));
+	m->boot_id = bytes(h->boot_id, sizeof(h->boot_id));
+	m->boot = h->boot.v;
+	m->wall = h->wall.v;
+	m->allow_trace = h->allow_trace;
+	for (uint32_t i = 0; i < h->host_count; i++) {
+		Pb__Host *to = ADD(a, m->hosts, m->n_hosts, Pb__Host, pb__host__init);
+
+		if (!to)
+			return -ENOMEM;
+		to->id = text(h->hosts[i].id);
+		to->netns = text(h->hosts[i].netns);
+	}
+	return 0;
+}
+
+static int message(struct arena *a, Pb__Message *out, const struct msg *from)
+{
+	switch (from->kind) {
+	case MSG_HELLO:
+		return hello(a, out, &from->hello);
+	case MSG_HAVE:
+		out->is_case = PB__MESSAGE__IS_HAVE;
+		out->have = ids(a, &from->have);
+		return out->have ? 0 : -ENOMEM;
+	case MSG_NEED:
+		out->is_case = PB__MESSAGE__IS_NEED;
+		out->need = ids(a, &from->need);
+		return out->need ? 0 : -ENOMEM;
+	case MSG_PART: {
+		Pb__Part *m = MEMBER(out, PB__MESSAGE__IS_PART, part, Pb__Part, pb__part__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->id = bytes(from->part.id.b, CONTENT_ID_LEN);
+		m->offset = from->part.offset;
+		m->total = from->part.total;
+		m->data = bytes(from->part.data, from->part.len);
+		return 0;
+	}
+	case MSG_PONG: {
+		Pb__Pong *m = MEMBER(out, PB__MESSAGE__IS_PONG, pong, Pb__Pong, pb__pong__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->token = from->pong.token;
+		m->boot = from->pong.boot.v;
+		m->wall = from->pong.wall.v;
+		m->oldest_unacked_ms = from->pong.oldest_unacked_ms;
+		return 0;
+	}
+	case MSG_WELCOME: {
+		Pb__Welcome *m = MEMBER(out, PB__MESSAGE__IS_WELCOME, welcome, Pb__Welcome, pb__welcome__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->epoch = from->welcome.epoch;
+		m->seq = from->welcome.seq;
+		m->refused = from->welcome.refused;
+		m->why = text(from->welcome.why);
+		return 0;
+	}
+	case MSG_ACK: {
+		Pb__Ack *m = MEMBER(out, PB__MESSAGE__IS_ACK, ack, Pb__Ack, pb__ack__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->seq = from->ack;
+		return 0;
+	}
+	case MSG_PING: {
+		Pb__Ping *m = MEMBER(out, PB__MESSAGE__IS_PING, ping, Pb__Ping, pb__ping__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->token = from->ping.token;
+		return 0;
+	}
+	case MSG_LEASE_START: {
+		Pb__LeaseStart *m = MEMBER(out, PB__MESSAGE__IS_LEASE_START, lease_start, Pb__LeaseStart, pb__lease_start__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->id = from->lease_start.id;
+		m->host = from->lease_start.host;
+		m->remaining_ms = from->lease_start.remaining_ms;
+		m->rate = from->lease_start.rate;
+		m->modulus = from->lease_start.modulus;
+		return patterns(a, &m->patterns, &m->n_patterns, from->lease_start.patterns, from->lease_start.pattern_count);
+	}
+	case MSG_LEASE_STOP: {
+		Pb__LeaseStop *m = MEMBER(out, PB__MESSAGE__IS_LEASE_STOP, lease_stop, Pb__LeaseStop, pb__lease_stop__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->id = from->lease_stop.id;
+		m->host = from->lease_stop.host;
+		return 0;
+	}
+	case MSG_SNAPSHOT_NOW:
+		return MEMBER(out, PB__MESSAGE__IS_SNAPSHOT_NOW, snapshot_now, Pb__SnapshotNow, pb__snapshot_now__init) ? 0 : -ENOMEM;
+	default:
+		return -EINVAL;
+	}
+}
+
+int msg_encode(struct buf *out, const struct msg *m)
+{
+	Pb__Message pb = PB__MESSAGE__INIT;
+	struct arena scratch;
+	uint8_t *to;
+	int r;
+
+	if (m->kind == MSG_RECORDS)
+		return encode_batch(out, &m->batch);
+	arena_init(&scratch, SCRATCH_MAX);
+	r = message(&scratch, &pb, m);
+	if (r == 0) {
+		to = buf_extend(out, pb__message__get_packed_size(&pb));
+		r = to ? 0 : -E2BIG;
+		if (to)
+			pb__message__pack(&pb, to);
+	}
+	arena_free(&scratch);
+	return r;
+}
