@@ -1,0 +1,192 @@
+/*
+ * Every kind of message and record decodes to what was encoded, and damaged ones are refused, not believed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/msg.h"
+
+static struct tuple tuple4(uint8_t last, uint16_t sport, uint16_t dport)
+{
+	struct tuple t = { .src = { 4, { 10, 0, 1, last } }, .dst = { 4, { 10, 0, 3, 2 } }, .sport = sport, .dport = dport, .proto = 6 };
+
+	return t;
+}
+
+/* Encodes, decodes and encodes again: both encodings must agree, since decoding must lose nothing. */
+static void round_trip(const struct msg *m, struct msg *back, struct arena *arena)
+{
+	struct buf first, second;
+
+	buf_init(&first, FRAME_INFLATED_MAX);
+	buf_init(&second, FRAME_INFLATED_MAX);
+	assert_int_equal(msg_encode(&first, m), 0);
+	assert_int_equal(msg_decode(back, first.p, first.len, arena), 0);
+	assert_int_equal(back->kind, m->kind);
+	assert_int_equal(msg_encode(&second, back), 0);
+	assert_int_equal(first.len, second.len);
+	assert_memory_equal(first.p, second.p, first.len);
+	buf_clear(&first);
+	buf_clear(&second);
+}
+
+static void every_record_comes_back(void **state)
+{
+	struct step steps[3] = {
+		{ .hook = HOOK_PREROUTING, .label = LABEL_CHECKPOINT, .checkpoint = CHECKPOINT_PRE_FIRST, .backend = BACKEND_NATIVE,
+		  .family = FAMILY_INET, .ttl = 64, .at = { 1000 }, .table = "", .chain = "" },
+		{ .hook = HOOK_PREROUTING, .label = LABEL_RULE, .backend = BACKEND_LEGACY, .family = FAMILY_IPV4, .number = 2, .ttl = 64,
+		  .kernel_time = true, .at = { 900 }, .table = "nat", .chain = "PREROUTING" },
+		{ .hook = HOOK_FORWARD, .label = LABEL_LOG, .backend = BACKEND_LEGACY, .family = FAMILY_IPV4, .tuple = 1, .ttl = 63,
+		  .at = { 2000 }, .table = "filter", .chain = "FORWARD", .prefix = "denied: " },
+	};
+	struct facts_link link = { .ifindex = 3, .name = "wan", .mac = { 2, 1, 1, 1, 1, 1 }, .mtu = 1500, .up = true };
+	struct facts_addr address = { 3, { { 4, { 198, 18, 0, 1 } }, 24 } };
+	struct facts_route route = { .dst = { { 4, { 0 } }, 0 }, .gateway = { 4, { 198, 18, 0, 2 } }, .ifindex = 3, .table = 254, .type = 1 };
+	struct source_fact source = { "trace-legacy", SOURCE_FAILED, "group 0 is owned" };
+	struct pattern pattern = { .family = 4, .proto = 6, .src = { { 4, { 10, 0, 1, 2 } }, 32 }, .dport = 443 };
+	struct record records[8] = { 0 };
+	struct journey *j = &records[0].journey;
+	struct msg m = { .kind = MSG_RECORDS, .batch = { .seq = 7, .count = 8, .records = records } }, back;
+	struct arena arena;
+
+	(void)state;
+	records[0].kind = RECORD_JOURNEY;
+	records[0].host = 3;
+	*j = (struct journey){ .at = { 1000 }, .trace_id = 5, .fp = 0xfeedfacecafebeef, .ip_version = 4, .total_len = 60, .ip_id = 77,
+			       .tcp_flags = 2, .tcp_window = 64240, .tcp_seq = 0xdeadbeef, .in_if = "lan", .out_if = "wan",
+			       .src_mac = { 2, 0, 0, 0, 0, 9 }, .tuple_count = 2, .step_count = 3, .steps = steps, .mark = 9 };
+	j->tuples[0] = tuple4(2, 40000, 443);
+	j->tuples[1] = tuple4(9, 40000, 8443);
+	records[1].kind = RECORD_CONN;
+	records[1].conn = (struct conn){ .at = { 5 }, .event = CONN_DESTROY, .id = 8, .status = 0x18a, .orig = tuple4(2, 1, 2), .reply = tuple4(3, 2, 1) };
+	records[2].kind = RECORD_RULESET;
+	records[2].ruleset = (struct ruleset_fact){ .before = { 1 }, .read_at = { 2 }, .backend = BACKEND_LEGACY, .family = FAMILY_IPV6, .table = "filter" };
+	records[2].ruleset.content.b[31] = 1;
+	records[3].kind = RECORD_RULESET_CHECKED;
+	records[3].checked.at.v = 99;
+	records[4].kind = RECORD_FACTS;
+	records[4].facts = (struct facts){ .at = { 4 }, .forward_known = true, .link_count = 1, .addr_count = 1, .route_count = 1,
+					   .links = &link, .addrs = &address, .routes = &route };
+	records[5].kind = RECORD_SOURCES;
+	records[5].sources = (struct sources){ .at = { 6 }, .count = 1, .list = &source };
+	records[6].kind = RECORD_LOSS;
+	records[6].loss = (struct loss){ .from = { 1 }, .until = { 9 }, .source = "trace-nft", .count_known = true, .count = 12 };
+	records[7].kind = RECORD_LEASE;
+	records[7].lease = (struct lease_fact){ .at = { 3 }, .id = 0x4f21, .state = LEASE_ARMED, .modulus = 8, .traced = 100, .refused = 2,
+						.pattern_count = 1, .patterns = &pattern };
+
+	arena_init(&arena, MSG_HEAP_MAX);
+	round_trip(&m, &back, &arena);
+	assert_int_equal(back.batch.seq, 7);
+	assert_int_equal(back.batch.count, 8);
+	j = &back.batch.records[0].journey;
+	assert_int_equal(j->fp, 0xfeedfacecafebeef);
+	assert_string_equal(j->out_if, "wan");
+	assert_int_equal(j->tuples[1].dport, 8443);
+	assert_int_equal(j->steps[1].at.v, 900);
+	assert_true(j->steps[1].kernel_time);
+	assert_string_equal(j->steps[1].chain, "PREROUTING");
+	assert_int_equal(j->steps[2].tuple, 1);
+	assert_string_equal(j->steps[2].prefix, "denied: ");
+	assert_null(j->steps[1].prefix);
+	assert_int_equal(back.batch.records[1].conn.event, CONN_DESTROY);
+	assert_true(tuple_equal(&back.batch.records[1].conn.reply, &records[1].conn.reply));
+	assert_int_equal(back.batch.records[4].facts.routes[0].dst.len, 0);
+	assert_true(addr_equal(&back.batch.records[4].facts.routes[0].gateway, &route.gateway));
+	assert_string_equal(back.batch.records[5].sources.list[0].why, "group 0 is owned");
+	assert_true(pattern_equal(&back.batch.records[7].lease.patterns[0], &pattern));
+	arena_free(&arena);
+}
+
+static void every_message_comes_back(void **state)
+{
+	struct msg_host hosts[2] = { { "edge", "" }, { "edge/blue", "blue" } };
+	struct content_id ids[2] = { { { 1 } }, { { 2 } } };
+	uint8_t data[5] = { 1, 2, 3, 4, 5 };
+	struct pattern pattern = { .family = 6, .proto = 58, .dst = { { 6, { 0x20, 1 } }, 64 }, .icmp_id = 7 };
+	struct msg list[] = {
+		{ .kind = MSG_HELLO, .hello = { .id = "edge", .version = "0.1", .epoch = 9, .instance = { 1 }, .boot_id = { 2 }, .boot = { 3 },
+						.wall = { 4 }, .allow_trace = true, .host_count = 2, .hosts = hosts } },
+		{ .kind = MSG_HAVE, .have = { 2, ids } },
+		{ .kind = MSG_NEED, .need = { 1, ids } },
+		{ .kind = MSG_PART, .part = { { { 3 } }, 10, 15, data, 5 } },
+		{ .kind = MSG_PING, .ping = { 5 } },
+		{ .kind = MSG_PONG, .pong = { 5, { 6 }, { 7 }, 8 } },
+		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "a clone" } },
+		{ .kind = MSG_ACK, .ack = 11 },
+		{ .kind = MSG_LEASE_START, .lease_start = { 1, 2, 3, 4, 8, 1, &pattern } },
+		{ .kind = MSG_LEASE_STOP, .lease_stop = { 1, 2 } },
+		{ .kind = MSG_SNAPSHOT_NOW },
+	};
+	struct arena arena;
+	struct msg back;
+
+	(void)state;
+	arena_init(&arena, MSG_HEAP_MAX);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		round_trip(&list[i], &back, &arena);
+	arena_free(&arena);
+}
+
+static void damage_is_refused(void **state)
+{
+	struct record r = { .kind = RECORD_LOSS, .loss = { .source = "spool", .count_known = true, .count = 3 } };
+	struct msg m = { .kind = MSG_RECORDS, .batch = { .seq = 1, .count = 1, .records = &r } }, back;
+	struct arena arena;
+	struct buf b;
+
+	(void)state;
+	arena_init(&arena, MSG_HEAP_MAX);
+	buf_init(&b, FRAME_INFLATED_MAX);
+	assert_int_equal(msg_encode(&b, &m), 0);
+	for (size_t cut = 1; cut < b.len; cut++) {
+		arena_reset(&arena);
+		assert_true(msg_decode(&back, b.p, cut, &arena) <= 0);
+	}
+	r.host = HOSTS_PER_AGENT;
+	b.len = 0;
+	assert_int_equal(msg_encode(&b, &m), 0);
+	assert_true(msg_decode(&back, b.p, b.len, &arena) < 0);
+	buf_clear(&b);
+	arena_free(&arena);
+}
+
+/* A megabyte of empty submessages would become a hundred of heap. */
+static void amplification_stops_at_the_arena(void **state)
+{
+	static uint8_t wire[FRAME_INFLATED_MAX];
+	struct arena arena;
+	struct msg back;
+	size_t body = sizeof(wire) - 8;
+
+	(void)state;
+	wire[0] = 2 << 3 | 2;		/* Message.batch */
+	wire[1] = (uint8_t)(body | 0x80);
+	wire[2] = (uint8_t)(body >> 7 | 0x80);
+	wire[3] = (uint8_t)(body >> 14);
+	for (size_t i = 4; i + 1 < body + 4; i += 2)
+		wire[i] = 2 << 3 | 2;	/* Batch.records, length 0 */
+	arena_init(&arena, MSG_HEAP_MAX);
+	assert_true(msg_decode(&back, wire, body + 4, &arena) < 0);
+	assert_true(arena.used <= MSG_HEAP_MAX);
+	arena_free(&arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_record_comes_back),
+		cmocka_unit_test(every_message_comes_back),
+		cmocka_unit_test(damage_is_refused),
+		cmocka_unit_test(amplification_stops_at_the_arena),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
