@@ -1,0 +1,673 @@
+#include "collector/cli/answer.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collector/cli/cli.h"
+#include "collector/cli/field.h"
+#include "collector/cli/when.h"
+
+enum { NAME_COLUMN = 5, ABOUT_COLUMN = 20, FOOT_COLUMN = 9, OTHERS_SHOWN = 3, LOSSES_SHOWN = 3 };
+
+static const char upper_a = 'A' - 'a';
+
+static void upper(char *text)
+{
+	for (; *text; text++)
+		if (*text >= 'a' && *text <= 'z')
+			*text = (char)(*text + upper_a);
+}
+
+static const json_t *last_hop(const json_t *answer)
+{
+	const json_t *hops = json_object_get(answer, "hops");
+	size_t n = json_array_size(hops);
+
+	return n ? json_array_get(hops, n - 1) : NULL;
+}
+
+/* The hop where it died: the last of died_at's host. */
+static const json_t *dead_hop(const json_t *answer)
+{
+	const json_t *hops = json_object_get(answer, "hops");
+	const char *host = field_text(json_object_get(answer, "died_at"), "host");
+
+	for (size_t i = json_array_size(hops); host && i > 0; i--)
+		if (field_is(json_array_get(hops, i - 1), "host", host))
+			return json_array_get(hops, i - 1);
+	return NULL;
+}
+
+static const char *flow_proto(const json_t *answer)
+{
+	return field_text(json_object_get(answer, "flow"), "proto");
+}
+
+static bool complete(const json_t *answer)
+{
+	const json_t *coverage = json_object_get(answer, "coverage");
+	int64_t asked = field_number(coverage, "asked");
+
+	return asked > 0 && field_number(coverage, "answering") == asked &&
+	       json_array_size(json_object_get(answer, "losses")) == 0;
+}
+
+int answer_status(const json_t *answer, const char *expect)
+{
+	bool unknown = !field_text(answer, "verdict") || field_is(answer, "verdict", "unknown");
+
+	if (expect)
+		return field_is(answer, "verdict", expect) ? STATUS_ANSWER : STATUS_NOTHING;
+	if (!unknown)
+		return STATUS_ANSWER;
+	return field_number(answer, "matched") == 0 && complete(answer) ? STATUS_NOTHING : STATUS_TROUBLE;
+}
+
+/* What the admin wrote into the rule, where it fits into the line. */
+static void put_comment(struct screen *s, const json_t *died)
+{
+	char comment[DRAW_NAME_MAX];
+
+	if (!draw_comment(comment, field_text(died, "rule_text")))
+		return;
+	if (s->column + 4 + screen_width_of(s, comment) > SCREEN_COLUMNS)
+		return;
+	screen_putf(s, STYLE_PLAIN, "  \"%s\"", comment);
+}
+
+static void put_place(struct screen *s, const json_t *died)
+{
+	char place[DRAW_NAME_MAX];
+
+	draw_place(place, died);
+	screen_putf(s, STYLE_BOLD, " at %s %s", field_text(died, "host") ?: "?", place);
+}
+
+static void head_dropped(struct screen *s, const json_t *died)
+{
+	put_place(s, died);
+	put_comment(s, died);
+}
+
+/* What a client program reports when it gets this answer. */
+static const char *seen_by_client(const char *with)
+{
+	if (!with)
+		return NULL;
+	if (strstr(with, "reset") || strstr(with, "port-unreach"))
+		return "connection refused";
+	if (strstr(with, "host-unreach") || strstr(with, "addr-unreach") || strstr(with, "no-route"))
+		return "no route to host";
+	if (strstr(with, "net-unreach"))
+		return "network is unreachable";
+	return NULL;
+}
+
+static void head_rejected(struct screen *s, const json_t *answer, const json_t *died)
+{
+	const char *with = field_text(died, "reject_with"), *seen = seen_by_client(with);
+
+	put_place(s, died);
+	if (with)
+		screen_putf(s, STYLE_PLAIN, " (%s)", with);
+	if (seen && !field_is(answer, "direction", "reply"))
+		screen_putf(s, STYLE_PLAIN, ": the client sees \"%s\"", seen);
+}
+
+static void head_discarded(struct screen *s, const json_t *died)
+{
+	screen_putf(s, STYLE_BOLD, " at %s by the kernel", field_text(died, "host") ?: "?");
+	if (field_text(died, "reason"))
+		screen_putf(s, STYLE_PLAIN, ": %s", field_text(died, "reason"));
+}
+
+static void head_refused(struct screen *s, const json_t *answer, const json_t *died)
+{
+	const json_t *hop = dead_hop(answer);
+	const json_t *tuple = json_object_get(hop, "tuple_in");
+	const char *proto = field_text(json_object_get(answer, "flow"), "proto");
+	const json_t *port = json_object_get(json_is_object(tuple) ? tuple : json_object_get(answer, "flow"), "dport");
+
+	screen_putf(s, STYLE_BOLD, " at %s", field_text(died, "host") ?: "?");
+	screen_putf(s, STYLE_PLAIN, ": nobody listens on %s", proto ?: "it");
+	if (json_is_integer(port))
+		screen_putf(s, STYLE_PLAIN, " %d", (int)json_integer_value(port));
+}
+
+static void head_lost(struct screen *s, const json_t *answer, const json_t *died, const struct view *v)
+{
+	const char *next = json_string_value(json_array_get(json_object_get(died, "between"), 1));
+	const json_t *hop = dead_hop(answer);
+	char time[WHEN_TEXT_MAX];
+	struct wall_ns at;
+
+	screen_putf(s, STYLE_BOLD, " after %s", field_text(died, "host") ?: "?");
+	if (field_text(hop, "out") && field_time(hop, "at", &at)) {
+		when_print(at, v->now, true, time);
+		screen_putf(s, STYLE_PLAIN, " (left %s %s)", field_text(hop, "out"), time);
+	}
+	if (next)
+		screen_putf(s, STYLE_PLAIN, "; %s is up and saw nothing: wire, route, or a firewall nobody watches", next);
+}
+
+static void head_left(struct screen *s, const json_t *answer)
+{
+	const json_t *hop = last_hop(answer);
+	const char *out = field_text(hop, "out");
+
+	screen_putf(s, STYLE_BOLD, " %s", field_text(hop, "host") ?: "?");
+	if (out)
+		screen_putf(s, STYLE_BOLD, " by %s", out);
+	screen_put(s, STYLE_PLAIN, field_true(answer, "reply_seen") ? ", reply seen" : ": nobody watches what follows");
+}
+
+/* "DNAT+MASQUERADE" of the request's hops. */
+static void put_nat_kinds(struct screen *s, const json_t *answer)
+{
+	const json_t *hop, *nat;
+	const char *lead = ", ";
+	char kind[32];
+	size_t i, k;
+
+	json_array_foreach(json_object_get(answer, "hops"), i, hop) {
+		if (field_is(hop, "direction", "reply"))
+			continue;
+		json_array_foreach(json_object_get(hop, "nat"), k, nat) {
+			snprintf(kind, sizeof(kind), "%s", field_text(nat, "kind") ?: "nat");
+			upper(kind);
+			screen_putf(s, STYLE_PLAIN, "%s%s", lead, kind);
+			lead = "+";
+		}
+	}
+}
+
+static void head_delivered(struct screen *s, const json_t *answer)
+{
+	const json_t *hop, *hops = json_object_get(answer, "hops"), *end = NULL;
+	struct wall_ns first = { 0 }, last = { 0 };
+	size_t i, forth = 0;
+
+	json_array_foreach(hops, i, hop) {
+		if (field_is(hop, "direction", "reply") != field_is(answer, "direction", "reply"))
+			continue;
+		end = hop;
+		if (forth++ == 0)
+			(void)field_time(hop, "at", &first);
+		(void)field_time(hop, "at", &last);
+	}
+	screen_putf(s, STYLE_BOLD, " to %s", field_text(end, "host") ?: "?");
+	screen_put(s, STYLE_PLAIN, field_true(answer, "reply_seen") ? ", reply seen" : ", no reply seen");
+	screen_putf(s, STYLE_PLAIN, " · %zu %s", forth, forth == 1 ? "hop" : "hops");
+	put_nat_kinds(s, answer);
+	if (forth > 1 && first.v && last.v >= first.v && field_is(answer, "confidence", "observed"))
+		screen_putf(s, STYLE_PLAIN, " · %.2f ms", (double)(last.v - first.v) / NS_PER_MS);
+}
+
+/* "1/2 hosts silent (fw-2)" and what was lost: what the answer could not look at. */
+static void put_gaps(struct screen *s, const json_t *answer)
+{
+	const json_t *coverage = json_object_get(answer, "coverage"), *silent = json_object_get(coverage, "silent");
+	int64_t asked = field_number(coverage, "asked");
+	const json_t *name;
+	size_t i;
+
+	if (asked == 0) {
+		screen_put(s, STYLE_PLAIN, " · no host to ask");
+		return;
+	}
+	if (json_array_size(silent) > 0) {
+		screen_putf(s, STYLE_PLAIN, " · %zu/%d hosts silent (", json_array_size(silent), (int)asked);
+		json_array_foreach(silent, i, name) {
+			if (i == 3) {
+				screen_put(s, STYLE_PLAIN, ", …");
+				break;
+			}
+			if (json_is_object(name))
+				name = json_object_get(name, "id");
+			screen_putf(s, STYLE_PLAIN, "%s%s", i ? ", " : "", json_string_value(name) ?: "?");
+		}
+		screen_put(s, STYLE_PLAIN, ")");
+	}
+	if (json_array_size(json_object_get(answer, "losses")) > 0)
+		screen_put(s, STYLE_PLAIN, " · evidence was lost");
+}
+
+static void head_no_evidence(struct screen *s, const json_t *answer)
+{
+	const json_t *window = json_object_get(answer, "window");
+	struct wall_ns since, until;
+	char span[WHEN_TEXT_MAX];
+
+	screen_put(s, STYLE_BOLD, "? NO EVIDENCE");
+	screen_put(s, STYLE_PLAIN, ": no host traced it");
+	if (field_time(window, "since", &since) && field_time(window, "until", &until)) {
+		when_print_span(until.v - since.v, span);
+		screen_putf(s, STYLE_PLAIN, " in %s", span);
+	}
+	put_gaps(s, answer);
+}
+
+static void headline(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const char *verdict = field_text(answer, "verdict") ?: "unknown";
+	const json_t *died = json_object_get(answer, "died_at");
+	bool good = strcmp(verdict, "delivered") == 0, unsure = strcmp(verdict, "lost") == 0;
+	char name[32];
+
+	if (strcmp(verdict, "unknown") == 0) {
+		if (field_number(answer, "matched") == 0) {
+			head_no_evidence(s, answer);
+			return;
+		}
+		screen_put(s, STYLE_BOLD, "? UNKNOWN");
+		screen_putf(s, STYLE_PLAIN, ": %s", field_text(answer, "reason") ?: "the evidence does not tell");
+		return;
+	}
+	snprintf(name, sizeof(name), "%s", verdict);
+	upper(name);
+	screen_putf(s, STYLE_BOLD, "%s %s%s", good ? "✓" : unsure ? "?" : strcmp(verdict, "left") == 0 ? "→" : "✗",
+		    field_is(answer, "direction", "reply") && !good ? "REPLY " : "", name);
+	if (good)
+		head_delivered(s, answer);
+	else if (strcmp(verdict, "dropped") == 0)
+		head_dropped(s, died);
+	else if (strcmp(verdict, "rejected") == 0)
+		head_rejected(s, answer, died);
+	else if (strcmp(verdict, "discarded") == 0)
+		head_discarded(s, died);
+	else if (strcmp(verdict, "refused") == 0)
+		head_refused(s, answer, died);
+	else if (unsure)
+		head_lost(s, answer, died, v);
+	else if (strcmp(verdict, "left") == 0)
+		head_left(s, answer);
+	if (field_true(answer, "partial"))
+		screen_put(s, STYLE_PLAIN, " (some of its packets)");
+}
+
+void answer_headline(struct screen *s, const json_t *answer, const struct view *v)
+{
+	headline(s, answer, v);
+	screen_end(s, 2);
+}
+
+static void put_flow(struct screen *s, const json_t *flow)
+{
+	const char *proto = field_text(flow, "proto");
+	char src[DRAW_NAME_MAX], dst[DRAW_NAME_MAX];
+
+	draw_endpoint(src, flow, proto, "src");
+	draw_endpoint(dst, flow, proto, "dst");
+	screen_putf(s, STYLE_PLAIN, "%s %s → %s", proto ?: "any", src, dst);
+}
+
+/* "tcp a → b · 3 SYN, no reply · last 06:52:07 (41 s ago)" */
+static void draw_subject(struct screen *s, const json_t *answer, const struct view *v)
+{
+	int64_t packets = field_number(answer, "packets");
+	const char *kind = field_text(answer, "kind");
+	char text[WHEN_TEXT_MAX], ago[WHEN_TEXT_MAX];
+	struct wall_ns last;
+
+	if (!json_is_object(json_object_get(answer, "flow")))
+		return;
+	screen_put(s, STYLE_PLAIN, "  ");
+	put_flow(s, json_object_get(answer, "flow"));
+	if (packets > 0)
+		screen_putf(s, STYLE_PLAIN, " · %lld %s%s", (long long)packets, kind ?: packets == 1 ? "packet" : "packets",
+			    field_true(answer, "reply_seen") ? "" : ", no reply");
+	if (field_time(answer, "last", &last)) {
+		when_print(last, v->now, false, text);
+		when_print_span(v->now.v - last.v, ago);
+		screen_putf(s, STYLE_PLAIN, " · last %s", text);
+		if (s->column + screen_width_of(s, ago) + strlen(" ( ago)") <= SCREEN_COLUMNS)
+			screen_putf(s, STYLE_PLAIN, " (%s ago)", ago);
+	}
+	screen_end(s, 4);
+}
+
+static void draw_unwatched(struct screen *s, const json_t *answer, const char *position)
+{
+	bool arrived = field_is(answer, "verdict", "delivered") || field_is(answer, "verdict", "left");
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "unwatched"), i, one) {
+		if (!field_is(one, "position", position))
+			continue;
+		screen_putf(s, STYLE_GREY, "  ○  %s", field_text(one, "addr") ?: "?");
+		screen_column(s, ABOUT_COLUMN);
+		screen_put(s, STYLE_GREY, "no agent");
+		if (*position == 'l' && !arrived && !field_is(answer, "direction", "reply"))
+			screen_put(s, STYLE_GREY, field_is(answer, "verdict", "lost") ? ", not seen there" : ", not reached");
+		screen_end(s, ABOUT_COLUMN);
+		if (*position == 'f' && json_array_size(json_object_get(answer, "hops"))) {
+			screen_put(s, STYLE_GREY, "  │");
+			screen_end(s, 0);
+		}
+	}
+}
+
+static bool has_unwatched(const json_t *answer, const char *position)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "unwatched"), i, one)
+		if (field_is(one, "position", position))
+			return true;
+	return false;
+}
+
+/* A request that died on its way through a host never reached its destination, whoever that is. */
+static void draw_unreached(struct screen *s, const json_t *answer)
+{
+	const json_t *died = json_object_get(answer, "died_at"), *hop = dead_hop(answer);
+	const json_t *between = json_object_get(died, "between"), *tuple = json_object_get(hop, "tuple_out");
+	char end[DRAW_NAME_MAX];
+
+	if (field_is(answer, "direction", "reply") || has_unwatched(answer, "last") || !hop)
+		return;
+	if (!field_text(hop, "out") || field_is(answer, "verdict", "delivered") || field_is(answer, "verdict", "refused"))
+		return;
+	if (!json_is_object(tuple))
+		tuple = json_object_get(hop, "tuple_in");
+	draw_endpoint(end, tuple, flow_proto(answer), "dst");
+	screen_end(s, 0);
+	screen_putf(s, STYLE_GREY, "  ○  %s", json_string_value(json_array_get(between, 1)) ?: end);
+	screen_column(s, ABOUT_COLUMN);
+	if (json_is_array(between))
+		screen_putf(s, STYLE_GREY, "%s never arrived there", end);
+	else
+		screen_put(s, STYLE_GREY, "never reached");
+	screen_end(s, ABOUT_COLUMN);
+}
+
+static void draw_hop_name(struct screen *s, const json_t *hop)
+{
+	const char *in = field_text(hop, "in"), *out = field_text(hop, "out");
+
+	screen_putf(s, STYLE_PLAIN, "  ●  %s", field_text(hop, "host") ?: "?");
+	screen_column(s, ABOUT_COLUMN);
+	if (in)
+		screen_putf(s, STYLE_PLAIN, "in %s", in);
+	if (out)
+		screen_putf(s, STYLE_PLAIN, "%sout %s", in ? ", " : "", out);
+	if (!in && !out)
+		screen_put(s, STYLE_PLAIN, "on this host");
+	if (field_is(hop, "outcome", "delivered"))
+		screen_put(s, STYLE_PLAIN, ", delivered");
+	else if (draw_ended(hop))
+		screen_putf(s, STYLE_PLAIN, ", %s", field_text(hop, "outcome"));
+	if (field_text(hop, "link") && !field_is(hop, "link_confidence", "sure"))
+		screen_putf(s, STYLE_GREY, " (%s by %s)", field_text(hop, "link_confidence") ?: "joined", field_text(hop, "link"));
+	screen_end(s, ABOUT_COLUMN);
+}
+
+/* A death that no rule made ends the hop's steps with a line of its own. */
+static void draw_kernel_end(struct screen *s, const json_t *died)
+{
+	bool kernel = field_is(died, "kind", "kernel"), socket = field_is(died, "kind", "socket");
+
+	if (!kernel && !socket)
+		return;
+	screen_put(s, STYLE_PLAIN, "  ✗");
+	screen_column(s, ABOUT_COLUMN);
+	screen_put(s, STYLE_PLAIN, kernel ? "✗ the kernel: " : "✗ no socket: ");
+	screen_put(s, STYLE_BAD, field_text(died, "reason") ?: "why is not known");
+	screen_end(s, ABOUT_COLUMN);
+}
+
+static void draw_path(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const json_t *hop, *hops = json_object_get(answer, "hops"), *before = NULL;
+	char src[DRAW_NAME_MAX], dst[DRAW_NAME_MAX];
+	size_t i;
+
+	if (json_array_size(hops) == 0 && !has_unwatched(answer, "first") && !has_unwatched(answer, "last"))
+		return;
+	screen_end(s, 0);
+	draw_unwatched(s, answer, "first");
+	json_array_foreach(hops, i, hop) {
+		bool turned = field_is(hop, "direction", "reply") && !(before && field_is(before, "direction", "reply"));
+		bool last = i + 1 == json_array_size(hops);
+
+		if (turned) {
+			const json_t *tuple = json_object_get(hop, "tuple_in");
+
+			draw_endpoint(src, tuple, flow_proto(answer), "src");
+			draw_endpoint(dst, tuple, flow_proto(answer), "dst");
+			screen_putf(s, STYLE_PLAIN, "  ←  reply");
+			screen_column(s, ABOUT_COLUMN);
+			screen_putf(s, STYLE_PLAIN, "%s → %s", src, dst);
+			screen_end(s, ABOUT_COLUMN);
+		}
+		draw_hop_name(s, hop);
+		draw_steps(s, hop, v, last && !draw_ended(hop) ? "     " : "  │  ");
+		if (hop == dead_hop(answer))
+			draw_kernel_end(s, json_object_get(answer, "died_at"));
+		before = hop;
+	}
+	if (has_unwatched(answer, "last"))
+		screen_end(s, 0);
+	draw_unwatched(s, answer, "last");
+	draw_unreached(s, answer);
+}
+
+static void foot(struct screen *s, const char *key)
+{
+	screen_putf(s, STYLE_BOLD, "  %s", key);
+	screen_column(s, FOOT_COLUMN);
+}
+
+static void draw_why(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const json_t *cause, *line;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(answer, "causes"), i, cause) {
+		const json_t *culprit = json_object_get(cause, "culprit");
+		char place[DRAW_NAME_MAX];
+
+		if (!field_text(cause, "summary"))
+			continue;
+		foot(s, i == 0 ? "why" : "");
+		screen_put(s, STYLE_PLAIN, field_text(cause, "summary"));
+		screen_end(s, FOOT_COLUMN);
+		if (json_is_object(culprit)) {
+			draw_place(place, culprit);
+			foot(s, "");
+			screen_putf(s, STYLE_PLAIN, "because of %s %s", field_text(culprit, "host") ?: "", place);
+			screen_end(s, FOOT_COLUMN);
+		}
+		if (!v->detail)
+			continue;
+		json_array_foreach(json_object_get(cause, "evidence"), k, line) {
+			foot(s, "");
+			screen_putf(s, STYLE_GREY, "· %s", json_string_value(line) ?: "");
+			screen_end(s, FOOT_COLUMN + 2);
+		}
+	}
+	if (json_array_size(json_object_get(answer, "causes")) == 0 && field_text(answer, "reason") &&
+	    !field_is(answer, "verdict", "unknown")) {
+		foot(s, "why");
+		screen_put(s, STYLE_PLAIN, field_text(answer, "reason"));
+		screen_end(s, FOOT_COLUMN);
+	}
+}
+
+static void draw_since(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const json_t *died = json_object_get(answer, "died_at"), *by = json_object_get(died, "changed_by");
+	const char *program = field_text(by, "program"), *user = field_text(by, "user"), *content = field_text(died, "content");
+	char text[WHEN_TEXT_MAX], ago[WHEN_TEXT_MAX];
+	struct wall_ns at;
+
+	if (field_time(died, "since", &at)) {
+		when_print(at, v->now, false, text);
+		when_print_span(v->now.v - at.v, ago);
+		foot(s, "since");
+		screen_putf(s, STYLE_PLAIN, "%s (%s)", text, ago);
+	} else if (field_time(died, "since_before", &at)) {
+		when_print(at, v->now, false, text);
+		foot(s, "since");
+		screen_putf(s, STYLE_PLAIN, "before %s (it stood so at the first look)", text);
+	} else {
+		return;
+	}
+	if (user || program)
+		screen_putf(s, STYLE_PLAIN, " · changed%s%s%s%s", user ? " by " : "", user ?: "", program ? " with " : "", program ?: "");
+	if (content)
+		screen_putf(s, STYLE_PLAIN, " · %.7s", strncmp(content, "sha256:", 7) == 0 ? content + 7 : content);
+	screen_end(s, FOOT_COLUMN);
+}
+
+static void draw_fix(struct screen *s, const json_t *answer)
+{
+	const json_t *cause, *line;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(answer, "causes"), i, cause) {
+		if (!field_true(cause, "fix_checked"))
+			continue;
+		json_array_foreach(json_object_get(cause, "fix"), k, line) {
+			foot(s, k == 0 ? "fix" : "");
+			screen_put(s, STYLE_PLAIN, json_string_value(line));
+			screen_end(s, FOOT_COLUMN + 4);
+		}
+		return;
+	}
+}
+
+static void draw_losses(struct screen *s, const json_t *losses, const struct view *v)
+{
+	char from[WHEN_TEXT_MAX];
+	struct wall_ns at;
+	const json_t *loss;
+	size_t i;
+
+	json_array_foreach(losses, i, loss) {
+		const json_t *count = json_object_get(loss, "count");
+
+		foot(s, "");
+		if (i == LOSSES_SHOWN && !v->detail) {
+			screen_putf(s, STYLE_PLAIN, "… and %zu more losses", json_array_size(losses) - i);
+			screen_end(s, FOOT_COLUMN);
+			return;
+		}
+		screen_putf(s, STYLE_PLAIN, "%s lost ", field_text(loss, "host") ?: "?");
+		if (json_is_integer(count))
+			screen_putf(s, STYLE_PLAIN, "%lld", (long long)json_integer_value(count));
+		else
+			screen_put(s, STYLE_PLAIN, "an unknown number of");
+		screen_putf(s, STYLE_PLAIN, " events of %s", field_text(loss, "source") ?: "?");
+		if (field_time(loss, "from", &at)) {
+			when_print(at, v->now, false, from);
+			screen_putf(s, STYLE_PLAIN, " at %s", from);
+		}
+		screen_end(s, FOOT_COLUMN);
+	}
+}
+
+static void draw_proof(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const json_t *coverage = json_object_get(answer, "coverage"), *losses = json_object_get(answer, "losses"), *silent;
+	size_t i, steps = 0;
+	const json_t *hop;
+
+	json_array_foreach(json_object_get(answer, "hops"), i, hop)
+		steps += json_array_size(json_object_get(hop, "steps"));
+	foot(s, "proof");
+	screen_put(s, STYLE_PLAIN, field_text(answer, "confidence") ?: "none");
+	if (steps)
+		screen_putf(s, STYLE_PLAIN, ": %zu trace %s", steps, steps == 1 ? "event" : "events");
+	screen_putf(s, STYLE_PLAIN, " · %d/%d hosts answer", (int)field_number(coverage, "answering"),
+		    (int)field_number(coverage, "asked"));
+	if (json_array_size(losses) == 0)
+		screen_put(s, STYLE_PLAIN, ", 0 lost");
+	if (field_true(answer, "provisional"))
+		screen_put(s, STYLE_PLAIN, " · provisional: evidence may still be on its way");
+	silent = json_object_get(coverage, "silent");
+	if (json_array_size(silent) > 0) {
+		screen_put(s, STYLE_PLAIN, " · silent:");
+		json_array_foreach(silent, i, hop) {
+			if (json_is_object(hop))
+				hop = json_object_get(hop, "id");
+			screen_putf(s, STYLE_PLAIN, " %s", json_string_value(hop) ?: "?");
+		}
+	}
+	screen_end(s, FOOT_COLUMN);
+	draw_losses(s, losses, v);
+}
+
+static void draw_window(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const json_t *window = json_object_get(answer, "window");
+	char from[WHEN_TEXT_MAX], to[WHEN_TEXT_MAX], zone[WHEN_TEXT_MAX];
+	struct wall_ns since, until;
+
+	if (!field_time(window, "since", &since) || !field_time(window, "until", &until))
+		return;
+	when_print(since, v->now, false, from);
+	when_print(until, v->now, false, to);
+	when_zone(until, zone);
+	foot(s, "window");
+	screen_putf(s, STYLE_GREY, "%s – %s %s", from, to, zone);
+	screen_end(s, FOOT_COLUMN);
+}
+
+static void draw_others(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const json_t *others = json_object_get(answer, "others"), *other;
+	int64_t matched = field_number(answer, "matched");
+	size_t i, shown = v->detail ? json_array_size(others) : OTHERS_SHOWN;
+	int64_t rest;
+
+	if (matched <= 1 && json_array_size(others) == 0)
+		return;
+	foot(s, "others");
+	screen_putf(s, STYLE_PLAIN, "%lld flows matched; shown is the one with the worst fate", (long long)matched);
+	screen_end(s, FOOT_COLUMN);
+	json_array_foreach(others, i, other) {
+		if (i == shown)
+			break;
+		foot(s, "");
+		screen_put(s, STYLE_PLAIN, field_is(other, "verdict", "delivered") ? "✓ " :
+			   field_is(other, "verdict", "unknown") || field_is(other, "verdict", "lost") ? "? " : "✗ ");
+		put_flow(s, json_object_get(other, "flow"));
+		screen_putf(s, STYLE_PLAIN, "  %s", field_text(other, "verdict") ?: "unknown");
+		if (json_is_object(json_object_get(other, "died_at")))
+			put_place(s, json_object_get(other, "died_at"));
+		screen_end(s, FOOT_COLUMN + 2);
+	}
+	rest = (int64_t)json_array_size(others) - (int64_t)i + field_number(answer, "others_omitted");
+	if (rest > 0) {
+		foot(s, "");
+		screen_putf(s, STYLE_PLAIN, "… and %lld more", (long long)rest);
+		screen_end(s, FOOT_COLUMN);
+	}
+}
+
+void answer_draw(struct screen *s, const json_t *answer, const struct view *v)
+{
+	bool nothing = field_number(answer, "matched") == 0;
+
+	answer_headline(s, answer, v);
+	if (!nothing) {
+		draw_subject(s, answer, v);
+		draw_path(s, answer, v);
+	} else if (v->flow) {
+		screen_putf(s, STYLE_PLAIN, "  → lasthop trace start %s --for 1m", v->flow);
+		screen_end(s, 4);
+		screen_put(s, STYLE_PLAIN, "    then send the traffic again and ask once more");
+		screen_end(s, 4);
+	}
+	screen_end(s, 0);
+	draw_why(s, answer, v);
+	draw_since(s, answer, v);
+	draw_fix(s, answer);
+	draw_proof(s, answer, v);
+	draw_window(s, answer, v);
+	draw_others(s, answer, v);
+}

@@ -1,0 +1,196 @@
+/*
+ * `rules show`: the tables of one host as they stood at one instant, byte for byte as iptables-save would
+ * have printed them. Only a terminal gets control characters escaped.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/cli/cli.h"
+#include "collector/cli/field.h"
+#include "collector/cli/text.h"
+#include "collector/cli/when.h"
+
+enum { QUERY_MAX = 4096, CONTENT_MIN = 7, CONTENT_HEX = 64 };
+
+/* HOST[@TIME|@CONTENT] taken apart. */
+struct where_from {
+	char host[HOST_MAX + 1];
+	char content[CONTENT_HEX + 1];	/* "" none */
+	struct wall_ns at;
+};
+
+static bool is_content(const char *text)
+{
+	size_t n = strspn(text, "0123456789abcdef");
+
+	return n >= CONTENT_MIN && n <= CONTENT_HEX && text[n] == '\0';
+}
+
+static int parse_source(const struct cli *c, struct where_from *from)
+{
+	const char *word = c->args.words[0], *at = strchr(word, '@');
+	size_t len = at ? (size_t)(at - word) : strlen(word);
+	struct why why;
+
+	*from = (struct where_from){ .at = c->now };
+	if (len == 0 || len >= sizeof(from->host))
+		return cli_usage(c, "HOST is missing or too long");
+	memcpy(from->host, word, len);
+	if (!at)
+		return STATUS_ANSWER;
+	if (is_content(at + 1))
+		snprintf(from->content, sizeof(from->content), "%s", at + 1);
+	else if (when_parse(&from->at, at + 1, c->now, &why) < 0)
+		return cli_usage(c, why.text);
+	return STATUS_ANSWER;
+}
+
+/* In the order in which the tables are printed. */
+static int place_of(const json_t *table)
+{
+	static const char *const backends[] = { "legacy", "nft", "native" }, *const families[] = { "ipv4", "ipv6" };
+	static const char *const tables[] = { "raw", "mangle", "nat", "filter", "security" };
+	int backend = 0, family = 0, name = 0;
+
+	while (backend < 3 && !field_is(table, "backend", backends[backend]))
+		backend++;
+	while (family < 2 && !field_is(table, "family", families[family]))
+		family++;
+	while (name < 5 && !field_is(table, "table", tables[name]))
+		name++;
+	return backend * 100 + family * 10 + name;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return place_of(*(json_t *const *)a) - place_of(*(json_t *const *)b);
+}
+
+static bool wanted(const struct where_from *from, const json_t *table)
+{
+	const char *content = field_text(table, "content");
+
+	if (!json_is_string(json_object_get(table, "text")))
+		return false;
+	if (!from->content[0])
+		return true;
+	if (content && strncmp(content, "sha256:", 7) == 0)
+		content += 7;
+	return content && strncmp(content, from->content, strlen(from->content)) == 0;
+}
+
+static void show_table(struct cli *c, const json_t *table)
+{
+	const json_t *value = json_object_get(table, "text");
+	const char *text = json_string_value(value);
+	size_t len = json_string_length(value);
+
+	if (!c->terminal) {
+		fwrite(text, 1, len, stdout);
+		if (len && text[len - 1] != '\n')
+			putchar('\n');
+		return;
+	}
+	(void)text_safe(&c->screen.out, text, len, c->screen.utf8, true);
+	if (len && text[len - 1] != '\n')
+		(void)buf_add(&c->screen.out, "\n", 1);
+}
+
+/* Several backends or families: on a terminal a comment says where one ends and the next begins. */
+static void show_heading(struct cli *c, const json_t *table, const json_t *before)
+{
+	if (!c->terminal || (before && place_of(before) / 10 == place_of(table) / 10))
+		return;
+	screen_putf(&c->screen, STYLE_GREY, "# %s %s", field_text(table, "backend") ?: "", field_text(table, "family") ?: "");
+	screen_end(&c->screen, 0);
+}
+
+static int show(struct cli *c, const struct where_from *from, const json_t *answer)
+{
+	const json_t *tables = json_object_get(answer, "tables"), *table, *before = NULL;
+	size_t i, n = 0;
+	json_t **list = calloc(json_array_size(tables) + 1, sizeof(*list));
+
+	if (!list)
+		return cli_fail(STATUS_TROUBLE, "no memory", NULL);
+	json_array_foreach(tables, i, table)
+		if (wanted(from, table))
+			list[n++] = json_array_get(tables, i);
+	qsort(list, n, sizeof(*list), compare);
+	for (i = 0; i < n; i++) {
+		show_heading(c, list[i], before);
+		show_table(c, list[i]);
+		before = list[i];
+	}
+	free(list);
+	if (n == 0)
+		return cli_fail(STATUS_NOTHING, from->content[0] ? "no table of this host had that content" :
+				"no table of this host is known at that time", "lasthop hosts");
+	cli_show(c);
+	return STATUS_ANSWER;
+}
+
+static int ask_rules(struct cli *c, const struct where_from *from, json_t **answer)
+{
+	struct buf path;
+	char number[24];
+	int status;
+
+	buf_init(&path, QUERY_MAX);
+	(void)buf_addf(&path, "/api/v1/rules");
+	cli_query(&path, "host", from->host);
+	if (from->content[0]) {
+		cli_query(&path, "content", from->content);
+	} else {
+		snprintf(number, sizeof(number), "%lld", (long long)from->at.v);
+		cli_query(&path, "at", number);
+	}
+	if (c->args.value[OPTION_FAMILY])
+		cli_query(&path, "family", c->args.value[OPTION_FAMILY]);
+	if (c->args.value[OPTION_BACKEND])
+		cli_query(&path, "backend", c->args.value[OPTION_BACKEND]);
+	if (buf_add(&path, "", 1) < 0)
+		status = cli_usage(c, "the question is too long");
+	else
+		status = cli_ask(c, "GET", (const char *)path.p, NULL, answer);
+	buf_clear(&path);
+	return status;
+}
+
+static bool one_of(const char *value, const char *const list[])
+{
+	if (!value)
+		return true;
+	for (; *list; list++)
+		if (strcmp(*list, value) == 0)
+			return true;
+	return false;
+}
+
+int cmd_rules_show(struct cli *c)
+{
+	static const char *const formats[] = { "save", NULL }, *const families[] = { "ipv4", "ipv6", NULL };
+	static const char *const backends[] = { "legacy", "nft", "native", NULL };
+	struct where_from from;
+	json_t *answer = NULL;
+	int status;
+
+	if (!one_of(c->args.value[OPTION_FORMAT], formats))
+		return cli_usage(c, "--format knows one format: save");
+	if (!one_of(c->args.value[OPTION_FAMILY], families))
+		return cli_usage(c, "--family is ipv4 or ipv6");
+	if (!one_of(c->args.value[OPTION_BACKEND], backends))
+		return cli_usage(c, "--backend is legacy, nft or native");
+	status = parse_source(c, &from);
+	if (status == STATUS_ANSWER)
+		status = ask_rules(c, &from, &answer);
+	if (status == STATUS_ANSWER) {
+		if (c->args.value[OPTION_JSON])
+			cli_show_json(answer, false);
+		else
+			status = show(c, &from, answer);
+	}
+	json_decref(answer);
+	return status;
+}
