@@ -1,0 +1,315 @@
+/*
+ * nft trace: an event for each rule that a traced packet met in nftables, and one for each base chain that it
+ * left by its policy. Headers (40 bytes of network, 20 of transport) come with the first event of each
+ * base chain only; later events bear just the trace id, which the kernel reuses within milliseconds.
+ *
+ * Our own table's empty chains are the checkpoints. Of the chains that arm packets only the last event, the
+ * policy, counts as the checkpoint; the headers that came with the first one are held for it.
+ */
+#include "agent/source/source.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_arp.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/source/ifnames.h"
+#include "agent/source/probe.h"
+
+enum { HELD = 64, ETHER_LEN = 14, ETHER_SRC = 6 };
+
+/* Headers by trace id, between the events of one of our chains: that is microseconds. */
+struct held {
+	struct trace_event list[HELD];
+};
+
+int32_t checkpoint_priority(enum checkpoint c)
+{
+	switch (c) {
+	case CHECKPOINT_PRE_CT:
+	case CHECKPOINT_OUT_CT:
+		return -199;
+	case CHECKPOINT_IN_LAST:
+	case CHECKPOINT_POST_LAST:
+		return INT32_MAX;
+	default:
+		return INT32_MIN;
+	}
+}
+
+static const void *attr_bytes(const struct nlattr *a, size_t len)
+{
+	return a && mnl_attr_get_payload_len(a) >= len ? mnl_attr_get_payload(a) : NULL;
+}
+
+static uint32_t attr_be32(const struct nlattr *a)
+{
+	const void *p = attr_bytes(a, sizeof(uint32_t));
+	uint32_t v = 0;
+
+	if (p)
+		memcpy(&v, p, sizeof(v));
+	return ntohl(v);
+}
+
+static uint64_t attr_be64(const struct nlattr *a)
+{
+	const void *p = attr_bytes(a, sizeof(uint64_t));
+	uint64_t v = 0;
+
+	if (p)
+		memcpy(&v, p, sizeof(v));
+	return be64toh(v);
+}
+
+static void attr_text(char *out, size_t size, const struct nlattr *a)
+{
+	size_t len = a ? strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) : 0;
+
+	if (len >= size)
+		len = size - 1;
+	if (len > 0)
+		memcpy(out, mnl_attr_get_payload(a), len);
+	out[len] = '\0';
+}
+
+static int attr_put(const struct nlattr *a, void *arg)
+{
+	const struct nlattr **attr = arg;
+
+	if (mnl_attr_get_type(a) <= NFTA_TRACE_MAX)
+		attr[mnl_attr_get_type(a)] = a;
+	return MNL_CB_OK;
+}
+
+static int verdict_put(const struct nlattr *a, void *arg)
+{
+	const struct nlattr **code = arg;
+
+	if (mnl_attr_get_type(a) == NFTA_VERDICT_CODE)
+		*code = a;
+	return MNL_CB_OK;
+}
+
+static enum family family_of(uint8_t nfproto)
+{
+	switch (nfproto) {
+	case NFPROTO_INET:
+		return FAMILY_INET;
+	case NFPROTO_IPV4:
+		return FAMILY_IPV4;
+	case NFPROTO_IPV6:
+		return FAMILY_IPV6;
+	case NFPROTO_ARP:
+		return FAMILY_ARP;
+	case NFPROTO_BRIDGE:
+		return FAMILY_BRIDGE;
+	case NFPROTO_NETDEV:
+		return FAMILY_NETDEV;
+	default:
+		return FAMILY_NONE;
+	}
+}
+
+static enum step_verdict verdict_of(uint32_t code)
+{
+	switch ((int32_t)code) {
+	case NFT_CONTINUE:
+	case NFT_BREAK:
+		return STEP_VERDICT_CONTINUE;
+	case NFT_JUMP:
+		return STEP_VERDICT_JUMP;
+	case NFT_GOTO:
+		return STEP_VERDICT_GOTO;
+	case NFT_RETURN:
+		return STEP_VERDICT_RETURN;
+	}
+	switch (code & NF_VERDICT_MASK) {
+	case NF_DROP:
+		return STEP_VERDICT_DROP;
+	case NF_ACCEPT:
+		return STEP_VERDICT_ACCEPT;
+	case NF_STOLEN:
+		return STEP_VERDICT_STOLEN;
+	case NF_QUEUE:
+		return STEP_VERDICT_QUEUE;
+	default:
+		return STEP_VERDICT_NONE;
+	}
+}
+
+static void verdict_set(struct step *st, const struct nlattr **attr)
+{
+	const struct nlattr *code = NULL;
+
+	if (attr[NFTA_TRACE_VERDICT])
+		mnl_attr_parse_nested(attr[NFTA_TRACE_VERDICT], verdict_put, &code);
+	if (attr_bytes(code, sizeof(uint32_t)))
+		st->verdict = (uint8_t)verdict_of(attr_be32(code));
+	else if (attr_bytes(attr[NFTA_TRACE_POLICY], sizeof(uint32_t)))
+		st->verdict = (uint8_t)verdict_of(attr_be32(attr[NFTA_TRACE_POLICY]));
+}
+
+static void mac_set(struct trace_event *e, const struct nlattr **attr)
+{
+	const uint8_t *frame = attr_bytes(attr[NFTA_TRACE_LL_HEADER], ETHER_LEN);
+	const void *type = attr_bytes(attr[NFTA_TRACE_IIFTYPE], sizeof(uint16_t));
+	uint16_t hwtype = 0;
+
+	if (!frame || !type)
+		return;
+	memcpy(&hwtype, type, sizeof(hwtype));
+	if (ntohs(hwtype) == ARPHRD_ETHER)
+		memcpy(e->src_mac, frame + ETHER_SRC, sizeof(e->src_mac));
+}
+
+static void packet_set(const struct source *s, struct trace_event *e, const struct nlattr **attr)
+{
+	const struct nlattr *net = attr[NFTA_TRACE_NETWORK_HEADER];
+	const struct nlattr *th = attr[NFTA_TRACE_TRANSPORT_HEADER];
+
+	if (attr[NFTA_TRACE_IIF])
+		strcpy(e->in_if, ifnames_find(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_IIF])));
+	if (attr[NFTA_TRACE_OIF])
+		strcpy(e->out_if, ifnames_find(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_OIF])));
+	mac_set(e, attr);
+	if (!net)
+		return;
+	e->has_packet = packet_decode(&e->packet, mnl_attr_get_payload(net),
+				      mnl_attr_get_payload_len(net),
+				      th ? mnl_attr_get_payload(th) : NULL,
+				      th ? mnl_attr_get_payload_len(th) : 0) == 0;
+	e->step.ttl = e->packet.ttl;
+}
+
+/* Headers of one of our arming chains wait here for the chain's last event. */
+static void hold(struct source *s, const struct trace_event *e)
+{
+	struct held *h = s->state;
+
+	if (!h) {
+		h = calloc(1, sizeof(*h));
+		if (!h)
+			return;		/* the checkpoint then comes without headers */
+		s->state = h;
+	}
+	h->list[e->trace_id % HELD] = *e;
+}
+
+static void take_held(struct source *s, struct trace_event *e)
+{
+	struct held *h = s->state;
+	struct trace_event *from;
+
+	if (!h)
+		return;
+	from = &h->list[e->trace_id % HELD];
+	if (!from->has_packet || from->trace_id != e->trace_id)
+		return;
+	e->has_packet = true;
+	e->packet = from->packet;
+	e->step.ttl = from->step.ttl;
+	memcpy(e->in_if, from->in_if, sizeof(e->in_if));
+	memcpy(e->out_if, from->out_if, sizeof(e->out_if));
+	memcpy(e->src_mac, from->src_mac, sizeof(e->src_mac));
+	from->has_packet = false;
+}
+
+/* True: e is now a checkpoint. False: one of our table's inner events, of which nothing is told. */
+static bool checkpoint_event(struct source *s, struct trace_event *e, uint32_t type,
+			     const char *chain)
+{
+	int c = checkpoint_parse(chain);
+
+	if (type != NFT_TRACETYPE_POLICY || c <= CHECKPOINT_NONE) {
+		if (e->has_packet)
+			hold(s, e);
+		return false;
+	}
+	if (!e->has_packet)
+		take_held(s, e);
+	e->step.label = LABEL_CHECKPOINT;
+	e->step.checkpoint = (uint8_t)c;
+	e->step.hook = (uint8_t)checkpoint_hook((enum checkpoint)c);
+	e->step.verdict = STEP_VERDICT_NONE;
+	e->step.table = "";
+	e->step.chain = "";
+	e->priority = checkpoint_priority((enum checkpoint)c);
+	e->priority_known = true;
+	return true;
+}
+
+static void trace_event(struct source *s, const struct nlattr **attr, uint8_t nfproto,
+			struct boot_ns now, const struct sink *out)
+{
+	struct trace_event e = { .received = now };
+	char table[TABLE_NAME_MAX + 1], chain[CHAIN_NAME_MAX + 1];
+	uint32_t type = attr_be32(attr[NFTA_TRACE_TYPE]);
+
+	attr_text(table, sizeof(table), attr[NFTA_TRACE_TABLE]);
+	attr_text(chain, sizeof(chain), attr[NFTA_TRACE_CHAIN]);
+	e.trace_id = attr_be32(attr[NFTA_TRACE_ID]);
+	e.mark = attr_be32(attr[NFTA_TRACE_MARK]);
+	e.step.at = now;
+	e.step.backend = BACKEND_NATIVE;
+	e.step.family = (uint8_t)family_of(nfproto);
+	packet_set(s, &e, attr);
+
+	if (strcmp(table, PROBE_TABLE) == 0 &&
+	    (e.step.family == FAMILY_INET || e.step.family == FAMILY_BRIDGE)) {
+		if (!checkpoint_event(s, &e, type, chain))
+			return;
+	} else {
+		e.step.label = type == NFT_TRACETYPE_POLICY ? LABEL_POLICY :
+			       type == NFT_TRACETYPE_RETURN ? LABEL_RETURN :
+							      LABEL_RULE;
+		e.step.table = table;
+		e.step.chain = chain;
+		e.step.handle = attr_be64(attr[NFTA_TRACE_RULE_HANDLE]);
+		verdict_set(&e.step, attr);
+	}
+	if (out->trace)
+		out->trace(out->arg, &e);
+}
+
+static int trace_nft_decode(struct source *s, const uint8_t *p, size_t len, struct boot_ns now,
+			    const struct sink *out)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)p;
+	int left = (int)len;
+	const struct nfgenmsg *nfg;
+
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		const struct nlattr *attr[NFTA_TRACE_MAX + 1] = { 0 };
+
+		if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE))
+			continue;
+		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nfg) ||
+		    mnl_attr_parse(nlh, sizeof(*nfg), attr_put, attr) < 0)
+			return -EBADMSG;
+		if (!attr_bytes(attr[NFTA_TRACE_TYPE], sizeof(uint32_t)) ||
+		    !attr_bytes(attr[NFTA_TRACE_ID], sizeof(uint32_t)))
+			return -EBADMSG;
+		nfg = mnl_nlmsg_get_payload(nlh);
+		trace_event(s, attr, nfg->nfgen_family, now, out);
+	}
+	return left > 0 ? -EBADMSG : 0;
+}
+
+static void trace_nft_clear(struct source *s)
+{
+	free(s->state);
+	s->state = NULL;
+}
+
+const struct source_ops source_trace_nft = {
+	.name = "trace-nft",
+	.decode = trace_nft_decode,
+	.clear = trace_nft_clear,
+};
