@@ -1,0 +1,550 @@
+/*
+ * Each open journey holds two lists, one per socket, each in the order in which that socket told it. A list's places
+ * never go back, so a merge of the two by place, done once when the journey ends, is the order in which
+ * the packet met everything.
+ *
+ * Which of several journeys with one fingerprint an event belongs to, each socket decides for itself: it goes
+ * on where it wrote last, and moves to the next one when the event cannot follow what it wrote there (a
+ * place that lies behind, a hook that this kind of passage does not have).
+ */
+#include "agent/journey/assembler.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/journey/names.h"
+#include "common/must.h"
+
+enum from { FROM_LEGACY, FROM_NFT, FROM_COUNT };
+
+enum {
+	STEPS_EACH = 16,		/* what open_max journeys may hold on average */
+	NAMES_MAX = 1 << 20,
+	COMPLETE_IDLE_MS = 50,		/* a journey whose last checkpoint came is whole after that */
+};
+
+struct placed {
+	struct step step;
+	int64_t place;
+};
+
+struct told {
+	struct placed *list;		/* owned */
+	uint16_t count, cap;
+	int64_t place;			/* of the last with a place of its own */
+	uint32_t base_number;		/* legacy: of the last rule met in the built-in chain there */
+};
+
+struct open {
+	struct open *older, *newer;	/* by last event */
+	struct open *key_next;		/* same bucket, by creation */
+	struct open *trace_next;	/* same bucket, the newest first */
+	uint64_t key;
+	struct boot_ns last;
+	uint32_t hooks;			/* 1 << enum hook */
+	bool complete;			/* its last checkpoint came */
+	struct told told[FROM_COUNT];
+	struct journey j;		/* without its steps; tuples in order of arrival */
+};
+
+struct assembler {
+	assembler_emit *emit;
+	void *arg;
+	uint32_t open_max, count;
+	uint32_t steps;			/* held by all open journeys */
+	uint32_t buckets;		/* a power of two */
+	struct open **by_key, **by_trace;	/* owned, while anything is open */
+	struct open *oldest, *newest;
+	struct names *names;
+	struct step *merged;		/* owned; STEPS_MAX, made when first needed */
+	struct assembler_losses losses;
+};
+
+/* Hooks that a passage with this one cannot have. */
+static const uint32_t foreign_hooks[HOOK_COUNT] = {
+	[HOOK_PREROUTING] = 1 << HOOK_OUTPUT,
+	[HOOK_INPUT] = 1 << HOOK_FORWARD | 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING,
+	[HOOK_FORWARD] = 1 << HOOK_INPUT | 1 << HOOK_OUTPUT,
+	[HOOK_OUTPUT] = 1 << HOOK_PREROUTING | 1 << HOOK_INPUT | 1 << HOOK_FORWARD,
+	[HOOK_POSTROUTING] = 1 << HOOK_INPUT,
+};
+
+static int64_t place_of(const struct trace_event *e)
+{
+	return (int64_t)e->step.hook * (INT64_C(1) << 33) + e->priority - (int64_t)INT32_MIN;
+}
+
+static bool has_place(const struct trace_event *e)
+{
+	return e->step.label != LABEL_LOG && e->step.hook != HOOK_NONE && e->priority_known;
+}
+
+static bool in_base_chain(const struct trace_event *e)
+{
+	return e->step.backend == BACKEND_LEGACY &&
+	       strcmp(e->step.chain, hook_name((enum hook)e->step.hook)) == 0;
+}
+
+/* Without a fingerprint only the addresses and the IP header tell packets apart. */
+static uint64_t key_of(const struct packet *p)
+{
+	uint64_t ids = (uint64_t)p->ip_id << 32 | (uint64_t)p->frag << 16 | p->total_len;
+
+	return p->fp ? p->fp : tuple_flow_key(&p->tuple) ^ (ids * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static struct open **key_bucket(struct assembler *a, uint64_t key)
+{
+	return &a->by_key[(key ^ key >> 32) & (a->buckets - 1)];
+}
+
+static struct open **trace_bucket(struct assembler *a, uint32_t id)
+{
+	return &a->by_trace[(id ^ id >> 16) & (a->buckets - 1)];
+}
+
+static void trace_unlink(struct assembler *a, struct open *o)
+{
+	struct open **at;
+
+	if (!o->j.trace_id)
+		return;
+	for (at = trace_bucket(a, o->j.trace_id); *at != o; at = &(*at)->trace_next)
+		must(*at);
+	*at = o->trace_next;
+	o->trace_next = NULL;
+	o->j.trace_id = 0;
+}
+
+/* From now on events with this id and no headers belong to o. */
+static void trace_link(struct assembler *a, struct open *o, uint32_t id)
+{
+	struct open **bucket;
+
+	trace_unlink(a, o);
+	if (!id)
+		return;
+	bucket = trace_bucket(a, id);
+	o->j.trace_id = id;
+	o->trace_next = *bucket;
+	*bucket = o;
+}
+
+static void age_unlink(struct assembler *a, struct open *o)
+{
+	*(o->older ? &o->older->newer : &a->oldest) = o->newer;
+	*(o->newer ? &o->newer->older : &a->newest) = o->older;
+	o->older = o->newer = NULL;
+}
+
+static void age_link(struct assembler *a, struct open *o)
+{
+	o->older = a->newest;
+	*(a->newest ? &a->newest->newer : &a->oldest) = o;
+	a->newest = o;
+}
+
+static void open_free(struct open *o)
+{
+	for (int i = 0; i < FROM_COUNT; i++)
+		free(o->told[i].list);
+	free(o);
+}
+
+/* Tuples in the order in which the packet bore them, the first as it came. */
+static void tuples_order(struct journey *j)
+{
+	struct tuple ordered[TUPLES_MAX];
+	uint8_t number[TUPLES_MAX];
+	uint8_t count = 0;
+
+	memset(number, 0xff, sizeof(number));
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		uint8_t *to = &number[j->steps[i].tuple];
+
+		if (*to == 0xff) {
+			*to = count;
+			ordered[count++] = j->tuples[j->steps[i].tuple];
+		}
+		j->steps[i].tuple = *to;
+	}
+	memcpy(j->tuples, ordered, count * sizeof(*ordered));
+	j->tuple_count = count;
+}
+
+static void merge(struct assembler *a, struct open *o)
+{
+	const struct told *l = &o->told[FROM_LEGACY], *n = &o->told[FROM_NFT];
+	uint16_t li = 0, ni = 0;
+	struct journey *j = &o->j;
+	bool nft;
+
+	j->steps = a->merged;
+	j->step_count = 0;
+	while (li < l->count || ni < n->count) {
+		nft = li == l->count ||
+		      (ni < n->count && n->list[ni].place < l->list[li].place);
+		j->steps[j->step_count] = nft ? n->list[ni++].step : l->list[li++].step;
+		/* No step is earlier than the first: the best time for it is the earliest of all. */
+		if (j->step_count == 0 || j->steps[j->step_count].at.v < j->at.v)
+			j->at = j->steps[j->step_count].at;
+		j->step_count++;
+	}
+	tuples_order(j);
+}
+
+static void finish(struct assembler *a, struct open *o)
+{
+	struct open **at = key_bucket(a, o->key);
+	uint32_t id = o->j.trace_id;
+
+	for (; *at != o; at = &(*at)->key_next)
+		must(*at);
+	*at = o->key_next;
+	trace_unlink(a, o);
+	o->j.trace_id = id;
+	age_unlink(a, o);
+	a->count--;
+	a->steps -= (uint32_t)o->told[FROM_LEGACY].count + o->told[FROM_NFT].count;
+
+	merge(a, o);
+	a->emit(a->arg, &o->j);
+	open_free(o);
+}
+
+static void note_early(struct assembler *a, const struct open *o, struct boot_ns now)
+{
+	if (o->complete && now.v - o->last.v >= (int64_t)COMPLETE_IDLE_MS * NS_PER_MS)
+		return;
+	if (!a->losses.orphans && !a->losses.early)
+		a->losses.since = now;
+	a->losses.early++;
+}
+
+static void note_orphan(struct assembler *a, struct boot_ns now)
+{
+	if (!a->losses.orphans && !a->losses.early)
+		a->losses.since = now;
+	a->losses.orphans++;
+}
+
+static void finish_early(struct assembler *a, struct boot_ns now)
+{
+	struct open *o = a->oldest;
+
+	note_early(a, o, now);
+	finish(a, o);
+}
+
+/* Can e come after what its source told of o? */
+static bool follows(const struct open *o, const struct trace_event *e, enum from from)
+{
+	const struct told *t = &o->told[from];
+	int64_t place;
+
+	if (e->received.v - o->last.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
+		return false;
+	if (e->step.label == LABEL_LOG)
+		return true;
+	if (foreign_hooks[e->step.hook] & o->hooks)
+		return false;
+	if (!has_place(e) || t->count == 0)
+		return true;
+	place = place_of(e);
+	if (place != t->place)
+		return place > t->place;
+	if (e->step.label == LABEL_CHECKPOINT)
+		return false;
+	return !in_base_chain(e) || e->step.number > t->base_number;
+}
+
+/* The journey of this key that e goes on with; NULL when it begins a new one. */
+static struct open *find(struct assembler *a, uint64_t key, const struct trace_event *e,
+			 enum from from)
+{
+	struct open *o, *start = NULL;
+
+	if (!a->by_key)
+		return NULL;
+	for (o = *key_bucket(a, key); o; o = o->key_next) {
+		if (o->key == key && (!start || o->told[from].count > 0))
+			start = o;
+	}
+	for (o = start; o; o = o->key_next) {
+		if (o->key == key && follows(o, e, from))
+			return o;
+	}
+	return NULL;
+}
+
+static struct open *find_trace(struct assembler *a, uint32_t id)
+{
+	struct open *o;
+
+	if (!a->by_trace || !id)
+		return NULL;
+	for (o = *trace_bucket(a, id); o && o->j.trace_id != id; o = o->trace_next)
+		;
+	return o;
+}
+
+static void packet_copy(struct journey *j, const struct packet *p)
+{
+	j->fp = p->fp;
+	j->ip_version = p->ip_version;
+	j->total_len = p->total_len;
+	j->ip_id = p->ip_id;
+	j->tcp_flags = p->tcp_flags;
+	j->icmp_type = p->icmp_type;
+	j->icmp_code = p->icmp_code;
+	j->tcp_window = p->tcp_window;
+	j->icmp_seq = p->icmp_seq;
+	j->tcp_seq = p->tcp_seq;
+	j->tcp_ack = p->tcp_ack;
+	j->is_icmp_error = p->is_icmp_error;
+	j->has_inner = p->has_inner;
+	j->has_inner_tuple = p->has_inner_tuple;
+	j->inner_proto = p->inner_proto;
+	j->inner_ttl = p->inner_ttl;
+	j->inner_len = p->inner_len;
+	j->inner_id = p->inner_id;
+	j->inner = p->inner;
+}
+
+/* The hash tables exist only while something is traced: an idle agent holds none of it. */
+static bool buckets_ready(struct assembler *a)
+{
+	if (!a->by_key)
+		a->by_key = calloc(a->buckets, sizeof(struct open *));
+	if (!a->by_trace)
+		a->by_trace = calloc(a->buckets, sizeof(struct open *));
+	if (!a->merged)
+		a->merged = calloc(STEPS_MAX, sizeof(*a->merged));
+	return a->by_key && a->by_trace && a->merged;
+}
+
+static struct open *begin(struct assembler *a, uint64_t key, const struct trace_event *e)
+{
+	struct open **at, *o;
+
+	if (!buckets_ready(a))
+		return NULL;
+	if (a->count >= a->open_max)
+		finish_early(a, e->received);
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return NULL;
+	o->key = key;
+	o->j.at = e->step.at;
+	packet_copy(&o->j, &e->packet);
+	for (at = key_bucket(a, key); *at; at = &(*at)->key_next)
+		;
+	*at = o;
+	age_link(a, o);
+	a->count++;
+	return o;
+}
+
+/* Index of the tuple that the packet bore at e; what comes without headers looks as the one before. */
+static uint8_t tuple_index(struct open *o, const struct trace_event *e, enum from from)
+{
+	const struct told *t = &o->told[from];
+	struct journey *j = &o->j;
+
+	if (!e->has_packet)
+		return t->count ? t->list[t->count - 1].step.tuple : 0;
+	for (uint8_t i = 0; i < j->tuple_count; i++) {
+		if (tuple_equal(&j->tuples[i], &e->packet.tuple))
+			return i;
+	}
+	if (j->tuple_count == TUPLES_MAX) {
+		j->cut = true;
+		return TUPLES_MAX - 1;
+	}
+	j->tuples[j->tuple_count] = e->packet.tuple;
+	return j->tuple_count++;
+}
+
+static void facts_merge(struct journey *j, const struct trace_event *e)
+{
+	static const uint8_t no_mac[6];
+	enum hook h = (enum hook)e->step.hook;
+	bool inbound = h == HOOK_PREROUTING || h == HOOK_INPUT || h == HOOK_FORWARD;
+	bool outbound = h == HOOK_FORWARD || h == HOOK_OUTPUT || h == HOOK_POSTROUTING;
+
+	if (inbound && j->in_if[0] == '\0')
+		memcpy(j->in_if, e->in_if, sizeof(j->in_if));
+	if (outbound && e->out_if[0] != '\0')
+		memcpy(j->out_if, e->out_if, sizeof(j->out_if));
+	if (inbound && memcmp(j->src_mac, no_mac, sizeof(no_mac)) == 0)
+		memcpy(j->src_mac, e->src_mac, sizeof(j->src_mac));
+	if (e->mark)
+		j->mark = e->mark;
+	if (e->has_packet && e->packet.fp_long && !j->fp_long)
+		j->fp_long = e->packet.fp_long;
+}
+
+/* Interned copies of the step's texts; false when there is no room for them. */
+static bool names_take(struct assembler *a, struct step *st)
+{
+	st->table = names_keep(a->names, st->table ? st->table : "");
+	st->chain = names_keep(a->names, st->chain ? st->chain : "");
+	if (st->prefix) {
+		st->prefix = names_keep(a->names, st->prefix);
+		return st->table && st->chain && st->prefix;
+	}
+	return st->table && st->chain;
+}
+
+static bool told_grow(struct told *t)
+{
+	uint16_t cap = t->cap ? t->cap * 2 : 8;
+	struct placed *grown;
+
+	if (t->count < t->cap)
+		return true;
+	grown = reallocarray(t->list, cap, sizeof(*grown));
+	if (!grown)
+		return false;
+	t->list = grown;
+	t->cap = cap;
+	return true;
+}
+
+static void append(struct assembler *a, struct open *o, const struct trace_event *e,
+		   const struct step *named, enum from from)
+{
+	struct told *t = &o->told[from];
+	struct placed p = { .step = *named, .place = t->place };
+	bool base = in_base_chain(e);
+
+	age_unlink(a, o);
+	age_link(a, o);
+	o->last = e->received;
+	facts_merge(&o->j, e);
+	if (e->step.label != LABEL_LOG)
+		o->hooks |= 1u << e->step.hook;
+	if (e->step.label == LABEL_CHECKPOINT && (e->step.checkpoint == CHECKPOINT_IN_LAST ||
+						  e->step.checkpoint == CHECKPOINT_POST_LAST))
+		o->complete = true;
+	if (o->told[FROM_LEGACY].count + o->told[FROM_NFT].count >= STEPS_MAX || !told_grow(t)) {
+		o->j.cut = true;
+		return;
+	}
+	p.step.tuple = tuple_index(o, e, from);
+	if (has_place(e)) {
+		p.place = place_of(e);
+		if (p.place != t->place)
+			t->base_number = 0;
+		if (base)
+			t->base_number = e->step.number;
+		t->place = p.place;
+	}
+	t->list[t->count++] = p;
+	a->steps++;
+}
+
+int assembler_new(struct assembler **out, uint32_t open_max, assembler_emit *emit, void *arg)
+{
+	struct assembler *a = calloc(1, sizeof(*a));
+	int r;
+
+	must(open_max > 0);
+	if (!a)
+		return -ENOMEM;
+	r = names_new(&a->names, NAMES_MAX);
+	if (r < 0) {
+		free(a);
+		return r;
+	}
+	a->emit = emit;
+	a->arg = arg;
+	a->open_max = open_max;
+	for (a->buckets = 64; a->buckets < open_max; a->buckets *= 2)
+		;
+	*out = a;
+	return 0;
+}
+
+void assembler_add(struct assembler *a, const struct trace_event *e)
+{
+	enum from from = e->step.backend == BACKEND_LEGACY ? FROM_LEGACY : FROM_NFT;
+	struct open *o = from == FROM_NFT ? find_trace(a, e->trace_id) : NULL;
+	struct step named = e->step;
+	uint64_t key;
+
+	if (!names_take(a, &named)) {
+		while (a->oldest)
+			finish_early(a, e->received);
+		names_reset(a->names);
+		o = NULL;
+		named = e->step;
+		if (!names_take(a, &named)) {
+			note_orphan(a, e->received);
+			return;
+		}
+	}
+	if (e->has_packet) {
+		key = key_of(&e->packet);
+		if (!o || o->key != key || !follows(o, e, from))
+			o = find(a, key, e, from);
+		if (!o)
+			o = begin(a, key, e);
+	} else if (o && !follows(o, e, from)) {
+		o = NULL;
+	}
+	if (!o) {
+		note_orphan(a, e->received);
+		return;
+	}
+	if (from == FROM_NFT && e->has_packet)
+		trace_link(a, o, e->trace_id);
+	append(a, o, e, &named, from);
+	while (a->steps > a->open_max * STEPS_EACH && a->oldest != a->newest)
+		finish_early(a, e->received);
+}
+
+uint32_t assembler_tick(struct assembler *a, struct boot_ns now)
+{
+	while (a->oldest && now.v - a->oldest->last.v >= (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
+		finish(a, a->oldest);
+	return a->count;
+}
+
+void assembler_flush(struct assembler *a)
+{
+	while (a->oldest)
+		finish(a, a->oldest);
+	names_reset(a->names);
+	free(a->by_key);
+	free(a->by_trace);
+	free(a->merged);
+	a->by_key = a->by_trace = NULL;
+	a->merged = NULL;
+}
+
+struct assembler_losses assembler_losses(struct assembler *a)
+{
+	struct assembler_losses l = a->losses;
+
+	a->losses = (struct assembler_losses){ 0 };
+	return l;
+}
+
+void assembler_free(struct assembler *a)
+{
+	if (!a)
+		return;
+	while (a->oldest) {
+		struct open *o = a->oldest;
+
+		age_unlink(a, o);
+		open_free(o);
+	}
+	names_free(a->names);
+	free(a->by_key);
+	free(a->by_trace);
+	free(a->merged);
+	free(a);
+}

@@ -1,0 +1,76 @@
+/*
+ * A hash of strings in one arena.
+ */
+#include "agent/journey/names.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+
+enum { BUCKETS = 256 };
+
+struct name {
+	struct name *next;
+	char text[];
+};
+
+struct names {
+	struct arena arena;
+	struct name *buckets[BUCKETS];
+};
+
+static uint32_t hash(const char *text)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 16777619u;
+	return h % BUCKETS;
+}
+
+int names_new(struct names **out, size_t max)
+{
+	struct names *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	arena_init(&n->arena, max);
+	*out = n;
+	return 0;
+}
+
+const char *names_keep(struct names *n, const char *text)
+{
+	struct name **bucket = &n->buckets[hash(text)];
+	size_t len = strlen(text);
+	struct name *k;
+
+	for (k = *bucket; k; k = k->next) {
+		if (strcmp(k->text, text) == 0)
+			return k->text;
+	}
+	k = arena_alloc(&n->arena, sizeof(*k) + len + 1);
+	if (!k)
+		return NULL;
+	memcpy(k->text, text, len + 1);
+	k->next = *bucket;
+	*bucket = k;
+	return k->text;
+}
+
+void names_reset(struct names *n)
+{
+	arena_free(&n->arena);
+	memset(n->buckets, 0, sizeof(n->buckets));
+}
+
+void names_free(struct names *n)
+{
+	if (!n)
+		return;
+	arena_free(&n->arena);
+	free(n);
+}
