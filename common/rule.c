@@ -1,0 +1,248 @@
+/*
+ * Reading one rule's text: the words as iptables-save quotes them, then the options that NAT, targets and
+ * addresses need. Options that are not known set `other`, so that nobody takes the struct for the whole rule.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/table.h"
+
+enum { RULE_TEXT_MAX = 16 << 10 };
+
+struct words {
+	int count;
+	const char *word[RULE_ARGS_MAX];
+	char text[RULE_TEXT_MAX];
+};
+
+/* Cuts at blanks; "..." holds blanks, and \" and \\ inside it stand for themselves (xtables_save_string). */
+static int split(struct words *w, const char *p, size_t len)
+{
+	const char *end = p + len;
+	char *to = w->text;
+
+	w->count = 0;
+	if (len >= sizeof(w->text))
+		return -EBADMSG;
+	while (p < end) {
+		bool quoted = false;
+
+		while (p < end && *p == ' ')
+			p++;
+		if (p == end)
+			break;
+		if (w->count == RULE_ARGS_MAX)
+			return -EBADMSG;
+		w->word[w->count++] = to;
+		for (; p < end && (quoted || *p != ' '); p++) {
+			if (*p == '"') {
+				quoted = !quoted;
+				continue;
+			}
+			if (*p == '\\' && quoted && p + 1 < end)
+				p++;
+			*to++ = *p ? *p : '?';
+		}
+		if (quoted)
+			return -EBADMSG;
+		*to++ = '\0';
+	}
+	return 0;
+}
+
+static void copy(char *to, size_t size, const char *from)
+{
+	size_t n = strlen(from);
+
+	if (n >= size)
+		n = size - 1;
+	memcpy(to, from, n);
+	to[n] = '\0';
+}
+
+static uint16_t port(const char *text, char **end)
+{
+	unsigned long n = strtoul(text, end, 10);
+
+	return *end == text || n > UINT16_MAX ? 0 : (uint16_t)n;
+}
+
+/* "80", "80:90", ":90", "80,443,8000:8100" */
+static bool ports(const char *text, uint16_t (*list)[2], uint8_t *count)
+{
+	while (*text && *count < 16) {
+		char *end = (char *)text;
+		uint16_t from = *text == ':' ? 0 : port(text, &end), to = from;
+
+		if (*end == ':') {
+			text = end + 1;
+			to = *text && *text != ',' ? port(text, &end) : UINT16_MAX;
+			if (!*text || *text == ',')
+				end = (char *)text;
+		}
+		list[*count][0] = from;
+		list[*count][1] = to;
+		(*count)++;
+		if (*end != ',' && *end != '\0')
+			return false;
+		text = *end ? end + 1 : end;
+	}
+	return !*text;
+}
+
+/* "10.0.0.1", "10.0.0.1-10.0.0.9", ":80-90", "10.0.0.1:80", "[2001:db8::1]:80", "[..]-[..]:80". */
+static void translation(struct rule *r, const char *text)
+{
+	char addr[128], *until, *colon, *end;
+	bool six = strchr(text, '[') || (strchr(text, ':') && strchr(text, ':') != strrchr(text, ':'));
+
+	copy(addr, sizeof(addr), text);
+	if (strchr(addr, '['))
+		colon = strrchr(addr, ']') ? strstr(strrchr(addr, ']'), ":") : NULL;
+	else
+		colon = six ? NULL : strchr(addr, ':');
+	if (colon) {
+		*colon++ = '\0';
+		r->to_port_from = port(colon, &end);
+		r->to_port_until = *end == '-' ? port(end + 1, &end) : r->to_port_from;
+	}
+	until = strchr(addr, '-');
+	if (until)
+		*until++ = '\0';
+	for (int i = 0; i < 2; i++) {
+		char *one = i ? until : addr;
+		size_t n;
+
+		if (!one)
+			continue;
+		one += *one == '[';
+		n = strlen(one);
+		if (n && one[n - 1] == ']')
+			one[n - 1] = '\0';
+		addr_parse(i ? &r->to_until : &r->to_from, one);
+	}
+	if (!until)
+		r->to_until = r->to_from;
+}
+
+static void target_option(struct rule *r, const char *option, const char *value)
+{
+	char *end;
+
+	if (!strcmp(option, "--to-destination") || !strcmp(option, "--to-source")) {
+		translation(r, value);
+	} else if (!strcmp(option, "--to-ports")) {
+		r->to_port_from = port(value, &end);
+		r->to_port_until = *end == '-' ? port(end + 1, &end) : r->to_port_from;
+	} else if (!strcmp(option, "--to")) {
+		prefix_parse(&r->to_net, value);
+	} else if (!strcmp(option, "--reject-with")) {
+		copy(r->reject_with, sizeof(r->reject_with), value);
+	}
+}
+
+/* Options of matches that this struct holds whole, so that a -m before them adds nothing. */
+static bool match_is_held(const char *name)
+{
+	static const char *const held[] = { "tcp", "udp", "multiport", "comment", "udplite", "sctp", "dccp" };
+
+	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
+		if (!strcmp(held[i], name))
+			return true;
+	}
+	return false;
+}
+
+static void option(struct rule *r, const char *o, const char *value, bool negate)
+{
+	if (!strcmp(o, "-s") || !strcmp(o, "-d")) {
+		bool src = o[1] == 's';
+
+		if (!prefix_parse(src ? &r->src.prefix : &r->dst.prefix, value))
+			r->other = true;
+		if (src)
+			r->src.negate = negate;
+		else
+			r->dst.negate = negate;
+	} else if (!strcmp(o, "-p")) {
+		if (!proto_parse(&r->proto, value))
+			r->other = true;
+		r->proto_negate = negate;
+	} else if (!strcmp(o, "-i")) {
+		copy(r->in_if, sizeof(r->in_if), value);
+		r->in_negate = negate;
+	} else if (!strcmp(o, "-o")) {
+		copy(r->out_if, sizeof(r->out_if), value);
+		r->out_negate = negate;
+	} else if (!strcmp(o, "--sport") || !strcmp(o, "--sports")) {
+		if (!ports(value, (uint16_t(*)[2])r->sports, &r->sport_count))
+			r->other = true;
+		r->sport_negate = negate;
+	} else if (!strcmp(o, "--dport") || !strcmp(o, "--dports")) {
+		if (!ports(value, (uint16_t(*)[2])r->dports, &r->dport_count))
+			r->other = true;
+		r->dport_negate = negate;
+	} else if (!strcmp(o, "--comment")) {
+		copy(r->comment, sizeof(r->comment), value);
+	} else if (!strcmp(o, "-m")) {
+		if (!match_is_held(value))
+			r->other = true;
+	} else {
+		r->other = true;
+	}
+}
+
+int rule_parse(struct rule *r, const char *text, size_t len)
+{
+	struct words *w = malloc(sizeof(*w));
+	bool negate = false, in_target = false;
+	int ret;
+
+	memset(r, 0, sizeof(*r));
+	if (!w)
+		return -ENOMEM;
+	ret = split(w, text, len);
+	for (int i = 0; ret == 0 && i < w->count; i++) {
+		const char *o = w->word[i], *value = i + 1 < w->count ? w->word[i + 1] : "";
+
+		if (!strcmp(o, "!")) {
+			negate = true;
+			continue;
+		}
+		if (o[0] != '-') {		/* a further value of the option before */
+			negate = false;
+			continue;
+		}
+		if (!strcmp(o, "-j") || !strcmp(o, "-g")) {
+			copy(r->target, sizeof(r->target), value);
+			r->is_goto = o[1] == 'g';
+			in_target = true;
+			i++;
+		} else if (!strcmp(o, "-A")) {
+			i++;
+		} else if (in_target) {
+			target_option(r, o, value);
+		} else {
+			option(r, o, value, negate);
+			/* A comment may look like an option. */
+			if (!strcmp(o, "--comment"))
+				i++;
+		}
+		negate = false;
+	}
+	free(w);
+	return ret;
+}
+
+bool target_is_terminal(const char *target)
+{
+	static const char *const terminal[] = { "ACCEPT", "DROP",	"REJECT",   "QUEUE",  "NFQUEUE", "DNAT",
+						"SNAT",	  "MASQUERADE", "REDIRECT", "NETMAP", "TPROXY",	 "SYNPROXY" };
+
+	for (size_t i = 0; i < sizeof(terminal) / sizeof(terminal[0]); i++) {
+		if (!strcmp(terminal[i], target))
+			return true;
+	}
+	return false;
+}
