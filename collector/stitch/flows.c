@@ -449,8 +449,10 @@ int flows_find(struct flows *out, struct fleet *f, const struct flow *flow, size
 
 		if (!was_asked(&w, &w.drafts[i]))
 			continue;
-		qsort(c->original, c->original_count, sizeof(*c->original), by_time);
-		qsort(c->reply, c->reply_count, sizeof(*c->reply), by_time);
+		if (c->original_count)
+			qsort(c->original, c->original_count, sizeof(*c->original), by_time);
+		if (c->reply_count)
+			qsort(c->reply, c->reply_count, sizeof(*c->reply), by_time);
 		out->list[out->count++] = *c;
 	}
 	qsort(out->list, out->count, sizeof(*out->list), by_begin);
