@@ -20,6 +20,8 @@ int spool_new(struct spool **out, size_t max);
 int spool_add(struct spool *s, const struct record *r);
 /* Closes the open batch if it holds anything older than BATCH_AGE_MS (or at all, with force). True: there is one more to send. */
 bool spool_tick(struct spool *s, struct boot_ns now, bool force);
+/* Since when the open batch holds something; false when it does not. */
+bool spool_open_since(const struct spool *s, struct boot_ns *since);
 /* The first closed batch with a seq of at least `seq`; false when there is none. */
 bool spool_next(const struct spool *s, uint64_t seq, struct spool_batch *b);
 /* Forgets all batches up to and with seq. */
