@@ -1,0 +1,50 @@
+/*
+ * The leases of one namespace, and with them everything that the helper changes there: the probe table and the loggers,
+ * both of which exist only while a lease does.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "agent/helper/ipc.h"
+#include "agent/helper/logger.h"
+#include "agent/helper/netns.h"
+#include "agent/helper/probe.h"
+#include "common/clock.h"
+
+struct lease_count {
+	uint64_t id, traced, refused;
+};
+
+struct lease {
+	struct lease_count before;	/* of tables that this one has replaced */
+	uint64_t deadline;		/* CLOCK_BOOTTIME, ns */
+	uint32_t rate, modulus, pattern_count;
+	bool ct;			/* connection tracking was active when it came */
+	struct pattern *patterns;	/* owned */
+};
+
+struct leases {
+	const struct netns *ns;		/* borrowed */
+	struct logger logger;
+	struct probe probe;
+	struct lease list[LEASES_MAX];
+	uint32_t count;
+	struct lease_count ended[LEASES_MAX];	/* the last ones, for who asks late */
+	uint32_t ended_next;
+};
+
+/* Starts without leases, with the loggers' files open. 0 or -errno with why. */
+int leases_init(struct leases *ls, const struct netns *ns, struct guard *guard, uint32_t slot, struct why *why);
+/* Starts a lease, or gives the one with this id other contents. 0, or -errno with why and nothing changed. */
+int leases_put(struct leases *ls, const struct helper_lease *l, struct why *why);
+/* Packets since the lease began, also of one that ended lately. 0 or -ENOENT. */
+int leases_count(struct leases *ls, uint64_t id, struct lease_count *count);
+/* Ends a lease (0: all) and says what it traced. 0, -ENOENT, or -errno with why. */
+int leases_stop(struct leases *ls, uint64_t id, struct lease_count *count, struct why *why);
+/* Ends those whose deadline has passed. */
+void leases_expire(struct leases *ls);
+/* The earliest deadline; 0: no lease stands. */
+uint64_t leases_deadline(const struct leases *ls);
+/* Ends all: table first, loggers then. */
+void leases_clear(struct leases *ls);

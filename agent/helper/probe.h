@@ -1,0 +1,39 @@
+/*
+ * The probe table `inet lasthop` of one namespace: it makes the kernel trace the packets of the leases. It has our netlink
+ * socket as its owner and lives no longer than that.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/pattern.h"
+#include "common/why.h"
+
+#define PROBE_TABLE_NAME "lasthop"
+
+struct probe_lease {
+	uint64_t id;
+	uint64_t remaining_ms;		/* the kernel itself ends it then */
+	uint32_t rate, modulus;
+	uint32_t pattern_count;
+	const struct pattern *patterns;	/* borrowed */
+};
+
+struct probe {
+	int fd;				/* owned; -1: no table of ours is there */
+	bool standing;			/* the table is there */
+};
+
+void probe_init(struct probe *p);
+/* Makes the socket; runs inside the namespace. 0 or -errno with why. */
+int probe_open(struct probe *p, struct why *why);
+/*
+ * Replaces the table, in one transaction, by one for these leases. 0, or -errno with why; then the table that was
+ * there stands as before.
+ */
+int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count, bool ct, struct why *why);
+/* Packets that the table now standing has traced and refused for a lease. 0 or -errno. */
+int probe_counters(struct probe *p, uint64_t id, uint64_t *traced, uint64_t *refused);
+/* Removes the table and closes the socket; nothing of it is left whatever fails. */
+void probe_clear(struct probe *p);

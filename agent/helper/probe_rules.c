@@ -1,0 +1,737 @@
+/*
+ * The way of a packet through the table. pre_first and out_first jump, for each lease, to its chain
+ *
+ *   s_ID   compares the packet with the patterns, forward and backward, by its own headers and by those that an
+ *          ICMP error embeds; what matches goes to l_ID. After conntrack, k_ID does the same by the addresses that the
+ *          connection began with, and x_ID leaves out what s_ID has had already.
+ *   l_ID   lets TCP's SYN, FIN, RST and ICMP errors to c_ID, samples the others by content, and traces what is
+ *          left up to the lease's rate; t_ID counts what is traced, r_ID what the rate refused.
+ *   c_ID   traces control packets, up to a rate of their own.
+ *
+ * Nothing in here gives a verdict on a packet. An expression that cannot load its field ends its rule only.
+ */
+#include "agent/helper/probe_rules.h"
+
+#include <errno.h>
+#include <netinet/in.h>	/* before the kernel's, which know how to follow it */
+#include <inttypes.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/object.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <limits.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/helper/shape.h"
+#include "common/journey.h"
+
+#define ICMP_ERRORS "icmp_errors"
+
+enum { REG = NFT_REG32_00, REG_SCRATCH = NFT_REG32_15 };
+
+enum { TCP_FIN_SYN_RST = 0x07 };
+
+enum { L4 = NFT_PAYLOAD_TRANSPORT_HEADER, L3 = NFT_PAYLOAD_NETWORK_HEADER };
+
+/* Where a field is looked for: the packet's headers, those an ICMP error embeds, the connection's origin. */
+enum form { FORM_DIRECT, FORM_INNER, FORM_CT };
+
+/* Types as nft knows them, so that `nft list` can print our sets; the kernel does not care. */
+enum { TYPE_IPADDR = 7, TYPE_IP6ADDR = 8, TYPE_PROTO = 12, TYPE_PORT = 13, TYPE_BITS = 6 };
+
+void probe_name(char name[static PROBE_NAME_MAX], char letter, uint64_t id)
+{
+	snprintf(name, PROBE_NAME_MAX, "%c_%" PRIx64, letter, id);
+}
+
+static void set_name(char name[static PROBE_NAME_MAX], uint64_t id, uint32_t shape)
+{
+	snprintf(name, PROBE_NAME_MAX, "m_%" PRIx64 "_%u", id, shape);
+}
+
+/* Adding to the batch. */
+
+struct nlmsghdr *probe_message(struct probe_batch *b, void *room, uint16_t type, uint16_t flags)
+{
+	return nftnl_nlmsg_build_hdr(room, type, NFPROTO_INET, flags, ++b->seq);
+}
+
+void probe_add(struct probe_batch *b, const struct nlmsghdr *nlh)
+{
+	int r = buf_add(&b->buf, nlh, nlh->nlmsg_len);
+
+	if (r < 0 && b->error == 0)
+		b->error = r;
+}
+
+static void failed(struct probe_batch *b)
+{
+	if (b->error == 0)
+		b->error = -ENOMEM;
+}
+
+/* Expressions; e is NULL only when memory is out, which the rule's end reports. */
+
+struct rule_draft {
+	struct probe_batch *b;
+	struct nftnl_rule *rule;	/* owned */
+};
+
+static struct nftnl_expr *expr(struct rule_draft *d, const char *name)
+{
+	struct nftnl_expr *e = d->rule ? nftnl_expr_alloc(name) : NULL;
+
+	if (!e) {
+		failed(d->b);
+		return NULL;
+	}
+	nftnl_rule_add_expr(d->rule, e);
+	return e;
+}
+
+static void put_payload(struct rule_draft *d, uint32_t reg, uint32_t base, uint32_t offset, uint32_t len)
+{
+	struct nftnl_expr *e = expr(d, "payload");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
+}
+
+static void put_meta(struct rule_draft *d, uint32_t reg, uint32_t key)
+{
+	struct nftnl_expr *e = expr(d, "meta");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
+}
+
+static void put_ct(struct rule_draft *d, uint32_t reg, uint32_t key)
+{
+	struct nftnl_expr *e = expr(d, "ct");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, key);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+}
+
+static void put_mask(struct rule_draft *d, uint32_t reg, const void *mask, uint32_t len)
+{
+	static const uint8_t zero[16];
+	struct nftnl_expr *e = expr(d, "bitwise");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, len);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, mask, len);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, zero, len);
+}
+
+static void put_cmp(struct rule_draft *d, uint32_t reg, uint32_t op, const void *value, uint32_t len)
+{
+	struct nftnl_expr *e = expr(d, "cmp");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
+	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, value, len);
+}
+
+static void put_cmp8(struct rule_draft *d, uint32_t reg, uint32_t op, uint8_t value)
+{
+	put_cmp(d, reg, op, &value, sizeof(value));
+}
+
+static void put_lookup(struct rule_draft *d, uint32_t reg, const char *set)
+{
+	struct nftnl_expr *e = expr(d, "lookup");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, reg);
+	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
+}
+
+static void put_limit(struct rule_draft *d, uint32_t rate)
+{
+	const uint32_t least_burst = 5;
+	struct nftnl_expr *e = expr(d, "limit");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_RATE, rate);
+	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_UNIT, 1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_BURST, rate > least_burst ? rate : least_burst);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_FLAGS, 0);
+}
+
+static void put_counter(struct rule_draft *d, char letter, uint64_t id)
+{
+	struct nftnl_expr *e = expr(d, "objref");
+	char name[PROBE_NAME_MAX];
+
+	if (!e)
+		return;
+	probe_name(name, letter, id);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	nftnl_expr_set_str(e, NFTNL_EXPR_OBJREF_IMM_NAME, name);
+}
+
+static void put_trace(struct rule_draft *d)
+{
+	struct nftnl_expr *value = expr(d, "immediate"), *e = expr(d, "meta");
+	const uint8_t on = 1;
+
+	if (!value || !e)
+		return;
+	nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DREG, REG);
+	nftnl_expr_set(value, NFTNL_EXPR_IMM_DATA, &on, sizeof(on));
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_NFTRACE);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_SREG, REG);
+}
+
+static void put_hash(struct rule_draft *d, uint32_t reg, uint32_t len, uint32_t modulus, uint32_t seed)
+{
+	struct nftnl_expr *e = expr(d, "hash");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_SREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_DREG, REG_SCRATCH);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_LEN, len);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_MODULUS, modulus);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_SEED, seed);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
+}
+
+static void put_verdict(struct rule_draft *d, int verdict, const char *chain)
+{
+	struct nftnl_expr *e = expr(d, "immediate");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+	if (chain)
+		nftnl_expr_set_str(e, NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+static struct rule_draft rule_begin(struct probe_batch *b, const char *chain)
+{
+	struct rule_draft d = { .b = b, .rule = nftnl_rule_alloc() };
+
+	if (!d.rule) {
+		failed(b);
+		return d;
+	}
+	nftnl_rule_set_u32(d.rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	nftnl_rule_set_str(d.rule, NFTNL_RULE_TABLE, PROBE_TABLE_NAME);
+	nftnl_rule_set_str(d.rule, NFTNL_RULE_CHAIN, chain);
+	return d;
+}
+
+static void rule_end(struct rule_draft *d)
+{
+	char room[MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *nlh;
+
+	if (!d->rule)
+		return;
+	nlh = probe_message(d->b, room, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+	nftnl_rule_nlmsg_build_payload(nlh, d->rule);
+	probe_add(d->b, nlh);
+	nftnl_rule_free(d->rule);
+	d->rule = NULL;
+}
+
+/* Objects, chains, sets. */
+
+static void add_counter(struct probe_batch *b, char letter, uint64_t id)
+{
+	char room[MESSAGE_MAX] __attribute__((aligned(8))), name[PROBE_NAME_MAX];
+	struct nftnl_obj *o = nftnl_obj_alloc();
+	struct nlmsghdr *nlh;
+
+	if (!o) {
+		failed(b);
+		return;
+	}
+	probe_name(name, letter, id);
+	nftnl_obj_set_u32(o, NFTNL_OBJ_FAMILY, NFPROTO_INET);
+	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, PROBE_TABLE_NAME);
+	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
+	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
+	nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_PKTS, 0);
+	nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_BYTES, 0);
+	nlh = probe_message(b, room, NFT_MSG_NEWOBJ, NLM_F_CREATE);
+	nftnl_obj_nlmsg_build_payload(nlh, o);
+	probe_add(b, nlh);
+	nftnl_obj_free(o);
+}
+
+/* A base chain where hook is not HOOK_NONE. */
+static void add_chain(struct probe_batch *b, const char *name, enum hook hook, int32_t priority)
+{
+	static const uint32_t numbers[HOOK_COUNT] = {
+		[HOOK_PREROUTING] = NF_INET_PRE_ROUTING,
+		[HOOK_INPUT] = NF_INET_LOCAL_IN,
+		[HOOK_FORWARD] = NF_INET_FORWARD,
+		[HOOK_OUTPUT] = NF_INET_LOCAL_OUT,
+		[HOOK_POSTROUTING] = NF_INET_POST_ROUTING,
+	};
+	char room[MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nftnl_chain *c = nftnl_chain_alloc();
+	struct nlmsghdr *nlh;
+
+	if (!c) {
+		failed(b);
+		return;
+	}
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, PROBE_TABLE_NAME);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
+	if (hook != HOOK_NONE) {
+		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, numbers[hook]);
+		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, priority);
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	}
+	nlh = probe_message(b, room, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	nftnl_chain_nlmsg_build_payload(nlh, c);
+	probe_add(b, nlh);
+	nftnl_chain_free(c);
+}
+
+static struct nftnl_set *set_new(struct probe_batch *b, const char *name)
+{
+	struct nftnl_set *s = nftnl_set_alloc();
+
+	if (!s) {
+		failed(b);
+		return NULL;
+	}
+	nftnl_set_set_u32(s, NFTNL_SET_FAMILY, NFPROTO_INET);
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, PROBE_TABLE_NAME);
+	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
+	return s;
+}
+
+static struct nftnl_set_elem *set_element(struct probe_batch *b, struct nftnl_set *s, const void *key, uint32_t len)
+{
+	struct nftnl_set_elem *e = nftnl_set_elem_alloc();
+
+	if (!e) {
+		failed(b);
+		return NULL;
+	}
+	nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, key, len);
+	nftnl_set_elem_add(s, e);
+	return e;
+}
+
+static void set_add(struct probe_batch *b, struct nftnl_set *s)
+{
+	char room[MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *nlh;
+
+	nftnl_set_set_u32(s, NFTNL_SET_ID, b->seq + 1);	/* any number that is no other set's */
+	nlh = probe_message(b, room, NFT_MSG_NEWSET, NLM_F_CREATE);
+	nftnl_set_nlmsg_build_payload(nlh, s);
+	probe_add(b, nlh);
+	nlh = probe_message(b, room, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+	nftnl_set_elems_nlmsg_build_payload(nlh, s);
+	probe_add(b, nlh);
+}
+
+static void add_icmp_errors(struct probe_batch *b)
+{
+	static const uint8_t types[] = { 3, 4, 5, 11, 12 };
+	struct nftnl_set *s = set_new(b, ICMP_ERRORS);
+	uint32_t i;
+
+	if (!s)
+		return;
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, NFT_SET_CONSTANT);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, TYPE_PROTO);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, sizeof(types[0]));
+	for (i = 0; i < sizeof(types); i++)
+		set_element(b, s, &types[i], sizeof(types[i]));
+	set_add(b, s);
+	nftnl_set_free(s);
+}
+
+static uint32_t key_type(const struct shape *s)
+{
+	uint32_t type = 0;
+	int f;
+
+	for (f = 0; f < FIELD_COUNT; f++) {
+		if (!s->has[f])
+			continue;
+		type <<= TYPE_BITS;
+		if (f == FIELD_PROTO)
+			type |= TYPE_PROTO;
+		else if (f == FIELD_SRC || f == FIELD_DST)
+			type |= s->family == 4 ? TYPE_IPADDR : TYPE_IP6ADDR;
+		else
+			type |= TYPE_PORT;
+	}
+	return type;
+}
+
+static void add_patterns(struct probe_batch *b, const struct probe_lease *l, const struct shape *shape, const char *name)
+{
+	struct nftnl_set *s = set_new(b, name);
+	uint8_t keys[PATTERNS_MAX][SHAPE_KEY_MAX];
+	uint32_t i, k, len = shape_key_len(shape), count = 0;
+
+	if (!s)
+		return;
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, NFT_SET_TIMEOUT);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, key_type(shape));
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, len);
+	for (i = 0; i < l->pattern_count; i++) {
+		struct shape of = shape_of(&l->patterns[i]);
+		struct nftnl_set_elem *e;
+
+		if (!shape_equal(&of, shape))
+			continue;
+		shape_key(shape, &l->patterns[i], keys[count]);
+		for (k = 0; k < count; k++)
+			if (memcmp(keys[k], keys[count], len) == 0)
+				break;
+		if (k < count)
+			continue;
+		e = set_element(b, s, keys[count++], len);
+		if (e)
+			nftnl_set_elem_set_u64(e, NFTNL_SET_ELEM_TIMEOUT, l->remaining_ms);
+	}
+	set_add(b, s);
+	nftnl_set_free(s);
+}
+
+/* Matching. */
+
+static void match_family(struct rule_draft *d, uint8_t family)
+{
+	put_meta(d, REG, NFT_META_NFPROTO);
+	put_cmp8(d, REG, NFT_CMP_EQ, family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+}
+
+static void match_proto(struct rule_draft *d, uint8_t proto)
+{
+	put_meta(d, REG, NFT_META_L4PROTO);
+	put_cmp8(d, REG, NFT_CMP_EQ, proto);
+}
+
+static void match_icmp_error(struct rule_draft *d, uint8_t family)
+{
+	match_family(d, family);
+	match_proto(d, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	put_payload(d, REG, L4, 0, 1);
+	if (family == 4) {
+		put_lookup(d, REG, ICMP_ERRORS);
+	} else {
+		put_cmp8(d, REG, NFT_CMP_GTE, 1);
+		put_cmp8(d, REG, NFT_CMP_LTE, 4);
+	}
+}
+
+static enum field swapped(enum field f)
+{
+	switch (f) {
+	case FIELD_SRC:
+		return FIELD_DST;
+	case FIELD_DST:
+		return FIELD_SRC;
+	case FIELD_SPORT:
+		return FIELD_DPORT;
+	case FIELD_DPORT:
+		return FIELD_SPORT;
+	default:
+		return f;
+	}
+}
+
+/* Offsets within a network header that starts at base, offset start. */
+static void load_header(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg, bool inner)
+{
+	const uint32_t start = inner ? 8 : 0;	/* after the ICMP error's own header */
+	const uint32_t header = s->family == 4 ? 20 : 40;
+	const uint32_t l3 = inner ? L4 : L3;
+	const uint32_t l4 = inner ? start + header : 0;
+
+	switch (f) {
+	case FIELD_PROTO:
+		if (inner)
+			put_payload(d, reg, L4, start + (s->family == 4 ? 9 : 6), 1);
+		else
+			put_meta(d, reg, NFT_META_L4PROTO);
+		break;
+	case FIELD_SRC:
+		put_payload(d, reg, l3, start + (s->family == 4 ? 12 : 8), shape_field_len(s, f));
+		break;
+	case FIELD_DST:
+		put_payload(d, reg, l3, start + (s->family == 4 ? 16 : 24), shape_field_len(s, f));
+		break;
+	case FIELD_SPORT:
+		put_payload(d, reg, L4, l4, 2);
+		break;
+	case FIELD_DPORT:
+		put_payload(d, reg, L4, l4 + 2, 2);
+		break;
+	case FIELD_ICMP_ID:
+		put_payload(d, reg, L4, l4 + 4, 2);
+		break;
+	case FIELD_COUNT:
+		break;
+	}
+}
+
+static void load_origin(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg)
+{
+	static const uint32_t keys4[FIELD_COUNT] = {
+		[FIELD_PROTO] = NFT_CT_PROTOCOL,
+		[FIELD_SRC] = NFT_CT_SRC_IP,
+		[FIELD_DST] = NFT_CT_DST_IP,
+		[FIELD_SPORT] = NFT_CT_PROTO_SRC,
+		[FIELD_DPORT] = NFT_CT_PROTO_DST,
+		[FIELD_ICMP_ID] = NFT_CT_PROTO_SRC,	/* where conntrack keeps the id */
+	};
+
+	if (s->family == 6 && f == FIELD_SRC)
+		put_ct(d, reg, NFT_CT_SRC_IP6);
+	else if (s->family == 6 && f == FIELD_DST)
+		put_ct(d, reg, NFT_CT_DST_IP6);
+	else
+		put_ct(d, reg, keys4[f]);
+}
+
+/* One rule: does the packet, looked at in this form, have one of the set's keys? */
+static void add_match(struct probe_batch *b, const char *chain, const struct shape *s, const char *set, enum form form,
+		      bool backward, int verdict, const char *target)
+{
+	struct rule_draft d = rule_begin(b, chain);
+	uint8_t mask[16];
+	uint32_t reg = REG;
+	int f;
+
+	if (form == FORM_INNER) {
+		match_icmp_error(&d, s->family);
+		if (s->family == 4) {	/* a header without options, or the ports are elsewhere */
+			put_payload(&d, REG, L4, 8, 1);
+			put_cmp8(&d, REG, NFT_CMP_EQ, 0x45);
+		}
+	} else {
+		match_family(&d, s->family);
+	}
+	for (f = 0; f < FIELD_COUNT; f++) {
+		if (!s->has[f])
+			continue;
+		if (form == FORM_CT)
+			load_origin(&d, s, (enum field)f, reg);
+		else
+			load_header(&d, s, backward ? swapped((enum field)f) : (enum field)f, reg,
+				    form == FORM_INNER);
+		if (shape_field_mask(s, (enum field)f, mask))
+			put_mask(&d, reg, mask, shape_field_len(s, (enum field)f));
+		reg += shape_field_room(s, (enum field)f) / SHAPE_WORD;
+	}
+	put_lookup(&d, REG, set);
+	put_verdict(&d, verdict, target);
+	rule_end(&d);
+}
+
+static void add_direct(struct probe_batch *b, const char *chain, const struct shape *s, const char *set, int verdict,
+		       const char *target)
+{
+	add_match(b, chain, s, set, FORM_DIRECT, false, verdict, target);
+	add_match(b, chain, s, set, FORM_DIRECT, true, verdict, target);
+	add_match(b, chain, s, set, FORM_INNER, false, verdict, target);
+	add_match(b, chain, s, set, FORM_INNER, true, verdict, target);
+}
+
+/* Tracing. */
+
+static void add_trace(struct probe_batch *b, const char *chain, const struct probe_lease *l)
+{
+	struct rule_draft d = rule_begin(b, chain);
+
+	put_limit(&d, l->rate);
+	put_counter(&d, 't', l->id);
+	put_trace(&d);
+	put_verdict(&d, NFT_RETURN, NULL);
+	rule_end(&d);
+
+	d = rule_begin(b, chain);
+	put_counter(&d, 'r', l->id);
+	rule_end(&d);
+}
+
+static void add_control(struct probe_batch *b, const char *chain, const char *control)
+{
+	const uint8_t flags = TCP_FIN_SYN_RST, none = 0;
+	struct rule_draft d = rule_begin(b, chain);
+
+	match_proto(&d, IPPROTO_TCP);
+	put_payload(&d, REG, L4, 13, 1);
+	put_mask(&d, REG, &flags, sizeof(flags));
+	put_cmp(&d, REG, NFT_CMP_NEQ, &none, sizeof(none));
+	put_verdict(&d, NFT_GOTO, control);
+	rule_end(&d);
+
+	d = rule_begin(b, chain);
+	match_icmp_error(&d, 4);
+	put_verdict(&d, NFT_GOTO, control);
+	rule_end(&d);
+
+	d = rule_begin(b, chain);
+	match_icmp_error(&d, 6);
+	put_verdict(&d, NFT_GOTO, control);
+	rule_end(&d);
+}
+
+/* The same on every host that has the lease. */
+static uint32_t sample_seed(uint64_t id)
+{
+	return ((uint32_t)(id ^ id >> 32) * UINT32_C(0x9e3779b1)) | 1;
+}
+
+/* Returns early with the packets of one protocol that the sample leaves out. */
+static void add_sample(struct probe_batch *b, const char *chain, const struct probe_lease *l, uint8_t family,
+		       uint8_t proto)
+{
+	static const struct { uint8_t proto; struct { uint32_t offset, len; } parts[2]; } fields[] = {
+		{ IPPROTO_TCP, { { 4, 8 }, { 12, 4 } } },	/* seq, ack; data offset, flags, window */
+		{ IPPROTO_UDP, { { 4, 2 }, { 8, 4 } } },	/* length; payload */
+		{ IPPROTO_ICMP, { { 0, 2 }, { 6, 2 } } },	/* type, code; sequence */
+		{ IPPROTO_ICMPV6, { { 0, 2 }, { 6, 2 } } },
+	};
+	struct rule_draft d = rule_begin(b, chain);
+	const uint32_t none = 0;
+	uint32_t i, k, reg = REG;
+
+	match_family(&d, family);
+	match_proto(&d, proto);
+	if (family == 4)
+		put_payload(&d, reg, L3, 2, 4);		/* total length, identification */
+	else
+		put_payload(&d, reg, L3, 4, 2);		/* payload length */
+	reg++;
+	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (fields[i].proto != proto)
+			continue;
+		for (k = 0; k < 2; k++) {
+			put_payload(&d, reg, L4, fields[i].parts[k].offset, fields[i].parts[k].len);
+			reg += (fields[i].parts[k].len + SHAPE_WORD - 1) / SHAPE_WORD;
+		}
+	}
+	put_hash(&d, REG, (reg - REG) * SHAPE_WORD, l->modulus, sample_seed(l->id));
+	put_cmp(&d, REG_SCRATCH, NFT_CMP_NEQ, &none, sizeof(none));
+	put_verdict(&d, NFT_RETURN, NULL);
+	rule_end(&d);
+}
+
+static void add_jump(struct probe_batch *b, const char *chain, const char *target)
+{
+	struct rule_draft d = rule_begin(b, chain);
+
+	put_verdict(&d, NFT_JUMP, target);
+	rule_end(&d);
+}
+
+static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool ct)
+{
+	char select[PROBE_NAME_MAX], chain[PROBE_NAME_MAX], control[PROBE_NAME_MAX], origin[PROBE_NAME_MAX],
+		exclude[PROBE_NAME_MAX], set[PROBE_NAME_MAX];
+	struct shape shapes[PATTERNS_MAX];
+	uint32_t i, count = shapes_of(shapes, l->patterns, l->pattern_count);
+	struct rule_draft d;
+
+	probe_name(select, 's', l->id);
+	probe_name(chain, 'l', l->id);
+	probe_name(control, 'c', l->id);
+	probe_name(origin, 'k', l->id);
+	probe_name(exclude, 'x', l->id);
+	add_counter(b, 't', l->id);
+	add_counter(b, 'r', l->id);
+	add_chain(b, control, HOOK_NONE, 0);
+	add_chain(b, chain, HOOK_NONE, 0);
+	add_chain(b, select, HOOK_NONE, 0);
+
+	add_trace(b, control, l);
+	add_control(b, chain, control);
+	if (l->modulus > 1) {
+		add_sample(b, chain, l, 4, IPPROTO_TCP);
+		add_sample(b, chain, l, 4, IPPROTO_UDP);
+		add_sample(b, chain, l, 4, IPPROTO_ICMP);
+		add_sample(b, chain, l, 6, IPPROTO_TCP);
+		add_sample(b, chain, l, 6, IPPROTO_UDP);
+		add_sample(b, chain, l, 6, IPPROTO_ICMPV6);
+	}
+	add_trace(b, chain, l);
+
+	for (i = 0; i < count; i++) {
+		set_name(set, l->id, i);
+		add_patterns(b, l, &shapes[i], set);
+		add_direct(b, select, &shapes[i], set, NFT_GOTO, chain);
+	}
+	add_jump(b, checkpoint_name(CHECKPOINT_PRE_FIRST), select);
+	add_jump(b, checkpoint_name(CHECKPOINT_OUT_FIRST), select);
+	if (!ct)
+		return;
+
+	add_chain(b, exclude, HOOK_NONE, 0);
+	add_chain(b, origin, HOOK_NONE, 0);
+	for (i = 0; i < count; i++) {
+		set_name(set, l->id, i);
+		add_direct(b, exclude, &shapes[i], set, NFT_RETURN, NULL);
+		add_match(b, origin, &shapes[i], set, FORM_CT, false, NFT_GOTO, exclude);
+	}
+	d = rule_begin(b, exclude);
+	put_verdict(&d, NFT_GOTO, chain);
+	rule_end(&d);
+	add_jump(b, checkpoint_name(CHECKPOINT_PRE_CT), origin);
+	add_jump(b, checkpoint_name(CHECKPOINT_OUT_CT), origin);
+}
+
+void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count, bool ct)
+{
+	static const struct { enum checkpoint id; int32_t priority; bool ct; } bases[] = {
+		{ CHECKPOINT_PRE_FIRST, INT_MIN, false },
+		{ CHECKPOINT_OUT_FIRST, INT_MIN, false },
+		{ CHECKPOINT_FWD_FIRST, INT_MIN, false },
+		{ CHECKPOINT_IN_FIRST, INT_MIN, false },
+		{ CHECKPOINT_IN_LAST, INT_MAX, false },
+		{ CHECKPOINT_POST_LAST, INT_MAX, false },
+		{ CHECKPOINT_PRE_CT, -199, true },	/* conntrack's own is -200 */
+		{ CHECKPOINT_OUT_CT, -199, true },
+	};
+	uint32_t i;
+
+	add_icmp_errors(b);
+	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
+		if (ct || !bases[i].ct)
+			add_chain(b, checkpoint_name(bases[i].id), checkpoint_hook(bases[i].id), bases[i].priority);
+	for (i = 0; i < count; i++)
+		add_lease(b, &leases[i], ct);
+}

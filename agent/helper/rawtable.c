@@ -1,0 +1,209 @@
+/*
+ * One getsockopt() returns a whole table with its counters, which change all the time: they are blanked before
+ * hashing, as are the fields in which the kernel keeps notes of its own.
+ */
+#include "agent/helper/rawtable.h"
+
+#include <errno.h>
+#include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { READ_TRIES = 5, TABLE_BYTES_MAX = 512 << 20 };
+
+/* Both families have the same layout but for the entries; the option numbers are the same, too. */
+_Static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "one getinfo for both");
+_Static_assert(offsetof(struct ipt_get_entries, entrytable) == offsetof(struct ip6t_get_entries, entrytable),
+	       "one get_entries for both");
+_Static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES,
+	       "one set of options for both");
+
+static const char *names_file(enum family family)
+{
+	return family == FAMILY_IPV4 ? "/proc/thread-self/net/ip_tables_names" :
+				       "/proc/thread-self/net/ip6_tables_names";
+}
+
+static int level(enum family family)
+{
+	return family == FAMILY_IPV4 ? IPPROTO_IP : IPPROTO_IPV6;
+}
+
+static int socket_of(struct rawsockets *s, enum family family)
+{
+	int *fd = family == FAMILY_IPV4 ? &s->v4 : &s->v6;
+
+	if (*fd < 0) {
+		*fd = socket(family == FAMILY_IPV4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC,
+			     IPPROTO_RAW);
+		if (*fd < 0)
+			return -errno;
+	}
+	return *fd;
+}
+
+void rawsockets_clear(struct rawsockets *s)
+{
+	if (s->v4 >= 0)
+		close(s->v4);
+	if (s->v6 >= 0)
+		close(s->v6);
+	*s = (struct rawsockets){ -1, -1 };
+}
+
+static int list_family(struct rawtables *t, enum family family)
+{
+	FILE *f = fopen(names_file(family), "re");
+	char line[RAWTABLE_NAME + 2];
+	int r = 0;
+
+	if (!f)
+		return errno == ENOENT ? 0 : -errno;
+	while (r == 0 && fgets(line, sizeof(line), f)) {
+		struct rawtable *table = &t->list[t->count];
+		size_t len = strcspn(line, "\n");
+
+		line[len] = '\0';
+		if (len == 0 || len >= RAWTABLE_NAME) {
+			r = -EBADMSG;
+		} else if (t->count == RAWTABLES_MAX) {
+			r = -E2BIG;
+		} else {
+			*table = (struct rawtable){ .family = family };
+			memcpy(table->name, line, len + 1);
+			t->count++;
+		}
+	}
+	fclose(f);
+	return r;
+}
+
+static int entry_blank4(void *entries, uint32_t at, uint32_t size, uint32_t *next)
+{
+	struct ipt_entry *e = (void *)((char *)entries + at);
+
+	if (size - at < sizeof(*e) || e->next_offset < sizeof(*e) || e->next_offset > size - at)
+		return -EBADMSG;
+	memset(&e->counters, 0, sizeof(e->counters));
+	e->comefrom = 0;
+	e->nfcache = 0;
+	*next = at + e->next_offset;
+	return 0;
+}
+
+static int entry_blank6(void *entries, uint32_t at, uint32_t size, uint32_t *next)
+{
+	struct ip6t_entry *e = (void *)((char *)entries + at);
+
+	if (size - at < sizeof(*e) || e->next_offset < sizeof(*e) || e->next_offset > size - at)
+		return -EBADMSG;
+	memset(&e->counters, 0, sizeof(e->counters));
+	e->comefrom = 0;
+	e->nfcache = 0;
+	*next = at + e->next_offset;
+	return 0;
+}
+
+int rawtable_digest(uint64_t *digest, enum family family, void *entries, uint32_t size)
+{
+	uint32_t at = 0;
+	int r;
+
+	while (at < size) {
+		r = family == FAMILY_IPV4 ? entry_blank4(entries, at, size, &at) :
+					    entry_blank6(entries, at, size, &at);
+		if (r < 0)
+			return r;
+	}
+	*digest = XXH3_64bits_withSeed(entries, size, *digest);
+	return 0;
+}
+
+static int read_once(struct rawtable *t, int fd)
+{
+	struct ipt_getinfo info = { 0 };
+	struct ipt_get_entries *entries;
+	socklen_t len = sizeof(info);
+	int r;
+
+	memcpy(info.name, t->name, sizeof(info.name));
+	if (getsockopt(fd, level(t->family), IPT_SO_GET_INFO, &info, &len) < 0)
+		return -errno;
+	if (info.size > TABLE_BYTES_MAX)
+		return -E2BIG;
+
+	len = (socklen_t)(sizeof(*entries) + info.size);
+	entries = malloc(len);
+	if (!entries)
+		return -ENOMEM;
+	memset(entries, 0, sizeof(*entries));
+	memcpy(entries->name, t->name, sizeof(entries->name));
+	entries->size = info.size;
+	if (getsockopt(fd, level(t->family), IPT_SO_GET_ENTRIES, entries, &len) < 0) {
+		r = -errno;
+		goto out;
+	}
+	t->digest = XXH3_64bits_withSeed(t->name, sizeof(t->name), t->family);
+	t->digest = XXH3_64bits_withSeed(info.hook_entry, sizeof(info.hook_entry), t->digest);
+	t->digest = XXH3_64bits_withSeed(info.underflow, sizeof(info.underflow), t->digest);
+	r = rawtable_digest(&t->digest, t->family, entries->entrytable, info.size);
+out:
+	free(entries);
+	return r;
+}
+
+int rawtables_read(struct rawtables *t, struct rawsockets *s, struct why *why)
+{
+	uint32_t i;
+	int fd, r, tries;
+
+	memset(t, 0, sizeof(*t));
+	r = list_family(t, FAMILY_IPV4);
+	if (r == 0)
+		r = list_family(t, FAMILY_IPV6);
+	if (r < 0)
+		return why_set(why, r, "cannot read which legacy tables exist: %s", strerror(-r));
+
+	for (i = 0; i < t->count; i++) {
+		struct rawtable *table = &t->list[i];
+
+		fd = socket_of(s, table->family);
+		if (fd < 0)
+			return why_set(why, fd, "cannot open a raw socket: %s", strerror(-fd));
+		/* EAGAIN: the table was replaced between both questions. */
+		for (tries = 0, r = -EAGAIN; r == -EAGAIN && tries < READ_TRIES; tries++)
+			r = read_once(table, fd);
+		if (r < 0)
+			return why_set(why, r, "cannot read table %s: %s", table->name, strerror(-r));
+		t->digest = XXH3_64bits_withSeed(&table->digest, sizeof(table->digest), t->digest);
+	}
+	if (t->digest == 0)
+		t->digest = 1;
+	return 0;
+}
+
+static const struct rawtable *rawtable_find(const struct rawtables *t, enum family family, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->count; i++)
+		if (t->list[i].family == family && strcmp(t->list[i].name, name) == 0)
+			return &t->list[i];
+	return NULL;
+}
+
+bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family, const char *name)
+{
+	const struct rawtable *x = rawtable_find(a, family, name), *y = rawtable_find(b, family, name);
+
+	if (!x || !y)
+		return x != y;
+	return x->digest != y->digest;
+}

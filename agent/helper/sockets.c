@@ -1,0 +1,307 @@
+/*
+ * Group 0 is the one that the kernel's TRACE writes to, and it has one owner per namespace. It is taken by the
+ * socket that goes to the worker, so it is free again as soon as the worker closes it.
+ */
+#include "agent/helper/sockets.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_log.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define NFLOG_OWNERS "/proc/thread-self/net/netfilter/nfnetlink_log"
+#define CONNTRACK_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
+
+enum { COPY_RANGE = 128, ASK_MAX = 512 };
+
+int netlink_open(int protocol)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	int fd, r;
+
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int netlink_send(int fd, const struct nlmsghdr *nlh)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -errno;
+	return 0;
+}
+
+int netlink_ask(int fd, const struct nlmsghdr *nlh)
+{
+	uint8_t answer[4096];
+	const struct nlmsghdr *h;
+	ssize_t n;
+	int len, r;
+
+	r = netlink_send(fd, nlh);
+	if (r < 0)
+		return r;
+	for (;;) {
+		/* The kernel has answered before send returned. */
+		n = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
+		if (n < 0)
+			return -errno;
+		len = (int)n;
+		for (h = (struct nlmsghdr *)answer; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len)) {
+			const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+
+			if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_seq == nlh->nlmsg_seq)
+				return mnl_nlmsg_get_payload_len(h) < sizeof(*e) ? -EBADMSG : e->error;
+		}
+	}
+}
+
+static int force_rcvbuf(int fd, int bytes)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0 ? -errno : 0;
+}
+
+static int join(int fd, int group)
+{
+	return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0 ? -errno : 0;
+}
+
+/* Who holds group 0 here; -ENOENT: nobody. Portids usually are the owner's pid. */
+static int group0_owner(uint32_t *portid, char comm[static 32])
+{
+	char path[64];
+	unsigned int group;
+	FILE *f = fopen(NFLOG_OWNERS, "re");
+	int r = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (r < 0 && fscanf(f, "%u %u %*[^\n]", &group, portid) == 2)
+		if (group == 0)
+			r = 0;
+	fclose(f);
+	if (r < 0)
+		return r;
+
+	comm[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%u/comm", *portid);
+	f = fopen(path, "re");
+	if (f) {
+		if (fgets(comm, 32, f))
+			comm[strcspn(comm, "\n")] = '\0';
+		fclose(f);
+	}
+	return 0;
+}
+
+static int group0_refused(int error, struct why *why)
+{
+	char comm[32];
+	uint32_t portid;
+
+	if (group0_owner(&portid, comm) < 0)
+		return why_set(why, error, "cannot take netfilter log group 0: %s", strerror(-error));
+	if (comm[0])
+		return why_set(why, -EBUSY, "group 0 is owned by portid %u (%s)", portid, comm);
+	return why_set(why, -EBUSY, "group 0 is owned by portid %u", portid);
+}
+
+static struct nlmsghdr *nflog_config(void *buf, uint32_t seq)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *g;
+
+	nlh->nlmsg_type = NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	nlh->nlmsg_seq = seq;
+	g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
+	g->nfgen_family = AF_UNSPEC;
+	g->version = NFNETLINK_V0;
+	g->res_id = htons(0);		/* the group */
+	return nlh;
+}
+
+static int trace_legacy_open(struct why *why)
+{
+	char buf[ASK_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nfulnl_msg_config_cmd cmd = { .command = NFULNL_CFG_CMD_BIND };
+	struct nfulnl_msg_config_mode mode = {
+		.copy_range = htonl(COPY_RANGE),
+		.copy_mode = NFULNL_COPY_PACKET,
+	};
+	struct nlmsghdr *nlh;
+	int fd, r;
+
+	fd = netlink_open(NETLINK_NETFILTER);
+	if (fd < 0)
+		return why_set(why, fd, "cannot open a netfilter socket: %s", strerror(-fd));
+
+	nlh = nflog_config(buf, 1);
+	mnl_attr_put(nlh, NFULA_CFG_CMD, sizeof(cmd), &cmd);
+	r = netlink_ask(fd, nlh);
+	if (r < 0) {
+		r = group0_refused(r, why);
+		goto out;
+	}
+
+	nlh = nflog_config(buf, 2);
+	mnl_attr_put(nlh, NFULA_CFG_MODE, sizeof(mode), &mode);
+	mnl_attr_put_u16(nlh, NFULA_CFG_FLAGS, htons(NFULNL_CFG_F_SEQ));
+	r = netlink_ask(fd, nlh);
+	if (r < 0) {
+		why_set(why, 0, "cannot configure netfilter log group 0: %s", strerror(-r));
+		goto out;
+	}
+	return fd;
+out:
+	close(fd);
+	return r;
+}
+
+static int joined_open(int protocol, const int *groups, size_t count, struct why *why)
+{
+	size_t i;
+	int fd, r;
+
+	fd = netlink_open(protocol);
+	if (fd < 0)
+		return why_set(why, fd, "cannot open a netlink socket: %s", strerror(-fd));
+	for (i = 0; i < count; i++) {
+		r = join(fd, groups[i]);
+		if (r < 0) {
+			close(fd);
+			return why_set(why, r, "cannot join netlink group %d: %s", groups[i], strerror(-r));
+		}
+	}
+	return fd;
+}
+
+/* Asking for connection tracking where there is none would load it. */
+static int conntrack_missing(struct why *why)
+{
+	if (access(CONNTRACK_COUNT, F_OK) == 0)
+		return 0;
+	return why_set(why, -ENOENT, "connection tracking is not loaded");
+}
+
+static int conntrack_open(struct why *why)
+{
+	static const int groups[] = { NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_DESTROY };
+	int r = conntrack_missing(why);
+
+	return r < 0 ? r : joined_open(NETLINK_NETFILTER, groups, 2, why);
+}
+
+static int host_open(struct why *why)
+{
+	static const int groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+				      RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
+
+	return joined_open(NETLINK_ROUTE, groups, sizeof(groups) / sizeof(groups[0]), why);
+}
+
+static int trace_nft_open(struct why *why)
+{
+	static const int groups[] = { NFNLGRP_NFTRACE };
+
+	return joined_open(NETLINK_NETFILTER, groups, 1, why);
+}
+
+/* The last touches, after everything that could change the buffer. */
+static int ready(int fd, struct why *why)
+{
+	int r = 0;
+
+	if (fd < 0)
+		return fd;
+	r = force_rcvbuf(fd, RCVBUF_SOURCE);
+	if (r == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		r = -errno;
+	if (r < 0) {
+		close(fd);
+		return why_set(why, r, "cannot prepare the socket: %s", strerror(-r));
+	}
+	return fd;
+}
+
+int source_open(enum helper_source source, struct why *why)
+{
+	switch (source) {
+	case SOURCE_TRACE_LEGACY:
+		return ready(trace_legacy_open(why), why);
+	case SOURCE_TRACE_NFT:
+		return ready(trace_nft_open(why), why);
+	case SOURCE_CONNTRACK:
+		return ready(conntrack_open(why), why);
+	case SOURCE_HOST:
+		return ready(host_open(why), why);
+	case HELPER_SOURCE_COUNT:
+		break;
+	}
+	return -EINVAL;
+}
+
+int conntrack_dump_open(struct why *why)
+{
+	char buf[ASK_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *nlh;
+	struct nfgenmsg *g;
+	int fd, r;
+
+	r = conntrack_missing(why);
+	if (r < 0)
+		return r;
+	fd = joined_open(NETLINK_NETFILTER, NULL, 0, why);
+	fd = ready(fd, why);
+	if (fd < 0)
+		return fd;
+
+	nlh = mnl_nlmsg_put_header(buf);
+	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = 1;
+	g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
+	g->nfgen_family = AF_UNSPEC;
+	g->version = NFNETLINK_V0;
+	r = netlink_send(fd, nlh);
+	if (r < 0) {
+		close(fd);
+		return why_set(why, r, "cannot ask for the conntrack table: %s", strerror(-r));
+	}
+	return fd;
+}
+
+int socket_rcvbuf(int fd, uint32_t wanted, uint32_t *got)
+{
+	int domain, value, r;
+	socklen_t len = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+		return -errno;
+	if (domain != AF_NETLINK)
+		return -EINVAL;
+	r = force_rcvbuf(fd, wanted > RCVBUF_MAX ? RCVBUF_MAX : (int)wanted);
+	if (r < 0)
+		return r;
+	len = sizeof(value);
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &len) < 0)
+		return -errno;
+	*got = (uint32_t)value;
+	return 0;
+}
