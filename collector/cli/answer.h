@@ -8,6 +8,8 @@
 
 /* The line that answers. */
 void answer_headline(struct screen *s, const json_t *answer, const struct view *v);
+/* The hop where it died: the last of died_at's host; NULL none. */
+const json_t *answer_dead_hop(const json_t *answer);
 /* All of it, the headline included. */
 void answer_draw(struct screen *s, const json_t *answer, const struct view *v);
 /* The exit status that the answer means (enum status); expect: a verdict, or NULL. */

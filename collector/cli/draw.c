@@ -47,6 +47,14 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " (rule not known)");
 }
 
+void draw_at(struct screen *s, const json_t *died)
+{
+	char place[DRAW_NAME_MAX];
+
+	draw_place(place, died);
+	screen_putf(s, STYLE_BOLD, " at %s %s", field_text(died, "host") ?: "?", place);
+}
+
 bool draw_comment(char text[static DRAW_NAME_MAX], const char *rule_text)
 {
 	const char *p = rule_text ? strstr(rule_text, "--comment ") : NULL;

@@ -26,6 +26,8 @@ enum { DRAW_NAME_MAX = 512 };
 void draw_endpoint(char text[static DRAW_NAME_MAX], const json_t *tuple, const char *proto, const char *end);
 /* "filter/INPUT rule 3", "filter/INPUT policy DROP" of a step or a died_at. */
 void draw_place(char text[static DRAW_NAME_MAX], const json_t *step);
+/* " at HOST PLACE" of a died_at. */
+void draw_at(struct screen *s, const json_t *died);
 /* The comment in a rule's text, without quotes; false when there is none. */
 bool draw_comment(char text[static DRAW_NAME_MAX], const char *rule_text);
 /* A rule's text; of one that killed, the criteria that matched and the target are marked. */
