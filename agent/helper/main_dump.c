@@ -191,14 +191,14 @@ static const struct reader readers[] = {
 
 static void put_interface(char letter, bool inverse, const char *name, const unsigned char *mask)
 {
-	size_t len = strnlen(name, IFNAMSIZ);
+	int len = 0;
 
-	if (mask[0] == 0)
+	/* The name may end with the '+' that was typed; the mask of a whole name covers its final zero, too. */
+	while (len < IFNAMSIZ && mask[len])
+		len++;
+	if (len == 0)
 		return;
-	printf("%s -%c %.*s", inverse ? " !" : "", letter, (int)len, name);
-	/* The mask of a whole name covers its final zero, too. */
-	if (len < IFNAMSIZ && mask[len] == 0)
-		putchar('+');
+	printf("%s -%c %.*s%s", inverse ? " !" : "", letter, len, name, name[len - 1] ? "+" : "");
 }
 
 static void put_proto(bool inverse, uint16_t proto)

@@ -1,13 +1,14 @@
 /*
  * The way of a packet through the table. pre_first and out_first jump, for each lease, to its chain
  *
- *   s_ID   compares the packet with the patterns, forward and backward, by its own headers and by those that an
- *          ICMP error embeds; what matches goes to l_ID. After conntrack, k_ID does the same by the addresses that the
+ *   s_ID   compares the packet with the patterns, forward and backward, by its own headers (sets m_ID_N) and by those
+ *          that an ICMP error embeds (plain comparisons, in force while o_ID has elements); what matches goes to l_ID. After conntrack, k_ID does the same by the addresses that the
  *          connection began with, and x_ID leaves out what s_ID has had already.
  *   l_ID   lets TCP's SYN, FIN, RST and ICMP errors to c_ID, samples the others by content, and traces what is
  *          left up to the lease's rate; t_ID counts what is traced, r_ID what the rate refused.
  *   c_ID   traces control packets, up to a rate of their own.
  *
+ * Everything can be listed by nft and read back: a ruleset that somebody saves meanwhile must load again.
  * Nothing in here gives a verdict on a packet. An expression that cannot load its field ends its rule only.
  */
 #include "agent/helper/probe_rules.h"
@@ -40,11 +41,14 @@ enum { TCP_FIN_SYN_RST = 0x07 };
 
 enum { L4 = NFT_PAYLOAD_TRANSPORT_HEADER, L3 = NFT_PAYLOAD_NETWORK_HEADER };
 
-/* Where a field is looked for: the packet's headers, those an ICMP error embeds, the connection's origin. */
-enum form { FORM_DIRECT, FORM_INNER, FORM_CT };
+/*
+ * Where a pattern's fields are looked for: what an ICMP error embeds, either way round; the origin of the
+ * connection that it belongs to, or that it is an ICMP error about.
+ */
+enum form { FORM_EMBEDDED, FORM_EMBEDDED_BACK, FORM_ORIGIN, FORM_ORIGIN_OF_ERROR };
 
 /* Types as nft knows them, so that `nft list` can print our sets; the kernel does not care. */
-enum { TYPE_IPADDR = 7, TYPE_IP6ADDR = 8, TYPE_PROTO = 12, TYPE_PORT = 13, TYPE_BITS = 6 };
+enum { TYPE_NFPROTO = 2, TYPE_IPADDR = 7, TYPE_IP6ADDR = 8, TYPE_PROTO = 12, TYPE_PORT = 13, TYPE_ICMP = 14, TYPE_BITS = 6 };
 
 void probe_name(char name[static PROBE_NAME_MAX], char letter, uint64_t id)
 {
@@ -371,7 +375,7 @@ static void add_icmp_errors(struct probe_batch *b)
 	if (!s)
 		return;
 	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, NFT_SET_CONSTANT);
-	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, TYPE_PROTO);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, TYPE_ICMP);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, sizeof(types[0]));
 	for (i = 0; i < sizeof(types); i++)
 		set_element(b, s, &types[i], sizeof(types[i]));
@@ -429,6 +433,31 @@ static void add_patterns(struct probe_batch *b, const struct probe_lease *l, con
 	nftnl_set_free(s);
 }
 
+/* Both families, as long as the lease lasts: ends the rules that compare without a set. */
+static void add_switch(struct probe_batch *b, const struct probe_lease *l)
+{
+	static const uint8_t families[] = { NFPROTO_IPV4, NFPROTO_IPV6 };
+	char name[PROBE_NAME_MAX];
+	struct nftnl_set_elem *e;
+	struct nftnl_set *s;
+	uint32_t i;
+
+	probe_name(name, 'o', l->id);
+	s = set_new(b, name);
+	if (!s)
+		return;
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, NFT_SET_TIMEOUT);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, TYPE_NFPROTO);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, sizeof(families[0]));
+	for (i = 0; i < sizeof(families); i++) {
+		e = set_element(b, s, &families[i], sizeof(families[i]));
+		if (e)
+			nftnl_set_elem_set_u64(e, NFTNL_SET_ELEM_TIMEOUT, l->remaining_ms);
+	}
+	set_add(b, s);
+	nftnl_set_free(s);
+}
+
 /* Matching. */
 
 static void match_family(struct rule_draft *d, uint8_t family)
@@ -472,35 +501,52 @@ static enum field swapped(enum field f)
 	}
 }
 
-/* Offsets within a network header that starts at base, offset start. */
-static void load_header(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg, bool inner)
+static uint32_t addr_offset(uint8_t family, enum field f)
 {
-	const uint32_t start = inner ? 8 : 0;	/* after the ICMP error's own header */
-	const uint32_t header = s->family == 4 ? 20 : 40;
-	const uint32_t l3 = inner ? L4 : L3;
-	const uint32_t l4 = inner ? start + header : 0;
+	if (family == 4)
+		return f == FIELD_SRC ? 12 : 16;
+	return f == FIELD_SRC ? 8 : 24;
+}
+
+static void load_header(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg)
+{
+	switch (f) {
+	case FIELD_PROTO:
+		put_meta(d, reg, NFT_META_L4PROTO);
+		break;
+	case FIELD_SRC:
+	case FIELD_DST:
+		put_payload(d, reg, L3, addr_offset(s->family, f), shape_field_len(s, f));
+		break;
+	case FIELD_SPORT:
+		put_payload(d, reg, L4, 0, 2);
+		break;
+	case FIELD_DPORT:
+		put_payload(d, reg, L4, 2, 2);
+		break;
+	case FIELD_COUNT:
+		break;
+	}
+}
+
+/* The same of the header that an ICMP error embeds, behind its own 8 bytes. */
+static void load_embedded(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg)
+{
+	const uint32_t l3 = 8, l4 = l3 + (s->family == 4 ? 20 : 40);
 
 	switch (f) {
 	case FIELD_PROTO:
-		if (inner)
-			put_payload(d, reg, L4, start + (s->family == 4 ? 9 : 6), 1);
-		else
-			put_meta(d, reg, NFT_META_L4PROTO);
+		put_payload(d, reg, L4, l3 + (s->family == 4 ? 9 : 6), 1);
 		break;
 	case FIELD_SRC:
-		put_payload(d, reg, l3, start + (s->family == 4 ? 12 : 8), shape_field_len(s, f));
-		break;
 	case FIELD_DST:
-		put_payload(d, reg, l3, start + (s->family == 4 ? 16 : 24), shape_field_len(s, f));
+		put_payload(d, reg, L4, l3 + addr_offset(s->family, f), shape_field_len(s, f));
 		break;
 	case FIELD_SPORT:
 		put_payload(d, reg, L4, l4, 2);
 		break;
 	case FIELD_DPORT:
 		put_payload(d, reg, L4, l4 + 2, 2);
-		break;
-	case FIELD_ICMP_ID:
-		put_payload(d, reg, L4, l4 + 4, 2);
 		break;
 	case FIELD_COUNT:
 		break;
@@ -509,49 +555,52 @@ static void load_header(struct rule_draft *d, const struct shape *s, enum field 
 
 static void load_origin(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg)
 {
-	static const uint32_t keys4[FIELD_COUNT] = {
-		[FIELD_PROTO] = NFT_CT_PROTOCOL,
-		[FIELD_SRC] = NFT_CT_SRC_IP,
-		[FIELD_DST] = NFT_CT_DST_IP,
-		[FIELD_SPORT] = NFT_CT_PROTO_SRC,
-		[FIELD_DPORT] = NFT_CT_PROTO_DST,
-		[FIELD_ICMP_ID] = NFT_CT_PROTO_SRC,	/* where conntrack keeps the id */
-	};
-
-	if (s->family == 6 && f == FIELD_SRC)
-		put_ct(d, reg, NFT_CT_SRC_IP6);
-	else if (s->family == 6 && f == FIELD_DST)
-		put_ct(d, reg, NFT_CT_DST_IP6);
-	else
-		put_ct(d, reg, keys4[f]);
+	switch (f) {
+	case FIELD_PROTO:
+		put_ct(d, reg, NFT_CT_PROTOCOL);
+		break;
+	case FIELD_SRC:
+		put_ct(d, reg, s->family == 4 ? NFT_CT_SRC_IP : NFT_CT_SRC_IP6);
+		break;
+	case FIELD_DST:
+		put_ct(d, reg, s->family == 4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6);
+		break;
+	case FIELD_SPORT:
+		put_ct(d, reg, NFT_CT_PROTO_SRC);
+		break;
+	case FIELD_DPORT:
+		put_ct(d, reg, NFT_CT_PROTO_DST);
+		break;
+	case FIELD_COUNT:
+		break;
+	}
 }
 
-/* One rule: does the packet, looked at in this form, have one of the set's keys? */
-static void add_match(struct probe_batch *b, const char *chain, const struct shape *s, const char *set, enum form form,
-		      bool backward, int verdict, const char *target)
+static void match_icmp_id(struct rule_draft *d, uint16_t id)
+{
+	const uint16_t wanted = htons(id);
+
+	put_cmp(d, REG, NFT_CMP_EQ, &wanted, sizeof(wanted));
+}
+
+/* One rule: does the packet have one of the set's keys? */
+static void add_match(struct probe_batch *b, const char *chain, const struct shape *s, const char *set, bool backward,
+		      int verdict, const char *target)
 {
 	struct rule_draft d = rule_begin(b, chain);
 	uint8_t mask[16];
 	uint32_t reg = REG;
 	int f;
 
-	if (form == FORM_INNER) {
-		match_icmp_error(&d, s->family);
-		if (s->family == 4) {	/* a header without options, or the ports are elsewhere */
-			put_payload(&d, REG, L4, 8, 1);
-			put_cmp8(&d, REG, NFT_CMP_EQ, 0x45);
-		}
-	} else {
-		match_family(&d, s->family);
+	match_family(&d, s->family);
+	if (s->icmp_id) {
+		put_payload(&d, REG, L4, 4, 2);
+		match_icmp_id(&d, s->icmp_id);
 	}
 	for (f = 0; f < FIELD_COUNT; f++) {
 		if (!s->has[f])
 			continue;
-		if (form == FORM_CT)
-			load_origin(&d, s, (enum field)f, reg);
-		else
-			load_header(&d, s, backward ? swapped((enum field)f) : (enum field)f, reg,
-				    form == FORM_INNER);
+		load_header(&d, s, backward ? swapped((enum field)f) : (enum field)f, reg);
 		if (shape_field_mask(s, (enum field)f, mask))
 			put_mask(&d, reg, mask, shape_field_len(s, (enum field)f));
 		reg += shape_field_room(s, (enum field)f) / SHAPE_WORD;
@@ -561,13 +610,100 @@ static void add_match(struct probe_batch *b, const char *chain, const struct sha
 	rule_end(&d);
 }
 
-static void add_direct(struct probe_batch *b, const char *chain, const struct shape *s, const char *set, int verdict,
-		       const char *target)
+static void begin_embedded(struct rule_draft *d, const struct shape *s)
 {
-	add_match(b, chain, s, set, FORM_DIRECT, false, verdict, target);
-	add_match(b, chain, s, set, FORM_DIRECT, true, verdict, target);
-	add_match(b, chain, s, set, FORM_INNER, false, verdict, target);
-	add_match(b, chain, s, set, FORM_INNER, true, verdict, target);
+	match_icmp_error(d, s->family);
+	if (s->family == 4) {		/* a header without options, or the ports are elsewhere */
+		put_payload(d, REG, L4, 8, 1);
+		put_cmp8(d, REG, NFT_CMP_EQ, 0x45);
+	}
+	if (s->icmp_id) {
+		put_payload(d, REG, L4, 8 + (s->family == 4 ? 20 : 40) + 4, 2);
+		match_icmp_id(d, s->icmp_id);
+	}
+}
+
+static bool has_ports(const struct shape *s)
+{
+	return s->has[FIELD_SPORT] || s->has[FIELD_DPORT] || s->icmp_id;
+}
+
+/* nft reads ports of a connection back only behind `meta l4proto`: they are left out where that is ICMP. */
+static void begin_origin(struct rule_draft *d, const struct shape *s, const struct pattern *p, enum form form)
+{
+	if (form == FORM_ORIGIN_OF_ERROR) {
+		match_icmp_error(d, s->family);
+		return;
+	}
+	match_family(d, s->family);
+	if (has_ports(s))
+		match_proto(d, p->proto);
+	if (s->icmp_id) {
+		put_ct(d, REG, NFT_CT_PROTO_SRC);	/* where conntrack keeps the id */
+		match_icmp_id(d, s->icmp_id);
+	}
+}
+
+static bool compares(const struct shape *s, enum field f, enum form form)
+{
+	if (!s->has[f])
+		return false;
+	if (form == FORM_ORIGIN_OF_ERROR)
+		return f != FIELD_SPORT && f != FIELD_DPORT;
+	return form != FORM_ORIGIN || f != FIELD_PROTO || !has_ports(s);
+}
+
+/* One rule: does the pattern fit what stands at this place? Fields that nft could not name in a set are compared singly. */
+static void add_compare(struct probe_batch *b, const char *chain, const struct pattern *p, enum form form,
+			const char *until, int verdict, const char *target)
+{
+	struct rule_draft d = rule_begin(b, chain);
+	const bool origin = form == FORM_ORIGIN || form == FORM_ORIGIN_OF_ERROR;
+	struct shape s = shape_of(p);
+	uint8_t mask[16], value[16];
+	int f;
+
+	if (origin)
+		begin_origin(&d, &s, p, form);
+	else
+		begin_embedded(&d, &s);
+	for (f = 0; f < FIELD_COUNT; f++) {
+		uint32_t len = shape_field_len(&s, (enum field)f);
+
+		if (!compares(&s, (enum field)f, form))
+			continue;
+		if (origin)
+			load_origin(&d, &s, (enum field)f, REG);
+		else
+			load_embedded(&d, &s, form == FORM_EMBEDDED ? (enum field)f : swapped((enum field)f), REG);
+		if (shape_field_mask(&s, (enum field)f, mask))
+			put_mask(&d, REG, mask, len);
+		shape_field(&s, p, (enum field)f, value);
+		put_cmp(&d, REG, NFT_CMP_EQ, value, len);
+	}
+	put_meta(&d, REG, NFT_META_NFPROTO);
+	put_lookup(&d, REG, until);
+	put_verdict(&d, verdict, target);
+	rule_end(&d);
+}
+
+/* All that can be told from the packet itself. */
+static void add_headers(struct probe_batch *b, const char *chain, const struct probe_lease *l, const struct shape *shapes,
+			uint32_t count, int verdict, const char *target)
+{
+	char set[PROBE_NAME_MAX], until[PROBE_NAME_MAX];
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		set_name(set, l->id, i);
+		add_match(b, chain, &shapes[i], set, false, verdict, target);
+		add_match(b, chain, &shapes[i], set, true, verdict, target);
+	}
+	probe_name(until, 'o', l->id);
+	for (i = 0; i < l->pattern_count; i++) {
+		add_compare(b, chain, &l->patterns[i], FORM_EMBEDDED, until, verdict, target);
+		add_compare(b, chain, &l->patterns[i], FORM_EMBEDDED_BACK, until, verdict, target);
+	}
 }
 
 /* Tracing. */
@@ -662,7 +798,7 @@ static void add_jump(struct probe_batch *b, const char *chain, const char *targe
 static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool ct)
 {
 	char select[PROBE_NAME_MAX], chain[PROBE_NAME_MAX], control[PROBE_NAME_MAX], origin[PROBE_NAME_MAX],
-		exclude[PROBE_NAME_MAX], set[PROBE_NAME_MAX];
+		exclude[PROBE_NAME_MAX], set[PROBE_NAME_MAX], until[PROBE_NAME_MAX];
 	struct shape shapes[PATTERNS_MAX];
 	uint32_t i, count = shapes_of(shapes, l->patterns, l->pattern_count);
 	struct rule_draft d;
@@ -672,6 +808,7 @@ static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool c
 	probe_name(control, 'c', l->id);
 	probe_name(origin, 'k', l->id);
 	probe_name(exclude, 'x', l->id);
+	probe_name(until, 'o', l->id);
 	add_counter(b, 't', l->id);
 	add_counter(b, 'r', l->id);
 	add_chain(b, control, HOOK_NONE, 0);
@@ -690,11 +827,12 @@ static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool c
 	}
 	add_trace(b, chain, l);
 
+	add_switch(b, l);
 	for (i = 0; i < count; i++) {
 		set_name(set, l->id, i);
 		add_patterns(b, l, &shapes[i], set);
-		add_direct(b, select, &shapes[i], set, NFT_GOTO, chain);
 	}
+	add_headers(b, select, l, shapes, count, NFT_GOTO, chain);
 	add_jump(b, checkpoint_name(CHECKPOINT_PRE_FIRST), select);
 	add_jump(b, checkpoint_name(CHECKPOINT_OUT_FIRST), select);
 	if (!ct)
@@ -702,10 +840,13 @@ static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool c
 
 	add_chain(b, exclude, HOOK_NONE, 0);
 	add_chain(b, origin, HOOK_NONE, 0);
-	for (i = 0; i < count; i++) {
-		set_name(set, l->id, i);
-		add_direct(b, exclude, &shapes[i], set, NFT_RETURN, NULL);
-		add_match(b, origin, &shapes[i], set, FORM_CT, false, NFT_GOTO, exclude);
+	add_headers(b, exclude, l, shapes, count, NFT_RETURN, NULL);
+	for (i = 0; i < l->pattern_count; i++) {
+		const struct pattern *p = &l->patterns[i];
+
+		add_compare(b, origin, p, FORM_ORIGIN, until, NFT_GOTO, exclude);
+		if (p->src.len || p->dst.len)
+			add_compare(b, origin, p, FORM_ORIGIN_OF_ERROR, until, NFT_GOTO, exclude);
 	}
 	d = rule_begin(b, exclude);
 	put_verdict(&d, NFT_GOTO, chain);

@@ -140,10 +140,9 @@ static int read_once(struct rawtable *t, int fd)
 		return -E2BIG;
 
 	len = (socklen_t)(sizeof(*entries) + info.size);
-	entries = malloc(len);
+	entries = calloc(1, len);	/* the kernel writes names only up to their final zero */
 	if (!entries)
 		return -ENOMEM;
-	memset(entries, 0, sizeof(*entries));
 	memcpy(entries->name, t->name, sizeof(entries->name));
 	entries->size = info.size;
 	if (getsockopt(fd, level(t->family), IPT_SO_GET_ENTRIES, entries, &len) < 0) {

@@ -11,6 +11,7 @@ struct shape shape_of(const struct pattern *p)
 		.family = p->family,
 		.src_len = p->src.len,
 		.dst_len = p->dst.len,
+		.icmp_id = p->icmp_id,
 	};
 
 	s.has[FIELD_PROTO] = p->proto != 0;
@@ -18,14 +19,13 @@ struct shape shape_of(const struct pattern *p)
 	s.has[FIELD_DST] = p->dst.len != 0;
 	s.has[FIELD_SPORT] = p->sport != 0;
 	s.has[FIELD_DPORT] = p->dport != 0;
-	s.has[FIELD_ICMP_ID] = p->icmp_id != 0;
 	return s;
 }
 
 bool shape_equal(const struct shape *a, const struct shape *b)
 {
 	return a->family == b->family && a->src_len == b->src_len && a->dst_len == b->dst_len &&
-	       memcmp(a->has, b->has, sizeof(a->has)) == 0;
+	       a->icmp_id == b->icmp_id && memcmp(a->has, b->has, sizeof(a->has)) == 0;
 }
 
 uint32_t shapes_of(struct shape shapes[static PATTERNS_MAX], const struct pattern *patterns, uint32_t count)
@@ -105,8 +105,32 @@ static void put_be16(uint8_t *to, uint16_t v)
 	to[1] = (uint8_t)v;
 }
 
+void shape_field(const struct shape *s, const struct pattern *p, enum field f, uint8_t value[static 16])
+{
+	switch (f) {
+	case FIELD_PROTO:
+		value[0] = p->proto;
+		break;
+	case FIELD_SRC:
+		put_addr(value, s, f, &p->src.addr);
+		break;
+	case FIELD_DST:
+		put_addr(value, s, f, &p->dst.addr);
+		break;
+	case FIELD_SPORT:
+		put_be16(value, p->sport);
+		break;
+	case FIELD_DPORT:
+		put_be16(value, p->dport);
+		break;
+	case FIELD_COUNT:
+		break;
+	}
+}
+
 uint32_t shape_key(const struct shape *s, const struct pattern *p, uint8_t key[static SHAPE_KEY_MAX])
 {
+	uint8_t value[16];
 	uint32_t at = 0;
 	int f;
 
@@ -114,29 +138,9 @@ uint32_t shape_key(const struct shape *s, const struct pattern *p, uint8_t key[s
 	for (f = 0; f < FIELD_COUNT; f++) {
 		if (!s->has[f])
 			continue;
-		switch ((enum field)f) {
-		case FIELD_PROTO:
-			key[at] = p->proto;
-			break;
-		case FIELD_SRC:
-			put_addr(key + at, s, f, &p->src.addr);
-			break;
-		case FIELD_DST:
-			put_addr(key + at, s, f, &p->dst.addr);
-			break;
-		case FIELD_SPORT:
-			put_be16(key + at, p->sport);
-			break;
-		case FIELD_DPORT:
-			put_be16(key + at, p->dport);
-			break;
-		case FIELD_ICMP_ID:
-			put_be16(key + at, p->icmp_id);
-			break;
-		case FIELD_COUNT:
-			break;
-		}
-		at += shape_field_room(s, f);
+		shape_field(s, p, (enum field)f, value);
+		memcpy(key + at, value, shape_field_len(s, (enum field)f));
+		at += shape_field_room(s, (enum field)f);
 	}
 	return at;
 }
