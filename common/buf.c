@@ -54,13 +54,14 @@ int buf_add(struct buf *b, const void *p, size_t len)
 {
 	uint8_t *to;
 
+	if (len == 0)
+		return 0;
 	if (len > b->max - b->len)
 		return -E2BIG;
 	to = buf_extend(b, len);
 	if (!to)
-		return len ? -ENOMEM : 0;
-	if (len)
-		memcpy(to, p, len);
+		return -ENOMEM;
+	memcpy(to, p, len);
 	return 0;
 }
 

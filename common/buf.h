@@ -18,7 +18,7 @@ void buf_clear(struct buf *b);
 /* 0, -ENOMEM, or -E2BIG beyond the maximum; then nothing was added. */
 int buf_add(struct buf *b, const void *p, size_t len);
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* len writable bytes at the end, already counted; NULL on failure. */
+/* len > 0 writable bytes at the end, already counted; NULL on failure. */
 uint8_t *buf_extend(struct buf *b, size_t len);
 /* Drops the first n bytes. */
 void buf_shift(struct buf *b, size_t n);

@@ -35,6 +35,14 @@ static void bodies_come_back(void **state)
 		assert_int_equal(in.len, sizes[i]);
 		assert_memory_equal(in.p, body, sizes[i]);
 	}
+	/* A frame may be its encoding alone. */
+	out.len = in.len = 0;
+	buf_clear(&in);
+	assert_int_equal(frame_add(&out, body, 0), 0);
+	assert_int_equal(frame_next(&f, out.p, out.len), FRAME_HEAD + 1);
+	assert_int_equal(frame_body(&f, &in), 0);
+	assert_int_equal(in.len, 0);
+	assert_int_equal(frame_add(&out, body, 250000), 0);
 	assert_true(out.len < 20000);	/* it was compressed */
 	buf_clear(&out);
 	buf_clear(&in);

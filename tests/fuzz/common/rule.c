@@ -1,0 +1,20 @@
+/* Any text as a table, and every rule of it. */
+#include "common/table.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
+{
+	struct table t;
+	struct rule r;
+
+	rule_parse(&r, (const char *)p, len);
+	if (table_parse(&t, (const char *)p, len) < 0)
+		return 0;
+	for (uint32_t c = 0; c < t.chain_count; c++) {
+		for (uint32_t i = 1; i <= t.chains[c].rule_count; i++)
+			rule_parse(&r, chain_rule(&t.chains[c], i)->text, chain_rule(&t.chains[c], i)->len);
+	}
+	table_clear(&t);
+	return 0;
+}
