@@ -51,10 +51,12 @@ def family_of(address):
 
 
 class Server:
-    """An echo server on a port, TCP or UDP, until close(). `seen` lists the peers that reached it."""
+    """An echo server on a port, TCP or UDP, until close(). `seen` lists the peers that reached it; one that is
+    mute hears and says nothing."""
 
     def __init__(self, netns, kind, port, address="::"):
         self.seen = []
+        self.mute = False
         self._udp = kind == "udp"
         family = family_of(address)
 
@@ -83,7 +85,7 @@ class Server:
                 if s is not self._socket:
                     try:
                         data = s.recv(65536)
-                        if data:
+                        if data and not self.mute:
                             s.sendall(data)
                     except OSError:
                         data = b""
@@ -94,7 +96,8 @@ class Server:
                     data, peer = s.recvfrom(65536)
                     self.seen.append(peer[:2])
                     try:
-                        s.sendto(data, peer)
+                        if not self.mute:
+                            s.sendto(data, peer)
                     except OSError:
                         pass    # its own firewall refused the answer: what the scenario may want
                 else:

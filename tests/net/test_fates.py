@@ -1,0 +1,181 @@
+"""Other ends of a flow than a plain DROP: answers, user chains, the sender itself, the kernel, the unwatched."""
+import pytest
+
+from fleet import part
+
+
+def answer_for(fleet, std, flow, go, rules=lambda: None, agents=None):
+    rules()
+    fleet.start_collector()
+    fleet.start_agents(*(agents or ()))
+    fleet.trace(flow)
+    met = go()
+    return met, fleet.where(flow)
+
+
+def check(answer, **expected):
+    assert part(answer, expected) == expected
+
+
+def test_reject_with_tcp_reset_on_a_router(fleet, std):
+    """The RST bears the server's address: it is neither a reply nor a hop of the server."""
+    std.sv.serve("tcp", 443)
+    met, answer = answer_for(
+        fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443),
+        lambda: std.rt.rules("-A FORWARD -p udp -j ACCEPT",
+                             "-A FORWARD -p tcp --dport 443 -j REJECT --reject-with tcp-reset"))
+    assert met.outcome == "refused"
+    check(answer, verdict="rejected", direction="original", reply_seen=False, packets=1, losses=[], died_at={
+        "host": "rt", "table": "filter", "chain": "FORWARD", "kind": "rule", "rule": 2, "reject_with": "tcp-reset",
+        "rule_text": "-A FORWARD -p tcp -m tcp --dport 443 -j REJECT --reject-with tcp-reset"})
+    original = [h["host"] for h in answer["hops"] if h["direction"] == "original"]
+    assert original == ["cl", "gw", "rt"]
+    assert "sv" not in [h["host"] for h in answer["hops"]]
+    assert answer["causes"][0]["id"] in ("reject", "explicit-drop")
+
+
+def test_reject_by_icmp_of_udp_at_the_server(fleet, std):
+    std.sv.serve("udp", 53)
+    met, answer = answer_for(
+        fleet, std, "udp 10.0.1.2 10.0.3.2:53", lambda: std.cl.udp("10.0.3.2", 53),
+        lambda: std.sv.rules("-A INPUT -p udp --dport 53 -j REJECT"))
+    assert met.outcome == "refused"
+    check(answer, verdict="rejected", direction="original", reply_seen=False, died_at={
+        "host": "sv", "table": "filter", "chain": "INPUT", "kind": "rule", "rule": 1,
+        "reject_with": "icmp-port-unreachable",
+        "rule_text": "-A INPUT -p udp -m udp --dport 53 -j REJECT --reject-with icmp-port-unreachable"})
+
+
+def test_nobody_listens(fleet, std):
+    met, answer = answer_for(fleet, std, "tcp 10.0.1.2 10.0.3.2:81", lambda: std.cl.tcp("10.0.3.2", 81),
+                             lambda: std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP"))
+    assert met.outcome == "refused"
+    check(answer, verdict="refused", direction="original", losses=[],
+          died_at={"host": "sv", "kind": "socket", "table": None, "chain": None, "rule": None})
+    assert [h["host"] for h in answer["hops"] if h["direction"] == "original"] == ["cl", "gw", "rt", "sv"]
+    assert answer["causes"][0]["id"] == "not-listening"
+
+
+def test_nobody_listens_on_a_udp_port(fleet, std):
+    met, answer = answer_for(fleet, std, "udp 10.0.1.2 10.0.3.2:54", lambda: std.cl.udp("10.0.3.2", 54))
+    assert met.outcome == "refused"
+    check(answer, verdict="refused", direction="original", died_at={"host": "sv", "kind": "socket", "rule": None})
+
+
+def test_unconditional_drop_in_a_user_chain(fleet, std):
+    """The kernel prints `return` for it, though the packet is dropped: the number decides."""
+    std.sv.serve("tcp", 443)
+
+    def rules():
+        std.sv.rules("-N WEB", "-N BLOCKED", "-A INPUT -p tcp -j WEB", "-A WEB -p tcp --dport 80 -j ACCEPT",
+                     "-A WEB -p tcp --dport 443 -j BLOCKED", "-A BLOCKED -s 192.0.2.0/24 -j RETURN", "-A BLOCKED -j DROP")
+
+    met, answer = answer_for(fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443), rules)
+    assert met.outcome == "silent"
+    check(answer, verdict="dropped", direction="original", died_at={
+        "host": "sv", "table": "filter", "chain": "BLOCKED", "kind": "rule", "rule": 2,
+        "rule_text": "-A BLOCKED -j DROP"})
+    assert [(j["chain"], j["rule"]) for j in answer["died_at"]["jumps"]] == [("INPUT", 1), ("WEB", 2)]
+
+
+def test_unconditional_drop_in_a_built_in_chain(fleet, std):
+    """Printed as `policy`, while the policy is ACCEPT."""
+    met, answer = answer_for(fleet, std, "udp 10.0.1.2 10.0.3.2:5000", lambda: std.cl.udp("10.0.3.2", 5000, count=3),
+                             lambda: std.rt.rules("-A FORWARD -p tcp -j ACCEPT", "-A FORWARD -j DROP"))
+    assert met.outcome == "silent"
+    check(answer, verdict="dropped", packets=3, died_at={
+        "host": "rt", "chain": "FORWARD", "kind": "rule", "rule": 2, "rule_text": "-A FORWARD -j DROP"})
+
+
+def test_policy_after_a_user_chain_came_back(fleet, std):
+    met, answer = answer_for(
+        fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443),
+        lambda: std.sv.rules("-N WEB", "-A INPUT -j WEB", "-A WEB -p tcp --dport 80 -j ACCEPT", "-P INPUT DROP"))
+    assert met.outcome == "silent"
+    check(answer, verdict="dropped", died_at={
+        "host": "sv", "chain": "INPUT", "kind": "policy", "rule": None, "rule_text": "-P INPUT DROP", "jumps": []})
+
+
+def test_raw_table_of_the_gateway(fleet, std):
+    met, answer = answer_for(
+        fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443),
+        lambda: std.gw.rules("-t raw -A PREROUTING -i lan -p tcp -j DROP"))
+    assert met.outcome == "silent"
+    check(answer, verdict="dropped", died_at={
+        "host": "gw", "table": "raw", "chain": "PREROUTING", "kind": "rule", "rule": 1,
+        "rule_text": "-A PREROUTING -i lan -p tcp -j DROP"})
+    assert [h["host"] for h in answer["hops"]] == ["cl", "gw"]
+
+
+def test_the_client_drops_its_own_packets(fleet, std):
+    met, answer = answer_for(
+        fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443),
+        lambda: std.cl.rules("-A OUTPUT -o lo -j ACCEPT", "-A OUTPUT -p tcp --dport 443 -j DROP"))
+    assert met.outcome in ("silent", "unreachable")
+    check(answer, verdict="dropped", direction="original", died_at={
+        "host": "cl", "table": "filter", "chain": "OUTPUT", "kind": "rule", "rule": 2,
+        "rule_text": "-A OUTPUT -p tcp -m tcp --dport 443 -j DROP"})
+    assert [h["host"] for h in answer["hops"]] == ["cl"]
+
+
+def test_server_drops_its_own_answer(fleet, std):
+    std.sv.serve("tcp", 443)
+    met, answer = answer_for(
+        fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443, timeout=0.7),
+        lambda: std.sv.rules("-A OUTPUT -p tcp --sport 443 -j DROP"))
+    assert met.outcome == "silent"
+    check(answer, verdict="dropped", direction="reply", died_at={
+        "host": "sv", "table": "filter", "chain": "OUTPUT", "kind": "rule", "rule": 1,
+        "rule_text": "-A OUTPUT -p tcp -m tcp --sport 443 -j DROP"})
+
+
+def test_forwarding_is_off(fleet, std):
+    """The kernel discards; the rules that are there did nothing."""
+    def rules():
+        std.rt.rules("-A FORWARD -p tcp --dport 443 -j DROP", "-A INPUT -j DROP")
+        std.rt.forward(False)
+
+    met, answer = answer_for(fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443), rules)
+    assert met.outcome in ("silent", "unreachable")
+    check(answer, verdict="discarded", direction="original",
+          died_at={"host": "rt", "kind": "kernel", "table": None, "chain": None, "rule": None, "rule_text": None})
+
+
+def test_no_agent_on_the_server(fleet, std):
+    std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP")
+    met, answer = answer_for(fleet, std, "tcp 10.0.1.2 10.0.3.2:443", lambda: std.cl.tcp("10.0.3.2", 443),
+                             agents=(std.cl, std.gw, std.rt))
+    assert met.outcome == "silent"
+    check(answer, verdict="left", direction="original", reply_seen=False)
+    assert [h["host"] for h in answer["hops"]] == ["cl", "gw", "rt"]
+
+
+def test_no_agent_between(fleet, std):
+    """Nobody watches the router: the path goes on where its packets reappear, and the link says so."""
+    std.publish(443, "10.0.3.2:8443")
+    std.sv.rules("-A INPUT -p tcp --dport 8443 -j DROP")
+    met, answer = answer_for(fleet, std, "tcp 10.0.1.2 203.0.113.10:443", lambda: std.cl.tcp("203.0.113.10", 443),
+                             agents=(std.cl, std.gw, std.sv))
+    assert met.outcome == "silent"
+    check(answer, verdict="dropped", direction="original", died_at={"host": "sv", "chain": "INPUT", "rule": 1})
+    assert [h["host"] for h in answer["hops"]] == ["cl", "gw", "sv"]
+    assert answer["hops"][2]["link"] == "packet"
+
+
+def test_nothing_happened(fleet, std):
+    """No traffic, every host asked and without loss: nothing matched, exit status 1."""
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("tcp 10.0.1.2 10.0.3.2:443")
+    answer = fleet.where("tcp 10.0.1.2 10.0.3.2:443", status=1)
+    check(answer, matched=0, verdict="unknown", died_at=None, hops=[])
+
+
+@pytest.mark.parametrize("expect, status", [("dropped", 0), ("delivered", 1)])
+def test_expectations_of_scripts(fleet, std, expect, status):
+    std.sv.rules("-A INPUT -p udp --dport 5000 -j DROP")
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("udp 10.0.1.2 10.0.3.2:5000")
+    std.cl.udp("10.0.3.2", 5000)
+    fleet.where("udp 10.0.1.2 10.0.3.2:5000", "--expect", expect, status=status)
