@@ -1,6 +1,7 @@
 /*
- * Between fork and exec the child has copies of everything, the owner's sockets of our tables included, and memory in
- * which other threads may have held locks: only system calls happen there, and the first makes it die with us.
+ * Between fork and exec the child has copies of everything, the owner's sockets of our tables
+ * included, and memory in which other threads may have held locks: only system calls happen there,
+ * and the first makes it die with us.
  */
 #include "agent/helper/child.h"
 
@@ -11,7 +12,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { FD_SAFE = 16 };			/* above every target number */
+enum { FD_SAFE = 16 }; /* above every target number */
 
 static void become(const struct child *c, char *const argv[], const sigset_t *none, pid_t parent)
 {
@@ -22,8 +23,8 @@ static void become(const struct child *c, char *const argv[], const sigset_t *no
 	if (c->dies_with_us && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
 		_exit(127);
 	for (i = 0; i < c->fd_count; i++) {
-		safe[i] = c->fds[i] >= 0 ? fcntl(c->fds[i], F_DUPFD_CLOEXEC, FD_SAFE) :
-					   open("/dev/null", O_RDWR | O_CLOEXEC);
+		safe[i] = c->fds[i] >= 0 ? fcntl(c->fds[i], F_DUPFD_CLOEXEC, FD_SAFE)
+					 : open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (safe[i] < 0)
 			_exit(127);
 	}

@@ -1,7 +1,7 @@
 /*
- * The text is trusted only when the digest is the same before and after it was made; a ruleset that changes all the
- * time is handed over after three tries, with its restless tables marked as torn and no digest, so that the next
- * question reads it again.
+ * The text is trusted only when the digest is the same before and after it was made; a ruleset that
+ * changes all the time is handed over after three tries, with its restless tables marked as torn
+ * and no digest, so that the next question reads it again.
  */
 #include "agent/helper/dumper.h"
 
@@ -25,7 +25,9 @@ enum { TRIES = 3, CHILD_SECONDS = 30 };
 
 void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit)
 {
-	*d = (struct dumper){ .ns = ns, .done = done, .quit = quit, .sockets = { -1, -1 }, .fd = -1 };
+	*d = (struct dumper){
+		.ns = ns, .done = done, .quit = quit, .sockets = { -1, -1 }, .fd = -1
+	};
 }
 
 static int64_t thread_cpu_ns(void)
@@ -51,7 +53,10 @@ static bool listen_to(int fd, struct why *why)
 	return true;
 }
 
-/* Waits for the child's end, for the helper's end, or for too long. 0 or -errno with why; the child is gone then. */
+/*
+ * Waits for the child's end, for the helper's end, or for too long. 0 or -errno with why; the child
+ * is gone then.
+ */
 static int child_await(struct dumper *d, pid_t pid, int errors, struct why *why)
 {
 	struct pollfd polls[] = {
@@ -95,7 +100,9 @@ static int child_await(struct dumper *d, pid_t pid, int errors, struct why *why)
 
 static int render(struct dumper *d, const char *family, int fd, struct why *why)
 {
-	struct child c = { .argv = { "--dump", family }, .fds = { -1, fd }, .fd_count = 3, .dies_with_us = true };
+	struct child c = {
+		.argv = { "--dump", family }, .fds = { -1, fd }, .fd_count = 3, .dies_with_us = true
+	};
 	int errors[2], r;
 
 	if (pipe2(errors, O_CLOEXEC) < 0)
@@ -218,7 +225,8 @@ static void *dump_thread(void *arg)
 
 	r = netns_enter(d->ns);
 	if (r < 0)
-		why_set(&why, r, "cannot enter network namespace %s: %s", d->ns->name, strerror(-r));
+		why_set(&why, r, "cannot enter network namespace %s: %s", d->ns->name,
+			strerror(-r));
 	else
 		r = dump(d, &why);
 	d->answer.error = r;

@@ -1,6 +1,7 @@
 /*
- * Reads the rulesets of one namespace on request, on a thread of its own, so that the helper stays free meanwhile. The raw
- * digest comes first; the text, made by `lasthop-helper --dump`, only when it has changed.
+ * Reads the rulesets of one namespace on request, on a thread of its own, so that the helper stays
+ * free meanwhile. The raw digest comes first; the text, made by `lasthop-helper --dump`, only when
+ * it has changed.
  */
 #pragma once
 
@@ -13,18 +14,21 @@
 enum { DUMPS_WAITING_MAX = 8 };
 
 struct dumper {
-	const struct netns *ns;		/* borrowed */
-	int done, quit;			/* borrowed: eventfds; done is signalled by each dump that ends */
+	const struct netns *ns; /* borrowed */
+	int done, quit;         /* borrowed: eventfds; done is signalled by each dump that ends */
 	struct rawsockets sockets;
-	struct dump_request { uint32_t tag; uint64_t known; } waiting[DUMPS_WAITING_MAX];
+	struct dump_request {
+		uint32_t tag;
+		uint64_t known;
+	} waiting[DUMPS_WAITING_MAX];
 	uint32_t waiting_count;
 
 	bool running, threaded;
 	unsigned long thread;
-	atomic_bool ended;		/* by the thread: answer and fd may be taken */
+	atomic_bool ended; /* by the thread: answer and fd may be taken */
 	uint64_t known;
 	struct helper_answer answer;
-	int fd;				/* owned; -1 none */
+	int fd; /* owned; -1 none */
 };
 
 void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit);
@@ -32,7 +36,10 @@ void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit);
 bool dumper_has(const struct dumper *d, uint32_t tag);
 /* Starts a dump, or lets it wait for the one that runs. 0, -EBUSY when too many wait, -errno. */
 int dumper_ask(struct dumper *d, uint32_t tag, uint64_t known);
-/* Takes the answer of a dump that has ended, and its fd (-1 none), and starts the next. False: none has ended. */
+/*
+ * Takes the answer of a dump that has ended, and its fd (-1 none), and starts the next. False: none
+ * has ended.
+ */
 bool dumper_take(struct dumper *d, struct helper_answer *answer, int *fd);
 /* Waits for what runs, which quit has been told to end. */
 void dumper_clear(struct dumper *d);

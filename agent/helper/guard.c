@@ -1,7 +1,7 @@
 /*
- * A sysctl file that was opened inside a namespace goes on meaning that namespace, so the guard needs neither to enter
- * one nor a path. It has a socket to the helper, those files, and CAP_NET_ADMIN, and it ends when the
- * helper's end of the socket closes, by whatever death.
+ * A sysctl file that was opened inside a namespace goes on meaning that namespace, so the guard
+ * needs neither to enter one nor a path. It has a socket to the helper, those files, and
+ * CAP_NET_ADMIN, and it ends when the helper's end of the socket closes, by whatever death.
  */
 #include "agent/helper/guard.h"
 
@@ -22,18 +22,18 @@
 #include "agent/helper/logger.h"
 
 /*
- * The helper's end gets a high number, and the guard waits for this long: a dying process closes its
- * sockets one by one, and our tables must be gone before the logger changes.
+ * The helper's end gets a high number, and the guard waits for this long: a dying process closes
+ * its sockets one by one, and our tables must be gone before the logger changes.
  */
 enum { GUARD_FD_HIGH = 512, SETTLE_MS = 50 };
 
 struct note {
 	uint32_t slot;
-	char previous[LOGGER_NAME_MAX + 1];	/* "": nothing to restore */
+	char previous[LOGGER_NAME_MAX + 1]; /* "": nothing to restore */
 };
 
 struct kept {
-	int fd;				/* owned; -1 none */
+	int fd; /* owned; -1 none */
 	char previous[LOGGER_NAME_MAX + 1];
 };
 
@@ -152,7 +152,8 @@ static void keep_one_capability(void)
 
 int guard_main(void)
 {
-	static const int deaf_to[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2 };
+	static const int deaf_to[] = { SIGTERM, SIGINT,  SIGHUP,  SIGQUIT,
+				       SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2 };
 	struct kept kept[GUARD_NOTES_MAX];
 	uint32_t i;
 	int r;

@@ -1,6 +1,6 @@
 /*
- * The guard outlives the helper by a moment: it knows what the loggers were before the helper changed them, and
- * puts that back if the helper ends without having done so.
+ * The guard outlives the helper by a moment: it knows what the loggers were before the helper
+ * changed them, and puts that back if the helper ends without having done so.
  */
 #pragma once
 
@@ -14,14 +14,14 @@ enum { GUARD_FD = 0, GUARD_NOTES_MAX = 128, LOGGER_NAME_MAX = 63 };
 
 struct guard {
 	pid_t pid;
-	int fd;				/* owned; readable only when the guard is dead; -1 none */
+	int fd; /* owned; readable only when the guard is dead; -1 none */
 };
 
 /* Starts the guard. 0 or -errno. */
 int guard_start(struct guard *g);
 /*
- * Tells it that slot's logger, behind fd, is about to change from previous; a NULL previous says that there is nothing to
- * restore any more. 0 or -errno.
+ * Tells it that slot's logger, behind fd, is about to change from previous; a NULL previous says
+ * that there is nothing to restore any more. 0 or -errno.
  */
 int guard_tell(struct guard *g, uint32_t slot, int fd, const char *previous);
 /* Lets the guard end, restoring what it still knows, and waits for it. */

@@ -1,6 +1,7 @@
 /*
- * Whatever changes, the table is made anew from the list of leases; what its counters said is carried over. When the last
- * lease ends, the table goes before the loggers do: a traced packet must never reach the kernel's own log.
+ * Whatever changes, the table is made anew from the list of leases; what its counters said is
+ * carried over. When the last lease ends, the table goes before the loggers do: a traced packet
+ * must never reach the kernel's own log.
  */
 #include "agent/helper/lease.h"
 
@@ -26,7 +27,8 @@ static int open_logger(void *arg)
 	return 0;
 }
 
-int leases_init(struct leases *ls, const struct netns *ns, struct guard *guard, uint32_t slot, struct why *why)
+int leases_init(struct leases *ls, const struct netns *ns, struct guard *guard, uint32_t slot,
+		struct why *why)
 {
 	struct opening o = { .ls = ls, .guard = guard, .slot = slot };
 
@@ -98,7 +100,10 @@ static int stand(struct leases *ls, struct why *why)
 	return logger_bind(&ls->logger, why);
 }
 
-/* Puts the table for list[0..count). On success its counters begin at 0, and list's totals are what was before. */
+/*
+ * Puts the table for list[0..count). On success its counters begin at 0, and list's totals are what
+ * was before.
+ */
 static int rebuild(struct leases *ls, struct lease *list, uint32_t count, struct why *why)
 {
 	struct probe_lease wanted[LEASES_MAX];
@@ -131,7 +136,8 @@ static int rebuild(struct leases *ls, struct lease *list, uint32_t count, struct
 	return 0;
 }
 
-static int lease_make(struct lease *l, const struct leases *ls, const struct helper_lease *from, struct why *why)
+static int lease_make(struct lease *l, const struct leases *ls, const struct helper_lease *from,
+		      struct why *why)
 {
 	bool used = false;
 	int r;

@@ -1,6 +1,6 @@
 /*
- * The leases of one namespace, and with them everything that the helper changes there: the probe table and the loggers,
- * both of which exist only while a lease does.
+ * The leases of one namespace, and with them everything that the helper changes there: the probe
+ * table and the loggers, both of which exist only while a lease does.
  */
 #pragma once
 
@@ -17,26 +17,30 @@ struct lease_count {
 };
 
 struct lease {
-	struct lease_count before;	/* of tables that this one has replaced */
-	uint64_t deadline;		/* CLOCK_BOOTTIME, ns */
+	struct lease_count before; /* of tables that this one has replaced */
+	uint64_t deadline;         /* CLOCK_BOOTTIME, ns */
 	uint32_t rate, modulus, pattern_count;
-	bool ct;			/* connection tracking was active when it came */
-	struct pattern *patterns;	/* owned */
+	bool ct;                  /* connection tracking was active when it came */
+	struct pattern *patterns; /* owned */
 };
 
 struct leases {
-	const struct netns *ns;		/* borrowed */
+	const struct netns *ns; /* borrowed */
 	struct logger logger;
 	struct probe probe;
 	struct lease list[LEASES_MAX];
 	uint32_t count;
-	struct lease_count ended[LEASES_MAX];	/* the last ones, for who asks late */
+	struct lease_count ended[LEASES_MAX]; /* the last ones, for who asks late */
 	uint32_t ended_next;
 };
 
 /* Starts without leases, with the loggers' files open. 0 or -errno with why. */
-int leases_init(struct leases *ls, const struct netns *ns, struct guard *guard, uint32_t slot, struct why *why);
-/* Starts a lease, or gives the one with this id other contents. 0, or -errno with why and nothing changed. */
+int leases_init(struct leases *ls, const struct netns *ns, struct guard *guard, uint32_t slot,
+		struct why *why);
+/*
+ * Starts a lease, or gives the one with this id other contents. 0, or -errno with why and nothing
+ * changed.
+ */
 int leases_put(struct leases *ls, const struct helper_lease *l, struct why *why);
 /* Packets since the lease began, also of one that ended lately. 0 or -ENOENT. */
 int leases_count(struct leases *ls, uint64_t id, struct lease_count *count);

@@ -1,6 +1,6 @@
 /*
- * The guard hears of a change before it is made and forgets it after it was undone. In between there is no moment
- * at which a death could leave our value behind.
+ * The guard hears of a change before it is made and forgets it after it was undone. In between
+ * there is no moment at which a death could leave our value behind.
  */
 #include "agent/helper/logger.h"
 
@@ -44,7 +44,7 @@ int logger_put_back(int fd, const char *previous)
 	if (!is_ours(fd))
 		return 0;
 	r = value_write(fd, previous);
-	if (r == -ENOENT)		/* that logger was unloaded meanwhile */
+	if (r == -ENOENT) /* that logger was unloaded meanwhile */
 		r = value_write(fd, "NONE");
 	return r;
 }
@@ -80,7 +80,7 @@ static int family_bind(struct logger *l, int i, struct why *why)
 	r = value_write(f->fd, LOGGER_OURS);
 	if (r < 0) {
 		guard_tell(l->guard, l->slot + (uint32_t)i, -1, NULL);
-		if (r == -ENOENT)	/* no such logger: then there is no legacy trace either */
+		if (r == -ENOENT) /* no such logger: then there is no legacy trace either */
 			return 0;
 		return why_set(why, r, "cannot write %s: %s", files[i], strerror(-r));
 	}

@@ -1,6 +1,6 @@
 /*
- * Which logger a namespace writes its packet log to, per family. TRACE of the legacy tables reaches our socket only while
- * that is nfnetlink_log; it is set while a lease stands and put back after.
+ * Which logger a namespace writes its packet log to, per family. TRACE of the legacy tables reaches
+ * our socket only while that is nfnetlink_log; it is set while a lease stands and put back after.
  */
 #pragma once
 
@@ -9,21 +9,26 @@
 #include "agent/helper/guard.h"
 #include "common/why.h"
 
-enum { LOGGER_FAMILIES = 2 };		/* ipv4, ipv6 */
+enum { LOGGER_FAMILIES = 2 }; /* ipv4, ipv6 */
 
 struct logger {
-	struct guard *guard;		/* borrowed */
-	uint32_t slot;			/* the first of LOGGER_FAMILIES of the guard's */
+	struct guard *guard; /* borrowed */
+	uint32_t slot;       /* the first of LOGGER_FAMILIES of the guard's */
 	struct logger_family {
-		int fd;			/* owned: the sysctl file of the namespace; -errno: there is none */
-		bool bound;		/* by us, and ours to put back */
+		int fd;     /* owned: the sysctl file of the namespace; -errno: there is none */
+		bool bound; /* by us, and ours to put back */
 		char previous[LOGGER_NAME_MAX + 1];
 	} families[LOGGER_FAMILIES];
 };
 
-/* Opens the namespace's files; runs inside it. Files that cannot be opened show when bind is asked. */
+/*
+ * Opens the namespace's files; runs inside it. Files that cannot be opened show when bind is asked.
+ */
 void logger_open(struct logger *l, struct guard *guard, uint32_t slot);
-/* Makes both families log to us. Kernels without such a logger are fine. 0 or -errno with why; then nothing changed. */
+/*
+ * Makes both families log to us. Kernels without such a logger are fine. 0 or -errno with why; then
+ * nothing changed.
+ */
 int logger_bind(struct logger *l, struct why *why);
 /* Forgets what somebody else has changed since: theirs stays. */
 void logger_check(struct logger *l);

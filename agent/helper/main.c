@@ -1,11 +1,11 @@
 /*
- * lasthop-helper: the part of the agent that holds the capabilities. It opens sockets, reads rulesets and owns the
- * probe tables on request of the worker, at the other end of descriptor 3, and removes everything when that end
- * closes. It starts its guard first.
+ * lasthop-helper: the part of the agent that holds the capabilities. It opens sockets, reads
+ * rulesets and owns the probe tables on request of the worker, at the other end of descriptor 3,
+ * and removes everything when that end closes. It starts its guard first.
  *
- *	lasthop-helper [--netns NAME]...	the helper
- *	lasthop-helper --guard			see guard.h
- *	lasthop-helper --dump FAMILY		see main_dump.h
+ * 	lasthop-helper [--netns NAME]...	the helper
+ * 	lasthop-helper --guard			see guard.h
+ * 	lasthop-helper --dump FAMILY		see main_dump.h
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -43,10 +43,10 @@ struct place {
 
 struct helper {
 	struct guard guard;
-	int signals, timer;		/* owned */
-	int done, quit;			/* owned: eventfds of the dumps */
+	int signals, timer; /* owned */
+	int done, quit;     /* owned: eventfds of the dumps */
 	uint32_t place_count;
-	struct place *places;		/* owned */
+	struct place *places; /* owned */
 };
 
 /* Answers. */
@@ -124,7 +124,8 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 			r = dumper_ask(&p->dumper, q->tag, q->known);
 			if (r == 0)
 				return 0;
-			why_set(&why, r, "too many ruleset dumps wait, or no thread could be started");
+			why_set(&why, r,
+				"too many ruleset dumps wait, or no thread could be started");
 			break;
 		}
 		/* fall through */
@@ -288,7 +289,8 @@ static int serve(struct helper *h)
 			return 0;
 		if (polls[GUARD].revents)
 			return -ECHILD;
-		if (polls[TIMER].revents && read(h->timer, &ignored, sizeof(ignored)) < 0 && errno != EAGAIN)
+		if (polls[TIMER].revents && read(h->timer, &ignored, sizeof(ignored)) < 0 &&
+		    errno != EAGAIN)
 			return -errno;
 		if (n == 0 || polls[TIMER].revents)
 			look_around(h);
@@ -307,8 +309,8 @@ static void give_up_privileges(void)
 {
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	capng_clear(CAPNG_SELECT_BOTH);
-	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_NET_ADMIN,
-		      CAP_NET_RAW, CAP_SYS_ADMIN, -1);
+	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+		      CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, -1);
 	/* Without the right to give up the bounding set, give up the rest. */
 	if (capng_apply(CAPNG_SELECT_BOTH) < 0)
 		capng_apply(CAPNG_SELECT_CAPS);
@@ -351,7 +353,8 @@ static int helper_open(struct helper *h, char *const names[], uint32_t count, st
 	give_up_privileges();
 	r = loop_open(h);
 	if (r < 0)
-		return why_set(why, r, "descriptor %d is not the worker's socket: %s", HELPER_FD, strerror(-r));
+		return why_set(why, r, "descriptor %d is not the worker's socket: %s", HELPER_FD,
+			       strerror(-r));
 	r = guard_start(&h->guard);
 	if (r < 0)
 		return why_set(why, r, "cannot start the guard: %s", strerror(-r));
@@ -435,7 +438,8 @@ int main(int argc, char *argv[])
 		names[count++] = argv[i + 1];
 	}
 	if (i < argc) {
-		fprintf(stderr, "usage: lasthop-helper [--netns NAME]... (started by lasthop-agent; each NAME once)\n");
+		fprintf(stderr,
+			"usage: lasthop-helper [--netns NAME]..., each once; lasthop-agent starts it\n");
 		return 2;
 	}
 	return helper_main(names, count);

@@ -1,6 +1,7 @@
 /*
- * Text exactly as iptables-save prints it, but for comments and counters. The descriptor that libxtables prints to is
- * the memfd itself; each table's header is written again when its length is known.
+ * Text exactly as iptables-save prints it, but for comments and counters. The descriptor that
+ * libxtables prints to is the memfd itself; each table's header is written again when its length is
+ * known.
  */
 #include "agent/helper/main_dump.h"
 
@@ -27,11 +28,11 @@ enum { TABLES_MAX = 16, OUT_BUFFER = 64 << 10 };
 
 /* One rule, without its family. */
 struct view {
-	const void *ip;			/* what save functions are given: struct ipt_ip, struct ip6t_ip6 */
+	const void *ip; /* what save functions are given: struct ipt_ip, struct ip6t_ip6 */
 	const char *in_if, *out_if;
 	const unsigned char *in_mask, *out_mask;
 	uint16_t proto;
-	uint8_t inverse;		/* IPT_INV_*, the same bits in both families */
+	uint8_t inverse; /* IPT_INV_*, the same bits in both families */
 	bool frag, is_goto;
 	const char *matches, *matches_end;
 	const struct xt_entry_target *target;
@@ -56,16 +57,19 @@ struct reader {
 	const char *(*strerror)(int err);
 };
 
-static void put_prefix(char letter, bool inverse, int family, const void *addr, const void *mask, uint32_t len)
+static void put_prefix(char letter, bool inverse, int family, const void *addr, const void *mask,
+		       uint32_t len)
 {
 	static const uint8_t zero[16];
 	char text[INET6_ADDRSTRLEN];
 	const uint8_t *m = mask;
 	uint32_t bits = 0, i;
 
-	if (!inverse && memcmp(mask, zero, len) == 0 && (family == AF_INET6 || memcmp(addr, zero, len) == 0))
+	if (!inverse && memcmp(mask, zero, len) == 0 &&
+	    (family == AF_INET6 || memcmp(addr, zero, len) == 0))
 		return;
-	printf("%s -%c %s", inverse ? " !" : "", letter, inet_ntop(family, addr, text, sizeof(text)));
+	printf("%s -%c %s", inverse ? " !" : "", letter,
+	       inet_ntop(family, addr, text, sizeof(text)));
 	while (bits < len * 8 && (m[bits / 8] & (0x80 >> bits % 8)))
 		bits++;
 	for (i = bits; i < len * 8; i++)
@@ -193,7 +197,10 @@ static void put_interface(char letter, bool inverse, const char *name, const uns
 {
 	int len = 0;
 
-	/* The name may end with the '+' that was typed; the mask of a whole name covers its final zero, too. */
+	/*
+	 * The name may end with the '+' that was typed; the mask of a whole name covers its final
+	 * zero, too.
+	 */
 	while (len < IFNAMSIZ && mask[len])
 		len++;
 	if (len == 0)
@@ -225,8 +232,9 @@ static void put_proto(bool inverse, uint16_t proto)
 static void put_match(const void *ip, const struct xt_entry_match *m)
 {
 	struct xtables_match *any = xtables_find_match(m->u.user.name, XTF_TRY_LOAD, NULL);
-	struct xtables_match *same = any ? xtables_find_match_revision(m->u.user.name, XTF_TRY_LOAD, any,
-								       m->u.user.revision) : NULL;
+	struct xtables_match *same = any ? xtables_find_match_revision(m->u.user.name, XTF_TRY_LOAD,
+								       any, m->u.user.revision)
+					 : NULL;
 
 	printf(" -m %s", same && same->alias ? same->alias(m) : m->u.user.name);
 	if (same && same->save)
@@ -241,13 +249,14 @@ static void put_target(const struct view *v)
 	const char *name = t->u.user.name;
 	struct xtables_target *any, *same;
 
-	if (name[0] == '\0') {		/* a verdict or a chain */
+	if (name[0] == '\0') { /* a verdict or a chain */
 		if (v->target_name && v->target_name[0])
 			printf(" -%c %s", v->is_goto ? 'g' : 'j', v->target_name);
 		return;
 	}
 	any = xtables_find_target(name, XTF_TRY_LOAD);
-	same = any ? xtables_find_target_revision(name, XTF_TRY_LOAD, any, t->u.user.revision) : NULL;
+	same = any ? xtables_find_target_revision(name, XTF_TRY_LOAD, any, t->u.user.revision)
+		   : NULL;
 	printf(" -j %s", same && same->alias ? same->alias(t) : name);
 	if (same && same->save)
 		same->save(v->ip, t);
@@ -285,7 +294,8 @@ static void put_table(const struct reader *r, struct xtc_handle *h, const char *
 
 	printf("*%s\n", table);
 	for (chain = r->first_chain(h); chain; chain = r->next_chain(h))
-		printf(":%s %s [0:0]\n", chain, r->builtin(chain, h) ? r->policy(chain, &ignored, h) : "-");
+		printf(":%s %s [0:0]\n", chain,
+		       r->builtin(chain, h) ? r->policy(chain, &ignored, h) : "-");
 	for (chain = r->first_chain(h); chain; chain = r->next_chain(h)) {
 		for (rule = r->first_rule(chain, h); rule; rule = r->next_rule(rule, h)) {
 			r->view(&v, rule, h);
@@ -317,7 +327,8 @@ static int dump_table(const struct reader *r, const char *table)
 	}
 	end = lseek(STDOUT_FILENO, 0, SEEK_CUR);
 	if (start < 0 || end - start - (off_t)sizeof(part) > CONTENT_MAX) {
-		fprintf(stderr, "table %s has more than %d MiB of text\n", table, CONTENT_MAX >> 20);
+		fprintf(stderr, "table %s has more than %d MiB of text\n", table,
+			CONTENT_MAX >> 20);
 		return 1;
 	}
 	part.len = (uint32_t)(end - start - (off_t)sizeof(part));
@@ -353,7 +364,8 @@ static int list_tables(const struct reader *r, char names[static TABLES_MAX][XT_
 		return 0;
 	while (count < TABLES_MAX && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
-		snprintf(names[count++], XT_TABLE_MAXNAMELEN, "%.*s", XT_TABLE_MAXNAMELEN - 1, line);
+		snprintf(names[count++], XT_TABLE_MAXNAMELEN, "%.*s", XT_TABLE_MAXNAMELEN - 1,
+			 line);
 	}
 	fclose(f);
 	qsort(names, (size_t)count, sizeof(names[0]), by_place);
@@ -372,7 +384,10 @@ give_up(enum xtables_exittype status, const char *fmt, ...)
 	exit(status ? (int)status : 1);
 }
 
-/* The rule at hand was accepted by this kernel: asking which revisions it knows could only load modules. */
+/*
+ * The rule at hand was accepted by this kernel: asking which revisions it knows could only load
+ * modules.
+ */
 static int every_revision(const char *name, uint8_t revision, int option)
 {
 	(void)name, (void)revision, (void)option;
@@ -398,7 +413,7 @@ int dump_main(const char *family)
 		return 2;
 
 	setvbuf(stdout, NULL, _IOFBF, OUT_BUFFER);
-	xtables_modprobe_program = "/dev/null";	/* not a program: nothing is ever loaded */
+	xtables_modprobe_program = "/dev/null"; /* not a program: nothing is ever loaded */
 	if (xtables_init_all(&globals, r->nfproto) < 0)
 		return 1;
 	count = list_tables(r, names);

@@ -1,6 +1,7 @@
 /*
- * setns() moves one thread only. Each action therefore gets a thread of its own, which dies in the namespace that
- * it entered; what it opened belongs to that namespace for good and can be used from anywhere.
+ * setns() moves one thread only. Each action therefore gets a thread of its own, which dies in the
+ * namespace that it entered; what it opened belongs to that namespace for good and can be used from
+ * anywhere.
  */
 #include "agent/helper/netns.h"
 
@@ -24,7 +25,8 @@ struct action {
 
 bool netns_name_valid(const char *name)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t len = strlen(name);
 
 	if (len == 0 || len > ID_MAX || strspn(name, letters) != len)
@@ -46,7 +48,8 @@ int netns_open(struct netns *ns, const char *name, struct why *why)
 	snprintf(path, sizeof(path), NETNS_DIR "%s", name);
 	ns->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (ns->fd < 0)
-		return why_set(why, -errno, "cannot open network namespace %s: %s", name, strerror(errno));
+		return why_set(why, -errno, "cannot open network namespace %s: %s", name,
+			       strerror(errno));
 	return 0;
 }
 
@@ -70,7 +73,8 @@ static void *action_thread(void *arg)
 
 	a->result = netns_enter(a->ns);
 	if (a->result < 0)
-		why_set(a->why, 0, "cannot enter network namespace %s: %s", a->ns->name, strerror(-a->result));
+		why_set(a->why, 0, "cannot enter network namespace %s: %s", a->ns->name,
+			strerror(-a->result));
 	else
 		a->result = a->run(a->arg);
 	return NULL;

@@ -1,6 +1,6 @@
 /*
- * A network namespace that the helper was started for. Only a thread made for one action ever enters it, so
- * the helper itself stays where it stands.
+ * A network namespace that the helper was started for. Only a thread made for one action ever
+ * enters it, so the helper itself stays where it stands.
  */
 #pragma once
 
@@ -9,8 +9,8 @@
 #include "common/why.h"
 
 struct netns {
-	char name[ID_MAX + 1];		/* "" for where the helper stands */
-	int fd;				/* owned; -1: where the helper stands */
+	char name[ID_MAX + 1]; /* "" for where the helper stands */
+	int fd;                /* owned; -1: where the helper stands */
 };
 
 /* A plain name of [A-Za-z0-9._-], never "." or "..". */
@@ -20,8 +20,12 @@ int netns_open(struct netns *ns, const char *name, struct why *why);
 void netns_clear(struct netns *ns);
 /* Moves the calling thread into ns. 0 or -errno. */
 int netns_enter(const struct netns *ns);
-/* Runs action(arg) in ns on a thread that ends with it. What action returned, or -errno with why. */
+/*
+ * Runs action(arg) in ns on a thread that ends with it. What action returned, or -errno with why.
+ */
 int netns_run(const struct netns *ns, int (*action)(void *arg), void *arg, struct why *why);
-/* A thread with a small stack; a start routine must not need more than THREAD_STACK. 0 or -errno. */
+/*
+ * A thread with a small stack; a start routine must not need more than THREAD_STACK. 0 or -errno.
+ */
 enum { THREAD_STACK = 256 << 10 };
 int thread_start(unsigned long *id, void *(*routine)(void *arg), void *arg);

@@ -1,6 +1,6 @@
 /*
- * All leases of a namespace stand in one table, which every change replaces as a whole: one transaction, after which
- * the kernel has either the new table or still the old one.
+ * All leases of a namespace stand in one table, which every change replaces as a whole: one
+ * transaction, after which the kernel has either the new table or still the old one.
  */
 #include "agent/helper/probe.h"
 
@@ -34,23 +34,19 @@ void probe_init(struct probe *p)
 
 int probe_open(struct probe *p, struct why *why)
 {
-	int bytes = BATCH_MAX;
+	int r;
 
 	p->fd = netlink_open(NETLINK_NETFILTER);
 	if (p->fd < 0)
 		return why_set(why, p->fd, "cannot open an nftables socket: %s", strerror(-p->fd));
 	/* A transaction is one datagram. */
-	if (setsockopt(p->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		goto out;
-	bytes = ANSWERS_BUFFER;
-	if (setsockopt(p->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		goto out;
+	r = netlink_buffers(p->fd, ANSWERS_BUFFER, BATCH_MAX);
+	if (r < 0) {
+		close(p->fd);
+		p->fd = -1;
+		return why_set(why, r, "cannot prepare an nftables socket: %s", strerror(-r));
+	}
 	return 0;
-out:
-	why_set(why, 0, "cannot prepare an nftables socket: %s", strerror(errno));
-	close(p->fd);
-	p->fd = -1;
-	return -EPERM;
 }
 
 static void add_table(struct probe_batch *b, uint16_t type, uint16_t flags)
@@ -90,7 +86,10 @@ static void batch_end(struct probe_batch *b)
 	probe_add(b, nftnl_batch_end(room, ++b->seq));
 }
 
-/* The first error among the kernel's answers, which are all there when send has returned. failed_seq: whose it is. */
+/*
+ * The first error among the kernel's answers, which are all there when send has returned.
+ * failed_seq: whose it is.
+ */
 static int batch_answers(int fd, uint32_t *failed_seq)
 {
 	char answer[ANSWER_MAX] __attribute__((aligned(8)));
@@ -100,10 +99,12 @@ static int batch_answers(int fd, uint32_t *failed_seq)
 
 	while ((n = recv(fd, answer, sizeof(answer), MSG_DONTWAIT)) > 0) {
 		len = (int)n;
-		for (h = (struct nlmsghdr *)answer; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len)) {
+		for (h = (struct nlmsghdr *)answer; mnl_nlmsg_ok(h, len);
+		     h = mnl_nlmsg_next(h, &len)) {
 			const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
 
-			if (h->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(h) < sizeof(*e) || r != 0)
+			if (h->nlmsg_type != NLMSG_ERROR ||
+			    mnl_nlmsg_get_payload_len(h) < sizeof(*e) || r != 0)
 				continue;
 			r = e->error;
 			*failed_seq = h->nlmsg_seq;
@@ -129,14 +130,21 @@ static int batch_send(struct probe *p, struct probe_batch *b, uint32_t *failed_s
 static int refused(int error, bool at_table, struct why *why)
 {
 	if (at_table && (error == -EEXIST || error == -EPERM))
-		return why_set(why, -EEXIST, "a table inet %s of somebody else exists here: is another agent running?",
-			       PROBE_TABLE_NAME);
+		return why_set(
+			why, -EEXIST,
+			"a table inet %s of somebody else exists here: is another agent running?",
+			PROBE_TABLE_NAME);
 	if (at_table && (error == -EOPNOTSUPP || error == -EINVAL))
-		return why_set(why, -EOPNOTSUPP, "this kernel has no nftables tables with an owner (Linux 5.12)");
+		return why_set(why, -EOPNOTSUPP,
+			       "this kernel has no nftables tables with an owner (Linux 5.12)");
+	if (error == -EMSGSIZE)
+		return why_set(why, error,
+			       "too many patterns for one transaction (net.core.wmem_max)");
 	return why_set(why, error, "nftables refused the probe table: %s", strerror(-error));
 }
 
-int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count, bool ct, struct why *why)
+int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count, bool ct,
+	      struct why *why)
 {
 	struct probe_batch b;
 	uint32_t failed_seq;

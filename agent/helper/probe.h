@@ -1,6 +1,6 @@
 /*
- * The probe table `inet lasthop` of one namespace: it makes the kernel trace the packets of the leases. It has our netlink
- * socket as its owner and lives no longer than that.
+ * The probe table `inet lasthop` of one namespace: it makes the kernel trace the packets of the
+ * leases. It has our netlink socket as its owner and lives no longer than that.
  */
 #pragma once
 
@@ -14,25 +14,26 @@
 
 struct probe_lease {
 	uint64_t id;
-	uint64_t remaining_ms;		/* the kernel itself ends it then */
+	uint64_t remaining_ms; /* the kernel itself ends it then */
 	uint32_t rate, modulus;
 	uint32_t pattern_count;
-	const struct pattern *patterns;	/* borrowed */
+	const struct pattern *patterns; /* borrowed */
 };
 
 struct probe {
-	int fd;				/* owned; -1: no table of ours is there */
-	bool standing;			/* the table is there */
+	int fd;        /* owned; -1: no table of ours is there */
+	bool standing; /* the table is there */
 };
 
 void probe_init(struct probe *p);
 /* Makes the socket; runs inside the namespace. 0 or -errno with why. */
 int probe_open(struct probe *p, struct why *why);
 /*
- * Replaces the table, in one transaction, by one for these leases. 0, or -errno with why; then the table that was
- * there stands as before.
+ * Replaces the table, in one transaction, by one for these leases. 0, or -errno with why; then the
+ * table that was there stands as before.
  */
-int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count, bool ct, struct why *why);
+int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count, bool ct,
+	      struct why *why);
 /* Packets that the table now standing has traced and refused for a lease. 0 or -errno. */
 int probe_counters(struct probe *p, uint64_t id, uint64_t *traced, uint64_t *refused);
 /* Removes the table and closes the socket; nothing of it is left whatever fails. */

@@ -1,66 +1,64 @@
 /*
  * The way of a packet through the table. pre_first and out_first jump, for each lease, to its chain
  *
- *   s_ID   compares the packet with the patterns, forward and backward, by its own headers (sets m_ID_N) and by those
- *          that an ICMP error embeds (plain comparisons, in force while o_ID has elements); what matches goes to l_ID. After conntrack, k_ID does the same by the addresses that the
- *          connection began with, and x_ID leaves out what s_ID has had already.
- *   l_ID   lets TCP's SYN, FIN, RST and ICMP errors to c_ID, samples the others by content, and traces what is
- *          left up to the lease's rate; t_ID counts what is traced, r_ID what the rate refused.
+ *   s_ID   compares the packet with the patterns, forward and backward, by its own headers (sets
+ *          m_ID_N) and by those that an ICMP error embeds (plain comparisons, in force while o_ID
+ *          has elements); what matches goes to l_ID. After conntrack, k_ID does the same by the
+ *          addresses that the connection began with, and x_ID leaves out what s_ID has had already.
+ *   l_ID   lets TCP's SYN, FIN, RST and ICMP errors to c_ID, samples the others by content, and
+ *          traces what is left up to the lease's rate; t_ID counts what is traced, r_ID what the
+ *          rate refused.
  *   c_ID   traces control packets, up to a rate of their own.
  *
- * Everything can be listed by nft and read back: a ruleset that somebody saves meanwhile must load again.
- * Nothing in here gives a verdict on a packet. An expression that cannot load its field ends its rule only.
+ * Everything can be listed by nft and read back: a ruleset that somebody saves meanwhile must load
+ * again. Nothing in here gives a verdict on a packet. An expression that cannot load its field ends
+ * its rule only.
  */
 #include "agent/helper/probe_rules.h"
 
 #include <errno.h>
-#include <netinet/in.h>	/* before the kernel's, which know how to follow it */
+#include <netinet/in.h> /* before the kernel's, which know how to follow it */
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
-#include <libnftnl/expr.h>
 #include <libnftnl/object.h>
-#include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <limits.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/helper/draft.h"
 #include "agent/helper/shape.h"
 #include "common/journey.h"
 
 #define ICMP_ERRORS "icmp_errors"
 
-enum { REG = NFT_REG32_00, REG_SCRATCH = NFT_REG32_15 };
-
 enum { TCP_FIN_SYN_RST = 0x07 };
 
-enum { L4 = NFT_PAYLOAD_TRANSPORT_HEADER, L3 = NFT_PAYLOAD_NETWORK_HEADER };
-
 /*
- * Where a pattern's fields are looked for: what an ICMP error embeds, either way round; the origin of the
- * connection that it belongs to, or that it is an ICMP error about.
+ * Where a pattern's fields are looked for: what an ICMP error embeds, either way round; the origin
+ * of the connection that it belongs to, or that it is an ICMP error about.
  */
 enum form { FORM_EMBEDDED, FORM_EMBEDDED_BACK, FORM_ORIGIN, FORM_ORIGIN_OF_ERROR };
 
 /* Types as nft knows them, so that `nft list` can print our sets; the kernel does not care. */
-enum { TYPE_NFPROTO = 2, TYPE_IPADDR = 7, TYPE_IP6ADDR = 8, TYPE_PROTO = 12, TYPE_PORT = 13, TYPE_ICMP = 14, TYPE_BITS = 6 };
+enum {
+	TYPE_NFPROTO = 2,
+	TYPE_IPADDR = 7,
+	TYPE_IP6ADDR = 8,
+	TYPE_PROTO = 12,
+	TYPE_PORT = 13,
+	TYPE_ICMP = 14,
+	TYPE_BITS = 6
+};
 
 void probe_name(char name[static PROBE_NAME_MAX], char letter, uint64_t id)
 {
 	snprintf(name, PROBE_NAME_MAX, "%c_%" PRIx64, letter, id);
 }
-
-static void set_name(char name[static PROBE_NAME_MAX], uint64_t id, uint32_t shape)
-{
-	snprintf(name, PROBE_NAME_MAX, "m_%" PRIx64 "_%u", id, shape);
-}
-
-/* Adding to the batch. */
 
 struct nlmsghdr *probe_message(struct probe_batch *b, void *room, uint16_t type, uint16_t flags)
 {
@@ -75,196 +73,15 @@ void probe_add(struct probe_batch *b, const struct nlmsghdr *nlh)
 		b->error = r;
 }
 
-static void failed(struct probe_batch *b)
+void probe_failed(struct probe_batch *b)
 {
 	if (b->error == 0)
 		b->error = -ENOMEM;
 }
 
-/* Expressions; e is NULL only when memory is out, which the rule's end reports. */
-
-struct rule_draft {
-	struct probe_batch *b;
-	struct nftnl_rule *rule;	/* owned */
-};
-
-static struct nftnl_expr *expr(struct rule_draft *d, const char *name)
+static void set_name(char name[static PROBE_NAME_MAX], uint64_t id, uint32_t shape)
 {
-	struct nftnl_expr *e = d->rule ? nftnl_expr_alloc(name) : NULL;
-
-	if (!e) {
-		failed(d->b);
-		return NULL;
-	}
-	nftnl_rule_add_expr(d->rule, e);
-	return e;
-}
-
-static void put_payload(struct rule_draft *d, uint32_t reg, uint32_t base, uint32_t offset, uint32_t len)
-{
-	struct nftnl_expr *e = expr(d, "payload");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
-}
-
-static void put_meta(struct rule_draft *d, uint32_t reg, uint32_t key)
-{
-	struct nftnl_expr *e = expr(d, "meta");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, reg);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
-}
-
-static void put_ct(struct rule_draft *d, uint32_t reg, uint32_t key)
-{
-	struct nftnl_expr *e = expr(d, "ct");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, reg);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, key);
-	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
-}
-
-static void put_mask(struct rule_draft *d, uint32_t reg, const void *mask, uint32_t len)
-{
-	static const uint8_t zero[16];
-	struct nftnl_expr *e = expr(d, "bitwise");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, reg);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, reg);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, len);
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, mask, len);
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, zero, len);
-}
-
-static void put_cmp(struct rule_draft *d, uint32_t reg, uint32_t op, const void *value, uint32_t len)
-{
-	struct nftnl_expr *e = expr(d, "cmp");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, reg);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
-	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, value, len);
-}
-
-static void put_cmp8(struct rule_draft *d, uint32_t reg, uint32_t op, uint8_t value)
-{
-	put_cmp(d, reg, op, &value, sizeof(value));
-}
-
-static void put_lookup(struct rule_draft *d, uint32_t reg, const char *set)
-{
-	struct nftnl_expr *e = expr(d, "lookup");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, reg);
-	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
-}
-
-static void put_limit(struct rule_draft *d, uint32_t rate)
-{
-	const uint32_t least_burst = 5;
-	struct nftnl_expr *e = expr(d, "limit");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_RATE, rate);
-	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_UNIT, 1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_BURST, rate > least_burst ? rate : least_burst);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_FLAGS, 0);
-}
-
-static void put_counter(struct rule_draft *d, char letter, uint64_t id)
-{
-	struct nftnl_expr *e = expr(d, "objref");
-	char name[PROBE_NAME_MAX];
-
-	if (!e)
-		return;
-	probe_name(name, letter, id);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
-	nftnl_expr_set_str(e, NFTNL_EXPR_OBJREF_IMM_NAME, name);
-}
-
-static void put_trace(struct rule_draft *d)
-{
-	struct nftnl_expr *value = expr(d, "immediate"), *e = expr(d, "meta");
-	const uint8_t on = 1;
-
-	if (!value || !e)
-		return;
-	nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DREG, REG);
-	nftnl_expr_set(value, NFTNL_EXPR_IMM_DATA, &on, sizeof(on));
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_NFTRACE);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_SREG, REG);
-}
-
-static void put_hash(struct rule_draft *d, uint32_t reg, uint32_t len, uint32_t modulus, uint32_t seed)
-{
-	struct nftnl_expr *e = expr(d, "hash");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_SREG, reg);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_DREG, REG_SCRATCH);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_LEN, len);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_MODULUS, modulus);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_SEED, seed);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
-}
-
-static void put_verdict(struct rule_draft *d, int verdict, const char *chain)
-{
-	struct nftnl_expr *e = expr(d, "immediate");
-
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
-	if (chain)
-		nftnl_expr_set_str(e, NFTNL_EXPR_IMM_CHAIN, chain);
-}
-
-static struct rule_draft rule_begin(struct probe_batch *b, const char *chain)
-{
-	struct rule_draft d = { .b = b, .rule = nftnl_rule_alloc() };
-
-	if (!d.rule) {
-		failed(b);
-		return d;
-	}
-	nftnl_rule_set_u32(d.rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	nftnl_rule_set_str(d.rule, NFTNL_RULE_TABLE, PROBE_TABLE_NAME);
-	nftnl_rule_set_str(d.rule, NFTNL_RULE_CHAIN, chain);
-	return d;
-}
-
-static void rule_end(struct rule_draft *d)
-{
-	char room[MESSAGE_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *nlh;
-
-	if (!d->rule)
-		return;
-	nlh = probe_message(d->b, room, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-	nftnl_rule_nlmsg_build_payload(nlh, d->rule);
-	probe_add(d->b, nlh);
-	nftnl_rule_free(d->rule);
-	d->rule = NULL;
+	snprintf(name, PROBE_NAME_MAX, "m_%" PRIx64 "_%u", id, shape);
 }
 
 /* Objects, chains, sets. */
@@ -276,7 +93,7 @@ static void add_counter(struct probe_batch *b, char letter, uint64_t id)
 	struct nlmsghdr *nlh;
 
 	if (!o) {
-		failed(b);
+		probe_failed(b);
 		return;
 	}
 	probe_name(name, letter, id);
@@ -296,10 +113,8 @@ static void add_counter(struct probe_batch *b, char letter, uint64_t id)
 static void add_chain(struct probe_batch *b, const char *name, enum hook hook, int32_t priority)
 {
 	static const uint32_t numbers[HOOK_COUNT] = {
-		[HOOK_PREROUTING] = NF_INET_PRE_ROUTING,
-		[HOOK_INPUT] = NF_INET_LOCAL_IN,
-		[HOOK_FORWARD] = NF_INET_FORWARD,
-		[HOOK_OUTPUT] = NF_INET_LOCAL_OUT,
+		[HOOK_PREROUTING] = NF_INET_PRE_ROUTING,   [HOOK_INPUT] = NF_INET_LOCAL_IN,
+		[HOOK_FORWARD] = NF_INET_FORWARD,          [HOOK_OUTPUT] = NF_INET_LOCAL_OUT,
 		[HOOK_POSTROUTING] = NF_INET_POST_ROUTING,
 	};
 	char room[MESSAGE_MAX] __attribute__((aligned(8)));
@@ -307,7 +122,7 @@ static void add_chain(struct probe_batch *b, const char *name, enum hook hook, i
 	struct nlmsghdr *nlh;
 
 	if (!c) {
-		failed(b);
+		probe_failed(b);
 		return;
 	}
 	nftnl_chain_set_u32(c, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
@@ -330,7 +145,7 @@ static struct nftnl_set *set_new(struct probe_batch *b, const char *name)
 	struct nftnl_set *s = nftnl_set_alloc();
 
 	if (!s) {
-		failed(b);
+		probe_failed(b);
 		return NULL;
 	}
 	nftnl_set_set_u32(s, NFTNL_SET_FAMILY, NFPROTO_INET);
@@ -339,12 +154,13 @@ static struct nftnl_set *set_new(struct probe_batch *b, const char *name)
 	return s;
 }
 
-static struct nftnl_set_elem *set_element(struct probe_batch *b, struct nftnl_set *s, const void *key, uint32_t len)
+static struct nftnl_set_elem *set_element(struct probe_batch *b, struct nftnl_set *s,
+					  const void *key, uint32_t len)
 {
 	struct nftnl_set_elem *e = nftnl_set_elem_alloc();
 
 	if (!e) {
-		failed(b);
+		probe_failed(b);
 		return NULL;
 	}
 	nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, key, len);
@@ -357,7 +173,7 @@ static void set_add(struct probe_batch *b, struct nftnl_set *s)
 	char room[MESSAGE_MAX] __attribute__((aligned(8)));
 	struct nlmsghdr *nlh;
 
-	nftnl_set_set_u32(s, NFTNL_SET_ID, b->seq + 1);	/* any number that is no other set's */
+	nftnl_set_set_u32(s, NFTNL_SET_ID, b->seq + 1); /* any number that is no other set's */
 	nlh = probe_message(b, room, NFT_MSG_NEWSET, NLM_F_CREATE);
 	nftnl_set_nlmsg_build_payload(nlh, s);
 	probe_add(b, nlh);
@@ -402,7 +218,8 @@ static uint32_t key_type(const struct shape *s)
 	return type;
 }
 
-static void add_patterns(struct probe_batch *b, const struct probe_lease *l, const struct shape *shape, const char *name)
+static void add_patterns(struct probe_batch *b, const struct probe_lease *l,
+			 const struct shape *shape, const char *name)
 {
 	struct nftnl_set *s = set_new(b, name);
 	uint8_t keys[PATTERNS_MAX][SHAPE_KEY_MAX];
@@ -460,28 +277,28 @@ static void add_switch(struct probe_batch *b, const struct probe_lease *l)
 
 /* Matching. */
 
-static void match_family(struct rule_draft *d, uint8_t family)
+static void match_family(struct draft *d, uint8_t family)
 {
-	put_meta(d, REG, NFT_META_NFPROTO);
-	put_cmp8(d, REG, NFT_CMP_EQ, family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	draft_meta(d, REG, NFT_META_NFPROTO);
+	draft_cmp8(d, REG, NFT_CMP_EQ, family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
 }
 
-static void match_proto(struct rule_draft *d, uint8_t proto)
+static void match_proto(struct draft *d, uint8_t proto)
 {
-	put_meta(d, REG, NFT_META_L4PROTO);
-	put_cmp8(d, REG, NFT_CMP_EQ, proto);
+	draft_meta(d, REG, NFT_META_L4PROTO);
+	draft_cmp8(d, REG, NFT_CMP_EQ, proto);
 }
 
-static void match_icmp_error(struct rule_draft *d, uint8_t family)
+static void match_icmp_error(struct draft *d, uint8_t family)
 {
 	match_family(d, family);
 	match_proto(d, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-	put_payload(d, REG, L4, 0, 1);
+	draft_payload(d, REG, L4, 0, 1);
 	if (family == 4) {
-		put_lookup(d, REG, ICMP_ERRORS);
+		draft_lookup(d, REG, ICMP_ERRORS);
 	} else {
-		put_cmp8(d, REG, NFT_CMP_GTE, 1);
-		put_cmp8(d, REG, NFT_CMP_LTE, 4);
+		draft_cmp8(d, REG, NFT_CMP_GTE, 1);
+		draft_cmp8(d, REG, NFT_CMP_LTE, 4);
 	}
 }
 
@@ -508,21 +325,21 @@ static uint32_t addr_offset(uint8_t family, enum field f)
 	return f == FIELD_SRC ? 8 : 24;
 }
 
-static void load_header(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg)
+static void load_header(struct draft *d, const struct shape *s, enum field f, uint32_t reg)
 {
 	switch (f) {
 	case FIELD_PROTO:
-		put_meta(d, reg, NFT_META_L4PROTO);
+		draft_meta(d, reg, NFT_META_L4PROTO);
 		break;
 	case FIELD_SRC:
 	case FIELD_DST:
-		put_payload(d, reg, L3, addr_offset(s->family, f), shape_field_len(s, f));
+		draft_payload(d, reg, L3, addr_offset(s->family, f), shape_field_len(s, f));
 		break;
 	case FIELD_SPORT:
-		put_payload(d, reg, L4, 0, 2);
+		draft_payload(d, reg, L4, 0, 2);
 		break;
 	case FIELD_DPORT:
-		put_payload(d, reg, L4, 2, 2);
+		draft_payload(d, reg, L4, 2, 2);
 		break;
 	case FIELD_COUNT:
 		break;
@@ -530,71 +347,71 @@ static void load_header(struct rule_draft *d, const struct shape *s, enum field 
 }
 
 /* The same of the header that an ICMP error embeds, behind its own 8 bytes. */
-static void load_embedded(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg)
+static void load_embedded(struct draft *d, const struct shape *s, enum field f, uint32_t reg)
 {
 	const uint32_t l3 = 8, l4 = l3 + (s->family == 4 ? 20 : 40);
 
 	switch (f) {
 	case FIELD_PROTO:
-		put_payload(d, reg, L4, l3 + (s->family == 4 ? 9 : 6), 1);
+		draft_payload(d, reg, L4, l3 + (s->family == 4 ? 9 : 6), 1);
 		break;
 	case FIELD_SRC:
 	case FIELD_DST:
-		put_payload(d, reg, L4, l3 + addr_offset(s->family, f), shape_field_len(s, f));
+		draft_payload(d, reg, L4, l3 + addr_offset(s->family, f), shape_field_len(s, f));
 		break;
 	case FIELD_SPORT:
-		put_payload(d, reg, L4, l4, 2);
+		draft_payload(d, reg, L4, l4, 2);
 		break;
 	case FIELD_DPORT:
-		put_payload(d, reg, L4, l4 + 2, 2);
+		draft_payload(d, reg, L4, l4 + 2, 2);
 		break;
 	case FIELD_COUNT:
 		break;
 	}
 }
 
-static void load_origin(struct rule_draft *d, const struct shape *s, enum field f, uint32_t reg)
+static void load_origin(struct draft *d, const struct shape *s, enum field f, uint32_t reg)
 {
 	switch (f) {
 	case FIELD_PROTO:
-		put_ct(d, reg, NFT_CT_PROTOCOL);
+		draft_ct(d, reg, NFT_CT_PROTOCOL);
 		break;
 	case FIELD_SRC:
-		put_ct(d, reg, s->family == 4 ? NFT_CT_SRC_IP : NFT_CT_SRC_IP6);
+		draft_ct(d, reg, s->family == 4 ? NFT_CT_SRC_IP : NFT_CT_SRC_IP6);
 		break;
 	case FIELD_DST:
-		put_ct(d, reg, s->family == 4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6);
+		draft_ct(d, reg, s->family == 4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6);
 		break;
 	case FIELD_SPORT:
-		put_ct(d, reg, NFT_CT_PROTO_SRC);
+		draft_ct(d, reg, NFT_CT_PROTO_SRC);
 		break;
 	case FIELD_DPORT:
-		put_ct(d, reg, NFT_CT_PROTO_DST);
+		draft_ct(d, reg, NFT_CT_PROTO_DST);
 		break;
 	case FIELD_COUNT:
 		break;
 	}
 }
 
-static void match_icmp_id(struct rule_draft *d, uint16_t id)
+static void match_icmp_id(struct draft *d, uint16_t id)
 {
 	const uint16_t wanted = htons(id);
 
-	put_cmp(d, REG, NFT_CMP_EQ, &wanted, sizeof(wanted));
+	draft_cmp(d, REG, NFT_CMP_EQ, &wanted, sizeof(wanted));
 }
 
 /* One rule: does the packet have one of the set's keys? */
-static void add_match(struct probe_batch *b, const char *chain, const struct shape *s, const char *set, bool backward,
-		      int verdict, const char *target)
+static void add_match(struct probe_batch *b, const char *chain, const struct shape *s,
+		      const char *set, bool backward, int verdict, const char *target)
 {
-	struct rule_draft d = rule_begin(b, chain);
+	struct draft d = draft_begin(b, chain);
 	uint8_t mask[16];
 	uint32_t reg = REG;
 	int f;
 
 	match_family(&d, s->family);
 	if (s->icmp_id) {
-		put_payload(&d, REG, L4, 4, 2);
+		draft_payload(&d, REG, L4, 4, 2);
 		match_icmp_id(&d, s->icmp_id);
 	}
 	for (f = 0; f < FIELD_COUNT; f++) {
@@ -602,23 +419,23 @@ static void add_match(struct probe_batch *b, const char *chain, const struct sha
 			continue;
 		load_header(&d, s, backward ? swapped((enum field)f) : (enum field)f, reg);
 		if (shape_field_mask(s, (enum field)f, mask))
-			put_mask(&d, reg, mask, shape_field_len(s, (enum field)f));
+			draft_mask(&d, reg, mask, shape_field_len(s, (enum field)f));
 		reg += shape_field_room(s, (enum field)f) / SHAPE_WORD;
 	}
-	put_lookup(&d, REG, set);
-	put_verdict(&d, verdict, target);
-	rule_end(&d);
+	draft_lookup(&d, REG, set);
+	draft_verdict(&d, verdict, target);
+	draft_end(&d);
 }
 
-static void begin_embedded(struct rule_draft *d, const struct shape *s)
+static void begin_embedded(struct draft *d, const struct shape *s)
 {
 	match_icmp_error(d, s->family);
-	if (s->family == 4) {		/* a header without options, or the ports are elsewhere */
-		put_payload(d, REG, L4, 8, 1);
-		put_cmp8(d, REG, NFT_CMP_EQ, 0x45);
+	if (s->family == 4) { /* a header without options, or the ports are elsewhere */
+		draft_payload(d, REG, L4, 8, 1);
+		draft_cmp8(d, REG, NFT_CMP_EQ, 0x45);
 	}
 	if (s->icmp_id) {
-		put_payload(d, REG, L4, 8 + (s->family == 4 ? 20 : 40) + 4, 2);
+		draft_payload(d, REG, L4, 8 + (s->family == 4 ? 20 : 40) + 4, 2);
 		match_icmp_id(d, s->icmp_id);
 	}
 }
@@ -628,8 +445,12 @@ static bool has_ports(const struct shape *s)
 	return s->has[FIELD_SPORT] || s->has[FIELD_DPORT] || s->icmp_id;
 }
 
-/* nft reads ports of a connection back only behind `meta l4proto`: they are left out where that is ICMP. */
-static void begin_origin(struct rule_draft *d, const struct shape *s, const struct pattern *p, enum form form)
+/*
+ * nft reads ports of a connection back only behind `meta l4proto`: they are left out where that is
+ * ICMP.
+ */
+static void begin_origin(struct draft *d, const struct shape *s, const struct pattern *p,
+			 enum form form)
 {
 	if (form == FORM_ORIGIN_OF_ERROR) {
 		match_icmp_error(d, s->family);
@@ -639,7 +460,7 @@ static void begin_origin(struct rule_draft *d, const struct shape *s, const stru
 	if (has_ports(s))
 		match_proto(d, p->proto);
 	if (s->icmp_id) {
-		put_ct(d, REG, NFT_CT_PROTO_SRC);	/* where conntrack keeps the id */
+		draft_ct(d, REG, NFT_CT_PROTO_SRC); /* where conntrack keeps the id */
 		match_icmp_id(d, s->icmp_id);
 	}
 }
@@ -653,11 +474,14 @@ static bool compares(const struct shape *s, enum field f, enum form form)
 	return form != FORM_ORIGIN || f != FIELD_PROTO || !has_ports(s);
 }
 
-/* One rule: does the pattern fit what stands at this place? Fields that nft could not name in a set are compared singly. */
-static void add_compare(struct probe_batch *b, const char *chain, const struct pattern *p, enum form form,
-			const char *until, int verdict, const char *target)
+/*
+ * One rule: does the pattern fit what stands at this place? Fields that nft could not name in a set
+ * are compared singly.
+ */
+static void add_compare(struct probe_batch *b, const char *chain, const struct pattern *p,
+			enum form form, const char *until, int verdict, const char *target)
 {
-	struct rule_draft d = rule_begin(b, chain);
+	struct draft d = draft_begin(b, chain);
 	const bool origin = form == FORM_ORIGIN || form == FORM_ORIGIN_OF_ERROR;
 	struct shape s = shape_of(p);
 	uint8_t mask[16], value[16];
@@ -675,21 +499,24 @@ static void add_compare(struct probe_batch *b, const char *chain, const struct p
 		if (origin)
 			load_origin(&d, &s, (enum field)f, REG);
 		else
-			load_embedded(&d, &s, form == FORM_EMBEDDED ? (enum field)f : swapped((enum field)f), REG);
+			load_embedded(&d, &s,
+				      form == FORM_EMBEDDED ? (enum field)f
+							    : swapped((enum field)f),
+				      REG);
 		if (shape_field_mask(&s, (enum field)f, mask))
-			put_mask(&d, REG, mask, len);
+			draft_mask(&d, REG, mask, len);
 		shape_field(&s, p, (enum field)f, value);
-		put_cmp(&d, REG, NFT_CMP_EQ, value, len);
+		draft_cmp(&d, REG, NFT_CMP_EQ, value, len);
 	}
-	put_meta(&d, REG, NFT_META_NFPROTO);
-	put_lookup(&d, REG, until);
-	put_verdict(&d, verdict, target);
-	rule_end(&d);
+	draft_meta(&d, REG, NFT_META_NFPROTO);
+	draft_lookup(&d, REG, until);
+	draft_verdict(&d, verdict, target);
+	draft_end(&d);
 }
 
 /* All that can be told from the packet itself. */
-static void add_headers(struct probe_batch *b, const char *chain, const struct probe_lease *l, const struct shape *shapes,
-			uint32_t count, int verdict, const char *target)
+static void add_headers(struct probe_batch *b, const char *chain, const struct probe_lease *l,
+			const struct shape *shapes, uint32_t count, int verdict, const char *target)
 {
 	char set[PROBE_NAME_MAX], until[PROBE_NAME_MAX];
 	uint32_t i;
@@ -710,40 +537,40 @@ static void add_headers(struct probe_batch *b, const char *chain, const struct p
 
 static void add_trace(struct probe_batch *b, const char *chain, const struct probe_lease *l)
 {
-	struct rule_draft d = rule_begin(b, chain);
+	struct draft d = draft_begin(b, chain);
 
-	put_limit(&d, l->rate);
-	put_counter(&d, 't', l->id);
-	put_trace(&d);
-	put_verdict(&d, NFT_RETURN, NULL);
-	rule_end(&d);
+	draft_limit(&d, l->rate);
+	draft_counter(&d, 't', l->id);
+	draft_trace(&d);
+	draft_verdict(&d, NFT_RETURN, NULL);
+	draft_end(&d);
 
-	d = rule_begin(b, chain);
-	put_counter(&d, 'r', l->id);
-	rule_end(&d);
+	d = draft_begin(b, chain);
+	draft_counter(&d, 'r', l->id);
+	draft_end(&d);
 }
 
 static void add_control(struct probe_batch *b, const char *chain, const char *control)
 {
 	const uint8_t flags = TCP_FIN_SYN_RST, none = 0;
-	struct rule_draft d = rule_begin(b, chain);
+	struct draft d = draft_begin(b, chain);
 
 	match_proto(&d, IPPROTO_TCP);
-	put_payload(&d, REG, L4, 13, 1);
-	put_mask(&d, REG, &flags, sizeof(flags));
-	put_cmp(&d, REG, NFT_CMP_NEQ, &none, sizeof(none));
-	put_verdict(&d, NFT_GOTO, control);
-	rule_end(&d);
+	draft_payload(&d, REG, L4, 13, 1);
+	draft_mask(&d, REG, &flags, sizeof(flags));
+	draft_cmp(&d, REG, NFT_CMP_NEQ, &none, sizeof(none));
+	draft_verdict(&d, NFT_GOTO, control);
+	draft_end(&d);
 
-	d = rule_begin(b, chain);
+	d = draft_begin(b, chain);
 	match_icmp_error(&d, 4);
-	put_verdict(&d, NFT_GOTO, control);
-	rule_end(&d);
+	draft_verdict(&d, NFT_GOTO, control);
+	draft_end(&d);
 
-	d = rule_begin(b, chain);
+	d = draft_begin(b, chain);
 	match_icmp_error(&d, 6);
-	put_verdict(&d, NFT_GOTO, control);
-	rule_end(&d);
+	draft_verdict(&d, NFT_GOTO, control);
+	draft_end(&d);
 }
 
 /* The same on every host that has the lease. */
@@ -753,55 +580,62 @@ static uint32_t sample_seed(uint64_t id)
 }
 
 /* Returns early with the packets of one protocol that the sample leaves out. */
-static void add_sample(struct probe_batch *b, const char *chain, const struct probe_lease *l, uint8_t family,
-		       uint8_t proto)
+static void add_sample(struct probe_batch *b, const char *chain, const struct probe_lease *l,
+		       uint8_t family, uint8_t proto)
 {
-	static const struct { uint8_t proto; struct { uint32_t offset, len; } parts[2]; } fields[] = {
-		{ IPPROTO_TCP, { { 4, 8 }, { 12, 4 } } },	/* seq, ack; data offset, flags, window */
-		{ IPPROTO_UDP, { { 4, 2 }, { 8, 4 } } },	/* length; payload */
-		{ IPPROTO_ICMP, { { 0, 2 }, { 6, 2 } } },	/* type, code; sequence */
+	static const struct {
+		uint8_t proto;
+		struct {
+			uint32_t offset, len;
+		} parts[2];
+	} fields[] = {
+		{ IPPROTO_TCP, { { 4, 8 }, { 12, 4 } } }, /* seq, ack; data offset, flags, window */
+		{ IPPROTO_UDP, { { 4, 2 }, { 8, 4 } } },  /* length; payload */
+		{ IPPROTO_ICMP, { { 0, 2 }, { 6, 2 } } }, /* type, code; sequence */
 		{ IPPROTO_ICMPV6, { { 0, 2 }, { 6, 2 } } },
 	};
-	struct rule_draft d = rule_begin(b, chain);
+	struct draft d = draft_begin(b, chain);
 	const uint32_t none = 0;
 	uint32_t i, k, reg = REG;
 
 	match_family(&d, family);
 	match_proto(&d, proto);
 	if (family == 4)
-		put_payload(&d, reg, L3, 2, 4);		/* total length, identification */
+		draft_payload(&d, reg, L3, 2, 4); /* total length, identification */
 	else
-		put_payload(&d, reg, L3, 4, 2);		/* payload length */
+		draft_payload(&d, reg, L3, 4, 2); /* payload length */
 	reg++;
 	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		if (fields[i].proto != proto)
 			continue;
 		for (k = 0; k < 2; k++) {
-			put_payload(&d, reg, L4, fields[i].parts[k].offset, fields[i].parts[k].len);
+			draft_payload(&d, reg, L4, fields[i].parts[k].offset,
+				      fields[i].parts[k].len);
 			reg += (fields[i].parts[k].len + SHAPE_WORD - 1) / SHAPE_WORD;
 		}
 	}
-	put_hash(&d, REG, (reg - REG) * SHAPE_WORD, l->modulus, sample_seed(l->id));
-	put_cmp(&d, REG_SCRATCH, NFT_CMP_NEQ, &none, sizeof(none));
-	put_verdict(&d, NFT_RETURN, NULL);
-	rule_end(&d);
+	draft_hash(&d, REG, (reg - REG) * SHAPE_WORD, l->modulus, sample_seed(l->id));
+	draft_cmp(&d, REG_SCRATCH, NFT_CMP_NEQ, &none, sizeof(none));
+	draft_verdict(&d, NFT_RETURN, NULL);
+	draft_end(&d);
 }
 
 static void add_jump(struct probe_batch *b, const char *chain, const char *target)
 {
-	struct rule_draft d = rule_begin(b, chain);
+	struct draft d = draft_begin(b, chain);
 
-	put_verdict(&d, NFT_JUMP, target);
-	rule_end(&d);
+	draft_verdict(&d, NFT_JUMP, target);
+	draft_end(&d);
 }
 
 static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool ct)
 {
-	char select[PROBE_NAME_MAX], chain[PROBE_NAME_MAX], control[PROBE_NAME_MAX], origin[PROBE_NAME_MAX],
-		exclude[PROBE_NAME_MAX], set[PROBE_NAME_MAX], until[PROBE_NAME_MAX];
+	char select[PROBE_NAME_MAX], chain[PROBE_NAME_MAX], control[PROBE_NAME_MAX],
+		origin[PROBE_NAME_MAX], exclude[PROBE_NAME_MAX], set[PROBE_NAME_MAX],
+		until[PROBE_NAME_MAX];
 	struct shape shapes[PATTERNS_MAX];
 	uint32_t i, count = shapes_of(shapes, l->patterns, l->pattern_count);
-	struct rule_draft d;
+	struct draft d;
 
 	probe_name(select, 's', l->id);
 	probe_name(chain, 'l', l->id);
@@ -848,23 +682,24 @@ static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool c
 		if (p->src.len || p->dst.len)
 			add_compare(b, origin, p, FORM_ORIGIN_OF_ERROR, until, NFT_GOTO, exclude);
 	}
-	d = rule_begin(b, exclude);
-	put_verdict(&d, NFT_GOTO, chain);
-	rule_end(&d);
+	d = draft_begin(b, exclude);
+	draft_verdict(&d, NFT_GOTO, chain);
+	draft_end(&d);
 	add_jump(b, checkpoint_name(CHECKPOINT_PRE_CT), origin);
 	add_jump(b, checkpoint_name(CHECKPOINT_OUT_CT), origin);
 }
 
 void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count, bool ct)
 {
-	static const struct { enum checkpoint id; int32_t priority; bool ct; } bases[] = {
-		{ CHECKPOINT_PRE_FIRST, INT_MIN, false },
-		{ CHECKPOINT_OUT_FIRST, INT_MIN, false },
-		{ CHECKPOINT_FWD_FIRST, INT_MIN, false },
-		{ CHECKPOINT_IN_FIRST, INT_MIN, false },
-		{ CHECKPOINT_IN_LAST, INT_MAX, false },
-		{ CHECKPOINT_POST_LAST, INT_MAX, false },
-		{ CHECKPOINT_PRE_CT, -199, true },	/* conntrack's own is -200 */
+	static const struct {
+		enum checkpoint id;
+		int32_t priority;
+		bool ct;
+	} bases[] = {
+		{ CHECKPOINT_PRE_FIRST, INT_MIN, false }, { CHECKPOINT_OUT_FIRST, INT_MIN, false },
+		{ CHECKPOINT_FWD_FIRST, INT_MIN, false }, { CHECKPOINT_IN_FIRST, INT_MIN, false },
+		{ CHECKPOINT_IN_LAST, INT_MAX, false },   { CHECKPOINT_POST_LAST, INT_MAX, false },
+		{ CHECKPOINT_PRE_CT, -199, true }, /* conntrack's own is -200 */
 		{ CHECKPOINT_OUT_CT, -199, true },
 	};
 	uint32_t i;
@@ -872,7 +707,8 @@ void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32
 	add_icmp_errors(b);
 	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
 		if (ct || !bases[i].ct)
-			add_chain(b, checkpoint_name(bases[i].id), checkpoint_hook(bases[i].id), bases[i].priority);
+			add_chain(b, checkpoint_name(bases[i].id), checkpoint_hook(bases[i].id),
+				  bases[i].priority);
 	for (i = 0; i < count; i++)
 		add_lease(b, &leases[i], ct);
 }

@@ -1,5 +1,6 @@
 /*
- * What stands in the probe table, written into one transaction: its sets, counters, chains and rules.
+ * What stands in the probe table, written into one transaction: its sets, counters, chains and
+ * rules.
  */
 #pragma once
 
@@ -8,17 +9,20 @@
 
 /* A transaction being written. */
 struct probe_batch {
-	struct buf buf;			/* owned: netlink messages, one after another */
-	uint32_t seq;			/* of the last one */
-	uint32_t table_seq;		/* of the one that makes the table */
-	int error;			/* the first that happened, -errno */
+	struct buf buf;     /* owned: netlink messages, one after another */
+	uint32_t seq;       /* of the last one */
+	uint32_t table_seq; /* of the one that makes the table */
+	int error;          /* the first that happened, -errno */
 };
 
 /* The names that belong to a lease: a letter and its id. */
 enum { PROBE_NAME_MAX = 32 };
 void probe_name(char name[static PROBE_NAME_MAX], char letter, uint64_t id);
 
-/* Everything within the table, which batch has made already, for these leases; ct: connection tracking is active. */
+/*
+ * Everything within the table, which batch has made already, for these leases; ct: connection
+ * tracking is active.
+ */
 void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count, bool ct);
 
 /* The start of one message of the batch; room for MESSAGE_MAX bytes. */
@@ -26,3 +30,5 @@ enum { MESSAGE_MAX = 16 << 10 };
 struct nlmsghdr *probe_message(struct probe_batch *b, void *room, uint16_t type, uint16_t flags);
 /* Adds the message. */
 void probe_add(struct probe_batch *b, const struct nlmsghdr *nlh);
+/* Notes that memory was out: the batch will not be sent. */
+void probe_failed(struct probe_batch *b);

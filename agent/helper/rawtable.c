@@ -1,6 +1,6 @@
 /*
- * One getsockopt() returns a whole table with its counters, which change all the time: they are blanked before
- * hashing, as are the fields in which the kernel keeps notes of its own.
+ * One getsockopt() returns a whole table with its counters, which change all the time: they are
+ * blanked before hashing, as are the fields in which the kernel keeps notes of its own.
  */
 #include "agent/helper/rawtable.h"
 
@@ -20,15 +20,16 @@ enum { READ_TRIES = 5, TABLE_BYTES_MAX = 512 << 20 };
 
 /* Both families have the same layout but for the entries; the option numbers are the same, too. */
 _Static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "one getinfo for both");
-_Static_assert(offsetof(struct ipt_get_entries, entrytable) == offsetof(struct ip6t_get_entries, entrytable),
+_Static_assert(offsetof(struct ipt_get_entries, entrytable) ==
+		       offsetof(struct ip6t_get_entries, entrytable),
 	       "one get_entries for both");
 _Static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES,
 	       "one set of options for both");
 
 static const char *names_file(enum family family)
 {
-	return family == FAMILY_IPV4 ? "/proc/thread-self/net/ip_tables_names" :
-				       "/proc/thread-self/net/ip6_tables_names";
+	return family == FAMILY_IPV4 ? "/proc/thread-self/net/ip_tables_names"
+				     : "/proc/thread-self/net/ip6_tables_names";
 }
 
 static int level(enum family family)
@@ -117,8 +118,8 @@ int rawtable_digest(uint64_t *digest, enum family family, void *entries, uint32_
 	int r;
 
 	while (at < size) {
-		r = family == FAMILY_IPV4 ? entry_blank4(entries, at, size, &at) :
-					    entry_blank6(entries, at, size, &at);
+		r = family == FAMILY_IPV4 ? entry_blank4(entries, at, size, &at)
+					  : entry_blank6(entries, at, size, &at);
 		if (r < 0)
 			return r;
 	}
@@ -140,7 +141,7 @@ static int read_once(struct rawtable *t, int fd)
 		return -E2BIG;
 
 	len = (socklen_t)(sizeof(*entries) + info.size);
-	entries = calloc(1, len);	/* the kernel writes names only up to their final zero */
+	entries = calloc(1, len); /* the kernel writes names only up to their final zero */
 	if (!entries)
 		return -ENOMEM;
 	memcpy(entries->name, t->name, sizeof(entries->name));
@@ -180,7 +181,8 @@ int rawtables_read(struct rawtables *t, struct rawsockets *s, struct why *why)
 		for (tries = 0, r = -EAGAIN; r == -EAGAIN && tries < READ_TRIES; tries++)
 			r = read_once(table, fd);
 		if (r < 0)
-			return why_set(why, r, "cannot read table %s: %s", table->name, strerror(-r));
+			return why_set(why, r, "cannot read table %s: %s", table->name,
+				       strerror(-r));
 		t->digest = XXH3_64bits_withSeed(&table->digest, sizeof(table->digest), t->digest);
 	}
 	if (t->digest == 0)
@@ -188,7 +190,8 @@ int rawtables_read(struct rawtables *t, struct rawsockets *s, struct why *why)
 	return 0;
 }
 
-static const struct rawtable *rawtable_find(const struct rawtables *t, enum family family, const char *name)
+static const struct rawtable *rawtable_find(const struct rawtables *t, enum family family,
+					    const char *name)
 {
 	uint32_t i;
 
@@ -198,9 +201,11 @@ static const struct rawtable *rawtable_find(const struct rawtables *t, enum fami
 	return NULL;
 }
 
-bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family, const char *name)
+bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family,
+		      const char *name)
 {
-	const struct rawtable *x = rawtable_find(a, family, name), *y = rawtable_find(b, family, name);
+	const struct rawtable *x = rawtable_find(a, family, name),
+			      *y = rawtable_find(b, family, name);
 
 	if (!x || !y)
 		return x != y;

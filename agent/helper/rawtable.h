@@ -1,6 +1,6 @@
 /*
- * The legacy tables of one namespace as the kernel keeps them, reduced to a digest: a cheap way to know that no rule
- * has changed.
+ * The legacy tables of one namespace as the kernel keeps them, reduced to a digest: a cheap way to
+ * know that no rule has changed.
  */
 #pragma once
 
@@ -13,29 +13,33 @@
 enum { RAWTABLES_MAX = 16, RAWTABLE_NAME = 32 };
 
 struct rawtable {
-	enum family family;		/* FAMILY_IPV4, FAMILY_IPV6 */
+	enum family family; /* FAMILY_IPV4, FAMILY_IPV6 */
 	char name[RAWTABLE_NAME];
-	uint64_t digest;		/* of its rules, without counters */
+	uint64_t digest; /* of its rules, without counters */
 };
 
 struct rawtables {
-	uint64_t digest;		/* of them all; never 0 */
+	uint64_t digest; /* of them all; never 0 */
 	uint32_t count;
 	struct rawtable list[RAWTABLES_MAX];
 };
 
 /* What the kernel is asked through; kept open between reads, since it belongs to the namespace. */
 struct rawsockets {
-	int v4, v6;			/* owned; -1: not opened yet */
+	int v4, v6; /* owned; -1: not opened yet */
 };
 
 void rawsockets_clear(struct rawsockets *s);
 /*
- * Reads the digests of the tables that exist in the calling thread's namespace; asks about no other, since that would
- * load it. 0 or -errno with why.
+ * Reads the digests of the tables that exist in the calling thread's namespace; asks about no
+ * other, since that would load it. 0 or -errno with why.
  */
 int rawtables_read(struct rawtables *t, struct rawsockets *s, struct why *why);
 /* Did family's table differ between both? Also true when only one has it. */
-bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family, const char *name);
-/* Feeds one table's entries to the digest; for tests of what counts as a change. -EBADMSG when offsets do not add up. */
+bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family,
+		      const char *name);
+/*
+ * Feeds one table's entries to the digest; for tests of what counts as a change. -EBADMSG when
+ * offsets do not add up.
+ */
 int rawtable_digest(uint64_t *digest, enum family family, void *entries, uint32_t size);

@@ -14,7 +14,8 @@ static uint32_t fds_wanted(uint32_t op)
 	return op == HELPER_RCVBUF ? 1 : 0;
 }
 
-int request_check(const struct helper_request *q, size_t size, uint32_t fd_count, uint32_t netns_count)
+int request_check(const struct helper_request *q, size_t size, uint32_t fd_count,
+		  uint32_t netns_count)
 {
 	if (size != sizeof(*q) || q->netns >= netns_count || fd_count != fds_wanted(q->op))
 		return -EPROTO;
@@ -27,7 +28,8 @@ int request_check(const struct helper_request *q, size_t size, uint32_t fd_count
 	case HELPER_RCVBUF:
 		return q->what > 0 ? 0 : -EPROTO;
 	case HELPER_LEASE:
-		if (q->lease.id == 0 || q->lease.conntrack > 1 || q->lease.pattern_count > PATTERNS_MAX)
+		if (q->lease.id == 0 || q->lease.conntrack > 1 ||
+		    q->lease.pattern_count > PATTERNS_MAX)
 			return -EPROTO;
 		return 0;
 	case HELPER_STOP:
@@ -49,16 +51,17 @@ int lease_check(const struct helper_lease *l, struct boot_ns now, struct why *wh
 	if (l->deadline - (uint64_t)now.v > longest)
 		return why_set(why, -EINVAL, "a lease may last %d s at most", LEASE_SECONDS_MAX);
 	if (l->rate == 0 || l->rate > LEASE_RATE_MAX)
-		return why_set(why, -EINVAL, "rate %u is not within 1..%d packets a second", l->rate,
-			       LEASE_RATE_MAX);
+		return why_set(why, -EINVAL, "rate %u is not within 1..%d packets a second",
+			       l->rate, LEASE_RATE_MAX);
 	if (l->modulus == 0 || l->modulus > MODULUS_MAX || (l->modulus & (l->modulus - 1)))
-		return why_set(why, -EINVAL, "modulus %u is not a power of two up to %d", l->modulus,
-			       MODULUS_MAX);
+		return why_set(why, -EINVAL, "modulus %u is not a power of two up to %d",
+			       l->modulus, MODULUS_MAX);
 	if (l->pattern_count == 0)
 		return why_set(why, -EINVAL, "the lease has no pattern");
 	for (i = 0; i < l->pattern_count; i++)
 		if (!pattern_valid(&l->patterns[i]))
-			return why_set(why, -EINVAL, "pattern %u fixes no address or port, or contradicts itself",
+			return why_set(why, -EINVAL,
+				       "pattern %u fixes no address or port, or contradicts itself",
 				       i + 1);
 	return 0;
 }

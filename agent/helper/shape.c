@@ -28,7 +28,8 @@ bool shape_equal(const struct shape *a, const struct shape *b)
 	       a->icmp_id == b->icmp_id && memcmp(a->has, b->has, sizeof(a->has)) == 0;
 }
 
-uint32_t shapes_of(struct shape shapes[static PATTERNS_MAX], const struct pattern *patterns, uint32_t count)
+uint32_t shapes_of(struct shape shapes[static PATTERNS_MAX], const struct pattern *patterns,
+		   uint32_t count)
 {
 	uint32_t i, k, n = 0;
 
@@ -105,7 +106,8 @@ static void put_be16(uint8_t *to, uint16_t v)
 	to[1] = (uint8_t)v;
 }
 
-void shape_field(const struct shape *s, const struct pattern *p, enum field f, uint8_t value[static 16])
+void shape_field(const struct shape *s, const struct pattern *p, enum field f,
+		 uint8_t value[static 16])
 {
 	switch (f) {
 	case FIELD_PROTO:
@@ -128,7 +130,8 @@ void shape_field(const struct shape *s, const struct pattern *p, enum field f, u
 	}
 }
 
-uint32_t shape_key(const struct shape *s, const struct pattern *p, uint8_t key[static SHAPE_KEY_MAX])
+uint32_t shape_key(const struct shape *s, const struct pattern *p,
+		   uint8_t key[static SHAPE_KEY_MAX])
 {
 	uint8_t value[16];
 	uint32_t at = 0;

@@ -1,6 +1,6 @@
 /*
- * Group 0 is the one that the kernel's TRACE writes to, and it has one owner per namespace. It is taken by the
- * socket that goes to the worker, so it is free again as soon as the worker closes it.
+ * Group 0 is the one that the kernel's TRACE writes to, and it has one owner per namespace. It is
+ * taken by the socket that goes to the worker, so it is free again as soon as the worker closes it.
  */
 #include "agent/helper/sockets.h"
 
@@ -63,23 +63,36 @@ int netlink_ask(int fd, const struct nlmsghdr *nlh)
 		if (n < 0)
 			return -errno;
 		len = (int)n;
-		for (h = (struct nlmsghdr *)answer; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len)) {
+		for (h = (struct nlmsghdr *)answer; mnl_nlmsg_ok(h, len);
+		     h = mnl_nlmsg_next(h, &len)) {
 			const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
 
 			if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_seq == nlh->nlmsg_seq)
-				return mnl_nlmsg_get_payload_len(h) < sizeof(*e) ? -EBADMSG : e->error;
+				return mnl_nlmsg_get_payload_len(h) < sizeof(*e) ? -EBADMSG
+										 : e->error;
 		}
 	}
 }
 
-static int force_rcvbuf(int fd, int bytes)
+int netlink_buffers(int fd, int receive, int send)
 {
-	return setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0 ? -errno : 0;
+	/* Root of a user namespace only may not force: it gets what the system's maximum allows. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof(receive)) < 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive)) < 0)
+		return -errno;
+	if (send == 0)
+		return 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send, sizeof(send)) < 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send, sizeof(send)) < 0)
+		return -errno;
+	return 0;
 }
 
 static int join(int fd, int group)
 {
-	return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0 ? -errno : 0;
+	return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* Who holds group 0 here; -ENOENT: nobody. Portids usually are the owner's pid. */
@@ -116,7 +129,8 @@ static int group0_refused(int error, struct why *why)
 	uint32_t portid;
 
 	if (group0_owner(&portid, comm) < 0)
-		return why_set(why, error, "cannot take netfilter log group 0: %s", strerror(-error));
+		return why_set(why, error, "cannot take netfilter log group 0: %s",
+			       strerror(-error));
 	if (comm[0])
 		return why_set(why, -EBUSY, "group 0 is owned by portid %u (%s)", portid, comm);
 	return why_set(why, -EBUSY, "group 0 is owned by portid %u", portid);
@@ -133,7 +147,7 @@ static struct nlmsghdr *nflog_config(void *buf, uint32_t seq)
 	g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
 	g->nfgen_family = AF_UNSPEC;
 	g->version = NFNETLINK_V0;
-	g->res_id = htons(0);		/* the group */
+	g->res_id = htons(0); /* the group */
 	return nlh;
 }
 
@@ -186,7 +200,8 @@ static int joined_open(int protocol, const int *groups, size_t count, struct why
 		r = join(fd, groups[i]);
 		if (r < 0) {
 			close(fd);
-			return why_set(why, r, "cannot join netlink group %d: %s", groups[i], strerror(-r));
+			return why_set(why, r, "cannot join netlink group %d: %s", groups[i],
+				       strerror(-r));
 		}
 	}
 	return fd;
@@ -230,7 +245,7 @@ static int ready(int fd, struct why *why)
 
 	if (fd < 0)
 		return fd;
-	r = force_rcvbuf(fd, RCVBUF_SOURCE);
+	r = netlink_buffers(fd, RCVBUF_SOURCE, 0);
 	if (r == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -296,7 +311,7 @@ int socket_rcvbuf(int fd, uint32_t wanted, uint32_t *got)
 		return -errno;
 	if (domain != AF_NETLINK)
 		return -EINVAL;
-	r = force_rcvbuf(fd, wanted > RCVBUF_MAX ? RCVBUF_MAX : (int)wanted);
+	r = netlink_buffers(fd, wanted > RCVBUF_MAX ? RCVBUF_MAX : (int)wanted, 0);
 	if (r < 0)
 		return r;
 	len = sizeof(value);

@@ -1,6 +1,6 @@
 /*
- * The sockets that the worker reads: opened, bound, joined and asked here, since the worker may do none of that.
- * All of it runs in the namespace that the socket is for.
+ * The sockets that the worker reads: opened, bound, joined and asked here, since the worker may do
+ * none of that. All of it runs in the namespace that the socket is for.
  */
 #pragma once
 
@@ -15,6 +15,11 @@ struct nlmsghdr;
 
 /* A close-on-exec netlink socket with an address. The fd or -errno. */
 int netlink_open(int protocol);
+/*
+ * Makes the socket's buffers this large, or as large as allowed; a send of 0 leaves that one. 0 or
+ * -errno.
+ */
+int netlink_buffers(int fd, int receive, int send);
 /* Sends one request that wants an ack and reads until that ack. 0 or -errno. */
 int netlink_ask(int fd, const struct nlmsghdr *nlh);
 
@@ -22,5 +27,8 @@ int netlink_ask(int fd, const struct nlmsghdr *nlh);
 int source_open(enum helper_source source, struct why *why);
 /* A non-blocking fd from which the whole conntrack table can be read, or -errno with why. */
 int conntrack_dump_open(struct why *why);
-/* Sets the receive buffer of a netlink socket, at most RCVBUF_MAX. got: what the kernel made of it. 0 or -errno. */
+/*
+ * Sets the receive buffer of a netlink socket, at most RCVBUF_MAX. got: what the kernel made of it.
+ * 0 or -errno.
+ */
 int socket_rcvbuf(int fd, uint32_t wanted, uint32_t *got);
