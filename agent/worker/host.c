@@ -1,0 +1,472 @@
+/*
+ * Sources open by asking the helper and are told once their answer is there. Whatever loses something makes a record of
+ * it; what can be made good by reading anew (conntrack, facts) is read anew, but not more often than the
+ * machine can bear.
+ */
+#include "agent/worker/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/source/host.h"
+#include "agent/worker/host_lease.h"
+
+enum {
+	FACTS_PAUSE_MS = 200,		/* changes come in bursts */
+	DUMP_PAUSE_S = 30,		/* between two dumps of conntrack */
+	REOPEN_S = 60,
+	ASSEMBLER_MS = 50,
+};
+
+static const struct slot_info {
+	const struct source_ops *ops;
+	uint32_t op, what;
+} slots[SLOT_COUNT] = {
+	[SLOT_CONNTRACK] = { &source_conntrack, HELPER_OPEN, SOURCE_CONNTRACK },
+	[SLOT_HOST] = { &source_host, HELPER_OPEN, SOURCE_HOST },
+	[SLOT_DUMP] = { &source_conntrack, HELPER_DUMP, DUMP_CONNTRACK },
+	[SLOT_LEGACY] = { &source_trace_legacy, HELPER_OPEN, SOURCE_TRACE_LEGACY },
+	[SLOT_NFT] = { &source_trace_nft, HELPER_OPEN, SOURCE_TRACE_NFT },
+};
+
+static struct boot_ns after_ms(struct boot_ns now, int64_t ms)
+{
+	return (struct boot_ns){ now.v + ms * NS_PER_MS };
+}
+
+static void sooner(struct boot_ns *due, struct boot_ns at)
+{
+	if (at.v && (due->v == 0 || at.v < due->v))
+		*due = at;
+}
+
+void host_emit(struct host *h, struct record *r)
+{
+	r->host = h->index;
+	/* What is refused the spool counts itself. */
+	(void)spool_add(h->env->spool, r);
+}
+
+static void emit_borrowed(void *arg, const struct record *r)
+{
+	struct record copy = *r;
+
+	host_emit(arg, &copy);
+}
+
+/* What the sources tell. */
+
+static void on_trace(void *arg, const struct trace_event *e)
+{
+	struct host *h = arg;
+
+	assembler_add(h->assembler, e);
+	if (!h->assembler_due.v)
+		h->assembler_due = after_ms(e->received, ASSEMBLER_MS);
+}
+
+static void on_conn(void *arg, const struct conn *c)
+{
+	struct record r = { .kind = RECORD_CONN, .conn = *c };
+
+	host_emit(arg, &r);
+}
+
+static void want_dump(struct host *h, struct boot_ns now)
+{
+	struct boot_ns at = now;
+
+	if (h->dump_last.v && h->dump_last.v + (int64_t)DUMP_PAUSE_S * NS_PER_S > now.v)
+		at.v = h->dump_last.v + (int64_t)DUMP_PAUSE_S * NS_PER_S;
+	sooner(&h->dump_due, at);
+}
+
+static void on_loss(void *arg, const struct loss *l)
+{
+	struct host *h = arg;
+	struct record r = { .kind = RECORD_LOSS, .loss = *l };
+
+	host_emit(h, &r);
+	if (strcmp(l->source, source_conntrack.name) == 0)
+		want_dump(h, l->until);
+	if (strcmp(l->source, source_host.name) == 0)
+		sooner(&h->facts_due, after_ms(l->until, FACTS_PAUSE_MS));
+}
+
+static void on_facts_changed(void *arg)
+{
+	struct host *h = arg;
+
+	sooner(&h->facts_due, after_ms(boot_now(), FACTS_PAUSE_MS));
+}
+
+static uint64_t hash_bytes(uint64_t hash, const void *p, size_t len)
+{
+	for (const uint8_t *b = p; len > 0; len--)
+		hash = (hash ^ *b++) * UINT64_C(1099511628211);
+	return hash;
+}
+
+static uint64_t facts_hash(const struct facts *f)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	hash = hash_bytes(hash, &f->forward4, sizeof(f->forward4));
+	hash = hash_bytes(hash, &f->forward6, sizeof(f->forward6));
+	hash = hash_bytes(hash, f->links, f->link_count * sizeof(*f->links));
+	hash = hash_bytes(hash, f->addrs, f->addr_count * sizeof(*f->addrs));
+	return hash_bytes(hash, f->routes, f->route_count * sizeof(*f->routes));
+}
+
+static void on_facts(void *arg, const struct facts *f)
+{
+	struct host *h = arg;
+	struct record r = { .kind = RECORD_FACTS, .facts = *f };
+	uint64_t hash = facts_hash(f);
+
+	ifnames_clear(&h->names);
+	for (uint32_t i = 0; i < f->link_count; i++)
+		ifnames_set(&h->names, f->links[i].ifindex, f->links[i].name);
+	if (hash == h->facts_hash)
+		return;
+	h->facts_hash = hash;
+	host_emit(h, &r);
+}
+
+static void on_link(void *arg, int32_t ifindex, const char *name)
+{
+	struct host *h = arg;
+
+	ifnames_set(&h->names, ifindex, name);
+}
+
+static void on_done(void *arg, int error)
+{
+	struct host *h = arg;
+	struct loss l = { .from = h->dump_last, .until = boot_now(), .source = "conntrack" };
+
+	/* Its socket is being read: host_readable() closes it. */
+	h->dump_done = true;
+	if (error < 0)
+		on_loss(h, &l);
+}
+
+static struct sink sink_of(struct host *h)
+{
+	return (struct sink){
+		.arg = h,
+		.trace = on_trace,
+		.conn = on_conn,
+		.loss = on_loss,
+		.facts_changed = on_facts_changed,
+		.facts = on_facts,
+		.link = on_link,
+		.done = on_done,
+	};
+}
+
+/* Opening and closing. */
+
+static enum slot slot_of(const struct helper_request *q)
+{
+	for (int i = 0; i < SLOT_COUNT; i++) {
+		if (slots[i].op == q->op && slots[i].what == q->what)
+			return (enum slot)i;
+	}
+	return SLOT_COUNT;
+}
+
+static void on_opened(void *arg, const struct helper_request *q, const struct helper_answer *a,
+		      int fd)
+{
+	struct host *h = arg;
+	enum slot slot = slot_of(q);
+	struct boot_ns now = boot_now();
+
+	h->sources_changed |= slot != SLOT_DUMP;
+	if (a->error || fd < 0) {
+		h->opening[slot] = OPENING_FAILED;
+		snprintf(h->whys[slot], sizeof(h->whys[slot]), "%s", a->why);
+		if (slot == SLOT_CONNTRACK || slot == SLOT_HOST)
+			h->conntrack_due = after_ms(now, REOPEN_S * 1000);
+	} else {
+		h->opening[slot] = OPENING_DONE;
+		h->whys[slot][0] = '\0';
+		source_init(&h->sources[slot], slots[slot].ops, fd, &h->names);
+		h->env->watch(h->env->arg, h, &h->sources[slot]);
+	}
+	if (slot == SLOT_HOST)
+		sooner(&h->facts_due, now);
+	if (slot == SLOT_CONNTRACK && h->opening[slot] == OPENING_DONE)
+		want_dump(h, now);
+	if (slot == SLOT_DUMP) {
+		h->dump_last = now;
+		if (h->opening[slot] == OPENING_FAILED)
+			want_dump(h, now);
+	}
+	if (slot == SLOT_LEGACY || slot == SLOT_NFT)
+		leases_advance(h);
+}
+
+void host_open(struct host *h, enum slot slot)
+{
+	struct helper_request q = { .op = slots[slot].op,
+				    .netns = h->index,
+				    .what = slots[slot].what };
+
+	if (h->opening[slot] == OPENING_ASKED || h->opening[slot] == OPENING_DONE)
+		return;
+	h->opening[slot] = link_ask(h->env->link, &q, -1, on_opened, h) < 0 ? OPENING_FAILED :
+									       OPENING_ASKED;
+}
+
+void host_close(struct host *h, enum slot slot)
+{
+	struct source *s = &h->sources[slot];
+
+	if (s->fd >= 0) {
+		h->env->unwatch(h->env->arg, s);
+		source_clear(s);
+	}
+	if (h->opening[slot] != OPENING_NO && slot != SLOT_DUMP)
+		h->sources_changed = true;
+	h->opening[slot] = OPENING_NO;
+}
+
+int host_readable(struct host *h, struct source *s, int max)
+{
+	struct sink sink = sink_of(h);
+	struct loss l = { .from = s->last, .source = s->ops->name };
+	enum slot slot = (enum slot)(s - h->sources);
+	int r;
+
+	r = source_drain(s, max, &sink);
+	if (h->dump_done && slot == SLOT_DUMP) {
+		h->dump_done = false;
+		host_close(h, SLOT_DUMP);
+		return 0;
+	}
+	if (r >= 0)
+		return r;
+	/* The socket is of no use any more: what comes now is lost until it is opened again. */
+	host_close(h, slot);
+	h->opening[slot] = OPENING_FAILED;
+	snprintf(h->whys[slot], sizeof(h->whys[slot]), "reading it failed: %s", strerror(-r));
+	l.until = boot_now();
+	on_loss(h, &l);
+	h->conntrack_due = after_ms(l.until, REOPEN_S * 1000);
+	return 0;
+}
+
+/* What is in force, as records. */
+
+static struct source_fact fact_of(const struct host *h, enum slot slot)
+{
+	struct source_fact f = { .name = slots[slot].ops->name };
+
+	switch (h->opening[slot]) {
+	case OPENING_DONE:
+		f.state = SOURCE_ON;
+		break;
+	case OPENING_FAILED:
+		f.state = SOURCE_FAILED;
+		f.why = h->whys[slot];
+		break;
+	default:
+		f.state = SOURCE_READY;
+	}
+	if ((slot == SLOT_LEGACY || slot == SLOT_NFT) && !h->env->allow_trace) {
+		f.state = SOURCE_OFF;
+		f.why = "remote tracing is off on this host: start its agent with --allow-trace";
+	}
+	return f;
+}
+
+static bool resolved(const struct host *h, enum slot slot)
+{
+	return h->opening[slot] == OPENING_DONE || h->opening[slot] == OPENING_FAILED;
+}
+
+static void tell_sources(struct host *h, struct boot_ns now)
+{
+	struct source_fact list[5] = {
+		fact_of(h, SLOT_LEGACY),
+		fact_of(h, SLOT_NFT),
+		fact_of(h, SLOT_CONNTRACK),
+		{ .name = "ruleset", .state = SOURCE_ON },
+		fact_of(h, SLOT_HOST),
+	};
+	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 5, list } };
+
+	if (!resolved(h, SLOT_CONNTRACK) || !resolved(h, SLOT_HOST) ||
+	    (!h->rules.known && h->rules.why[0] == '\0'))
+		return;
+	if (h->rules.why[0] != '\0') {
+		list[3].state = SOURCE_FAILED;
+		list[3].why = h->rules.why;
+	}
+	h->sources_changed = false;
+	host_emit(h, &r);
+	if (h->sources_told)
+		return;
+	h->sources_told = true;
+	for (int i = 0; i < 5; i++) {
+		char text[WHY_MAX + 64];
+
+		if (!list[i].why)
+			continue;
+		snprintf(text, sizeof(text), "source %s is %s: %s", list[i].name,
+			 source_state_name(list[i].state), list[i].why);
+		h->env->say(h->env->arg, h, text);
+	}
+}
+
+static void on_rules(void *arg, const struct helper_request *q, const struct helper_answer *a,
+		     int fd)
+{
+	struct host *h = arg;
+	bool was_failed = h->rules.why[0] != '\0', was_known = h->rules.known;
+
+	(void)q;
+	if (rules_take(&h->rules, a, fd, h->index, emit_borrowed, h)) {
+		if (fd >= 0)
+			h->env->have(h->env->arg, h->rules.ids, h->rules.newest.count);
+		h->env->flush(h->env->arg);
+	}
+	if (was_failed != (h->rules.why[0] != '\0') || !was_known)
+		h->sources_changed = true;
+	/* A rule may have brought connection tracking with it. */
+	if (fd >= 0 && h->opening[SLOT_CONNTRACK] == OPENING_FAILED)
+		host_open(h, SLOT_CONNTRACK);
+	leases_advance(h);
+}
+
+static void ask_rules(struct host *h, struct boot_ns now)
+{
+	struct helper_request q = rules_request(&h->rules, h->index);
+
+	if (h->rules.asked || h->rules.due.v > now.v)
+		return;
+	h->rules.asked = link_ask(h->env->link, &q, -1, on_rules, h) == 0;
+}
+
+/* Time. */
+
+static void on_journey(void *arg, const struct journey *j)
+{
+	struct host *h = arg;
+	struct record r = { .kind = RECORD_JOURNEY, .journey = *j };
+
+	h->rules.check_wanted = true;
+	host_emit(h, &r);
+}
+
+static void tick_assembler(struct host *h, struct boot_ns now)
+{
+	struct assembler_losses lost;
+	struct record r = { .kind = RECORD_LOSS };
+
+	if (!h->assembler_due.v || h->assembler_due.v > now.v)
+		return;
+	h->assembler_due.v = assembler_tick(h->assembler, now) ? now.v + ASSEMBLER_MS * NS_PER_MS : 0;
+	lost = assembler_losses(h->assembler);
+	if (lost.orphans + lost.early == 0)
+		return;
+	r.loss = (struct loss){ .from = lost.since,
+				.until = now,
+				.source = "journey",
+				.count_known = true,
+				.count = lost.orphans + lost.early };
+	host_emit(h, &r);
+}
+
+static bool is_due(struct boot_ns *at, struct boot_ns now)
+{
+	if (!at->v || at->v > now.v)
+		return false;
+	at->v = 0;
+	return true;
+}
+
+static bool may_dump(const struct host *h)
+{
+	return h->opening[SLOT_CONNTRACK] == OPENING_DONE &&
+	       (h->opening[SLOT_DUMP] == OPENING_NO || h->opening[SLOT_DUMP] == OPENING_FAILED);
+}
+
+struct boot_ns host_tick(struct host *h, struct boot_ns now)
+{
+	struct boot_ns due = { 0 };
+
+	if (h->opening[SLOT_HOST] == OPENING_DONE && is_due(&h->facts_due, now) &&
+	    host_dump(&h->sources[SLOT_HOST]) < 0)
+		h->facts_due = after_ms(now, REOPEN_S * 1000);
+	if (may_dump(h) && is_due(&h->dump_due, now))
+		host_open(h, SLOT_DUMP);
+	if (is_due(&h->conntrack_due, now)) {
+		host_open(h, SLOT_CONNTRACK);
+		host_open(h, SLOT_HOST);
+	}
+	ask_rules(h, now);
+	tick_assembler(h, now);
+	sooner(&due, leases_tick(h, now));
+	if (h->sources_changed)
+		tell_sources(h, now);
+
+	if (h->opening[SLOT_HOST] == OPENING_DONE)
+		sooner(&due, h->facts_due);
+	if (may_dump(h))
+		sooner(&due, h->dump_due);
+	sooner(&due, h->conntrack_due);
+	sooner(&due, h->assembler_due);
+	if (!h->rules.asked)
+		sooner(&due, h->rules.due.v ? h->rules.due : now);
+	return due;
+}
+
+int host_init(struct host *h, uint32_t index, const char *id, const struct host_env *env)
+{
+	int r;
+
+	*h = (struct host){ .index = index, .env = env };
+	snprintf(h->id, sizeof(h->id), "%s", id);
+	for (int i = 0; i < SLOT_COUNT; i++)
+		h->sources[i].fd = -1;
+	rules_init(&h->rules);
+	r = assembler_new(&h->assembler, JOURNEYS_OPEN_MAX, on_journey, h);
+	if (r < 0)
+		return r;
+	host_open(h, SLOT_CONNTRACK);
+	host_open(h, SLOT_HOST);
+	return 0;
+}
+
+void host_snapshot(struct host *h)
+{
+	h->rules.check_wanted = true;
+	h->rules.due.v = 0;
+	sooner(&h->facts_due, boot_now());
+}
+
+void host_resend(struct host *h)
+{
+	struct boot_ns now = boot_now();
+
+	rules_resend(&h->rules, h->index, emit_borrowed, h);
+	host_snapshot(h);
+	h->facts_hash = 0;
+	h->sources_changed = true;
+	want_dump(h, now);
+}
+
+void host_clear(struct host *h)
+{
+	for (int i = 0; i < SLOT_COUNT; i++)
+		host_close(h, (enum slot)i);
+	assembler_free(h->assembler);
+	h->assembler = NULL;
+	rules_clear(&h->rules);
+	ifnames_clear(&h->names);
+}

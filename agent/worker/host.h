@@ -1,0 +1,86 @@
+/*
+ * One host as the worker sees it: its sources, its rulesets, its leases. It asks the helper, decodes what the kernel
+ * says, and puts records into the spool. It knows no loop: the program polls the sources' descriptors and calls
+ * host_tick() when it is due.
+ */
+#pragma once
+
+#include "agent/journey/assembler.h"
+#include "agent/source/ifnames.h"
+#include "agent/source/source.h"
+#include "agent/spool/spool.h"
+#include "agent/worker/link.h"
+#include "agent/worker/rules.h"
+#include "common/msg.h"
+
+struct host;
+
+/* What a host needs of the program. */
+struct host_env {
+	void *arg;
+	struct link *link;		/* borrowed */
+	struct spool *spool;		/* borrowed */
+	bool allow_trace;
+	uint32_t lease_seconds, lease_rate;	/* at most; local configuration */
+	/* A descriptor to poll for reading, or not any more: it is closed right after. */
+	void (*watch)(void *arg, struct host *h, struct source *s);
+	void (*unwatch)(void *arg, struct source *s);
+	void (*have)(void *arg, const struct content_id *ids, uint32_t count);
+	void (*flush)(void *arg);	/* what is in the spool must go out now */
+	void (*say)(void *arg, const struct host *h, const char *text);	/* for the log */
+};
+
+enum slot { SLOT_CONNTRACK, SLOT_HOST, SLOT_DUMP, SLOT_LEGACY, SLOT_NFT, SLOT_COUNT };
+
+#define HOST_LEASE_STATES(X) X(FREE) X(WAITING) X(ASKED) X(ARMED) X(STOPPING)
+enum host_lease_state {
+#define X(s) HOST_LEASE_##s,
+	HOST_LEASE_STATES(X)
+#undef X
+};
+
+struct host_lease {
+	enum host_lease_state state;
+	bool again;			/* changed while it was asked for: ask once more */
+	bool state_asked;
+	struct helper_lease want;
+	struct boot_ns state_at, told_at;	/* of the last LEASE_STATE, of the last record */
+	uint64_t traced, refused;
+	char why[WHY_MAX + 1];		/* why it ends */
+};
+
+enum opening { OPENING_NO, OPENING_ASKED, OPENING_DONE, OPENING_FAILED };
+
+struct host {
+	uint32_t index;
+	char id[HOST_MAX + 1];
+	const struct host_env *env;	/* borrowed */
+	struct ifnames names;
+	struct source sources[SLOT_COUNT];
+	enum opening opening[SLOT_COUNT];
+	char whys[SLOT_COUNT][WHY_MAX + 1];
+	struct assembler *assembler;
+	struct rules rules;
+	struct host_lease leases[LEASES_MAX];
+	struct boot_ns facts_due, dump_due, dump_last, conntrack_due;	/* 0: not */
+	uint64_t facts_hash;
+	bool dump_done, sources_told, sources_changed;
+	struct boot_ns assembler_due;
+};
+
+/* Asks for the sources that are always on. env must outlive the host. 0 or -errno. */
+int host_init(struct host *h, uint32_t index, const char *id, const struct host_env *env);
+/* Reads a source that is readable. How many datagrams were taken; more may be waiting when it is `max`. */
+int host_readable(struct host *h, struct source *s, int max);
+/* Does what is due. When it wants to be called next. */
+struct boot_ns host_tick(struct host *h, struct boot_ns now);
+void host_lease_start(struct host *h, const struct msg_lease_start *m);
+void host_lease_stop(struct host *h, uint64_t id, const char *why);
+/* Stops them all: nobody is there any more who could. */
+void host_lease_stop_all(struct host *h, const char *why);
+bool host_leased(const struct host *h);
+/* Reads the rulesets now and tells what stands. */
+void host_snapshot(struct host *h);
+/* The collector has lost what it had: tells everything that is in force again. */
+void host_resend(struct host *h);
+void host_clear(struct host *h);

@@ -1,0 +1,16 @@
+/*
+ * The leases of one host: from the collector's wish to the helper's table and back to silence.
+ */
+#pragma once
+
+#include "agent/worker/host.h"
+
+/* The trace sources are open, or one of them will never be: go on with what waits for them. */
+void leases_advance(struct host *h);
+/* Does what is due. When it wants to be called next; 0: never. */
+struct boot_ns leases_tick(struct host *h, struct boot_ns now);
+
+/* host.c's, for the leases' use. */
+void host_emit(struct host *h, struct record *r);
+void host_open(struct host *h, enum slot slot);
+void host_close(struct host *h, enum slot slot);

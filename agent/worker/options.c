@@ -1,0 +1,265 @@
+/*
+ * The flags are one table, from which the usage is printed and by which argv is read. The file has the same words.
+ */
+#include "agent/worker/options.h"
+
+#include <ctype.h>
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum flag { FLAG_ID = 1, FLAG_COLLECTOR, FLAG_STATE, FLAG_NETNS, FLAG_ALLOW_TRACE, FLAG_CONFIG,
+	    FLAG_INSECURE, FLAG_HELP, FLAG_VERSION };
+
+static const struct {
+	const char *name, *value, *help;
+	enum flag flag;
+} flags[] = {
+	{ "id", "ID", "what this host is called in answers", FLAG_ID },
+	{ "collector", "HOST:PORT", "where evidence is sent", FLAG_COLLECTOR },
+	{ "state", "DIR", "the agent's own directory, made if need be", FLAG_STATE },
+	{ "netns", "NAME", "watch this network namespace instead; may be repeated", FLAG_NETNS },
+	{ "allow-trace", NULL, "let the collector start leases here", FLAG_ALLOW_TRACE },
+	{ "config", "FILE", "YAML with the same words; flags win", FLAG_CONFIG },
+	{ "insecure", NULL, "speak plain TCP, with a collector on loopback only", FLAG_INSECURE },
+	{ "help", NULL, "print this", FLAG_HELP },
+	{ "version", NULL, "print the version", FLAG_VERSION },
+};
+
+enum { FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
+
+/* The file, as libcyaml reads it. */
+struct file_limits {
+	uint32_t lease_seconds, lease_rate;
+};
+
+struct file {
+	char *id, *collector, *state;
+	char **netns;
+	uint64_t netns_count;
+	bool allow_trace;
+	struct file_limits limits;
+};
+
+static const cyaml_schema_value_t netns_entry = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, ID_MAX),
+};
+
+static const cyaml_schema_field_t limit_fields[] = {
+	CYAML_FIELD_UINT("lease_seconds", CYAML_FLAG_OPTIONAL, struct file_limits, lease_seconds),
+	CYAML_FIELD_UINT("lease_rate", CYAML_FLAG_OPTIONAL, struct file_limits, lease_rate),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t file_fields[] = {
+	CYAML_FIELD_STRING_PTR("id", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, id, 1,
+			       ID_MAX),
+	CYAML_FIELD_STRING_PTR("collector", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
+			       collector, 1, 255),
+	CYAML_FIELD_STRING_PTR("state", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
+			       state, 1, 4095),
+	CYAML_FIELD_SEQUENCE_COUNT("netns", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
+				   netns, netns_count, &netns_entry, 0, HOSTS_PER_AGENT),
+	CYAML_FIELD_BOOL("allow_trace", CYAML_FLAG_OPTIONAL, struct file, allow_trace),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct file, limits, limit_fields),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t file_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, file_fields),
+};
+
+static const cyaml_config_t file_config = {
+	.log_level = CYAML_LOG_ERROR,
+	.mem_fn = cyaml_mem,
+};
+
+static int text_set(char **to, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int netns_add(struct options *o, const char *name, struct why *why)
+{
+	char **grown;
+
+	if (o->netns_count == HOSTS_PER_AGENT)
+		return why_set(why, -EINVAL, "at most %d namespaces", HOSTS_PER_AGENT);
+	grown = reallocarray(o->netns, o->netns_count + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	o->netns = grown;
+	o->netns[o->netns_count] = strdup(name);
+	return o->netns[o->netns_count++] ? 0 : -ENOMEM;
+}
+
+static int flag_take(struct options *o, enum flag flag, const char *value, struct why *why)
+{
+	switch (flag) {
+	case FLAG_ID:
+		return text_set(&o->id, value);
+	case FLAG_COLLECTOR:
+		return text_set(&o->collector, value);
+	case FLAG_STATE:
+		return text_set(&o->state, value);
+	case FLAG_CONFIG:
+		return text_set(&o->config, value);
+	case FLAG_NETNS:
+		return netns_add(o, value, why);
+	case FLAG_ALLOW_TRACE:
+		o->allow_trace = true;
+		return 0;
+	case FLAG_INSECURE:
+		o->insecure = true;
+		return 0;
+	case FLAG_HELP:
+		o->help = true;
+		return 0;
+	case FLAG_VERSION:
+		o->version = true;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int argv_read(struct options *o, int argc, char **argv, struct why *why)
+{
+	struct option longs[FLAG_COUNT + 1] = { 0 };
+	int c, r = 0;
+
+	for (int i = 0; i < FLAG_COUNT; i++)
+		longs[i] = (struct option){ flags[i].name,
+					    flags[i].value ? required_argument : no_argument, NULL,
+					    flags[i].flag };
+	opterr = 0;
+	optind = 0;
+	while (r == 0 && (c = getopt_long(argc, argv, "+:", longs, NULL)) != -1) {
+		if (c == ':')
+			return why_set(why, -EINVAL, "%s needs a value", argv[optind - 1]);
+		if (c == '?')
+			return why_set(why, -EINVAL, "unknown option: %s", argv[optind - 1]);
+		r = flag_take(o, (enum flag)c, optarg, why);
+	}
+	if (r == 0 && optind < argc)
+		return why_set(why, -EINVAL, "unexpected argument: %s", argv[optind]);
+	return r;
+}
+
+static int file_apply(struct options *o, const struct file *f, struct why *why)
+{
+	int r = 0;
+
+	if (!o->id && f->id)
+		r = text_set(&o->id, f->id);
+	if (r == 0 && !o->collector && f->collector)
+		r = text_set(&o->collector, f->collector);
+	if (r == 0 && !o->state && f->state)
+		r = text_set(&o->state, f->state);
+	if (o->netns_count == 0) {
+		for (uint64_t i = 0; r == 0 && i < f->netns_count; i++)
+			r = netns_add(o, f->netns[i], why);
+	}
+	o->allow_trace |= f->allow_trace;
+	if (f->limits.lease_seconds && f->limits.lease_seconds < o->lease_seconds)
+		o->lease_seconds = f->limits.lease_seconds;
+	if (f->limits.lease_rate && f->limits.lease_rate < o->lease_rate)
+		o->lease_rate = f->limits.lease_rate;
+	return r;
+}
+
+static int file_read(struct options *o, struct why *why)
+{
+	struct file *f = NULL;
+	cyaml_err_t e;
+	int r;
+
+	e = cyaml_load_file(o->config, &file_config, &file_schema, (cyaml_data_t **)&f, NULL);
+	if (e != CYAML_OK)
+		return why_set(why, -EINVAL, "%s: %s", o->config, cyaml_strerror(e));
+	r = f ? file_apply(o, f, why) : 0;
+	cyaml_free(&file_config, &file_schema, f, 0);
+	return r;
+}
+
+static bool id_valid(const char *id)
+{
+	size_t len = strlen(id);
+
+	if (len == 0 || len > ID_MAX)
+		return false;
+	for (; *id; id++) {
+		if (!isascii((unsigned char)*id) ||
+		    (!isalnum((unsigned char)*id) && !strchr("._-", *id)))
+			return false;
+	}
+	return true;
+}
+
+static int check(const struct options *o, struct why *why)
+{
+	if (!o->id || !o->collector || !o->state)
+		return why_set(why, -EINVAL, "--%s is missing",
+			       !o->id	     ? "id" :
+			       !o->collector ? "collector" :
+					       "state");
+	if (!id_valid(o->id))
+		return why_set(why, -EINVAL, "--id takes 1 to %d of A-Z a-z 0-9 . _ -", ID_MAX);
+	for (uint32_t i = 0; i < o->netns_count; i++) {
+		if (!id_valid(o->netns[i]) || o->netns[i][0] == '.')
+			return why_set(why, -EINVAL, "--netns takes the name of a namespace");
+	}
+	if (!o->insecure)
+		return why_set(why, -EINVAL,
+			       "this version speaks plain TCP only: say --insecure, and name a "
+			       "collector on loopback");
+	return 0;
+}
+
+int options_read(struct options *o, int argc, char **argv, struct why *why)
+{
+	int r;
+
+	*o = (struct options){ .lease_seconds = LEASE_SECONDS_MAX, .lease_rate = LEASE_RATE_MAX };
+	r = argv_read(o, argc, argv, why);
+	if (r < 0 || o->help || o->version)
+		return r;
+	if (o->config) {
+		r = file_read(o, why);
+		if (r < 0)
+			return r;
+	}
+	return check(o, why);
+}
+
+void options_usage(FILE *to)
+{
+	fprintf(to, "usage: lasthop-agent --id ID --collector HOST:PORT --state DIR [OPTION]...\n\n");
+	for (int i = 0; i < FLAG_COUNT; i++) {
+		char left[40];
+
+		snprintf(left, sizeof(left), "--%s %s", flags[i].name,
+			 flags[i].value ? flags[i].value : "");
+		fprintf(to, "  %-24s %s\n", left, flags[i].help);
+	}
+}
+
+void options_clear(struct options *o)
+{
+	free(o->id);
+	free(o->collector);
+	free(o->state);
+	free(o->config);
+	for (uint32_t i = 0; i < o->netns_count; i++)
+		free(o->netns[i]);
+	free(o->netns);
+	*o = (struct options){ 0 };
+}

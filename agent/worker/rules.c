@@ -1,0 +1,180 @@
+/*
+ * A read takes time, `before` to `after`, and tells what stood at one moment in it. So a content is proven from the
+ * `after` of the read that first showed it until the `before` of the last that still did.
+ */
+#include "agent/worker/rules.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/content.h"
+
+enum { CPU_SHARE = 100, RETRY_S = 5 };	/* looking for changes may cost 1 % of a core */
+
+void rules_init(struct rules *r)
+{
+	*r = (struct rules){ .newest.fd = -1, .check_wanted = true };
+}
+
+struct helper_request rules_request(const struct rules *r, uint32_t host)
+{
+	return (struct helper_request){
+		.op = HELPER_DUMP,
+		.netns = host,
+		.what = DUMP_RULESET,
+		.known = r->known ? r->digest : 0,
+	};
+}
+
+static int table_find(const struct ruleset *in, const struct ruleset_table *t)
+{
+	for (uint32_t i = 0; i < in->count; i++) {
+		if (in->tables[i].backend == t->backend && in->tables[i].family == t->family &&
+		    strcmp(in->tables[i].name, t->name) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+static struct record table_record(const struct ruleset_table *t, uint32_t host,
+				  struct boot_ns before, struct boot_ns at)
+{
+	return (struct record){
+		.kind = RECORD_RULESET,
+		.host = host,
+		.ruleset = { .before = before,
+			     .read_at = at,
+			     .backend = t->backend,
+			     .family = t->family,
+			     .table = t->name,
+			     .torn = t->torn },
+	};
+}
+
+static void emit_changes(const struct rules *r, const struct ruleset *now,
+			 const struct content_id *ids, const struct helper_answer *a, uint32_t host,
+			 rules_emit *emit, void *arg)
+{
+	struct boot_ns before = r->known ? r->last : (struct boot_ns){ 0 };
+	struct boot_ns at = { a->after };
+	struct record rec;
+	int was;
+
+	for (uint32_t i = 0; i < now->count; i++) {
+		was = table_find(&r->newest, &now->tables[i]);
+		if (was >= 0 && memcmp(&r->ids[was], &ids[i], sizeof(ids[i])) == 0 &&
+		    r->newest.tables[was].torn == now->tables[i].torn)
+			continue;
+		rec = table_record(&now->tables[i], host, before, at);
+		rec.ruleset.content = ids[i];
+		emit(arg, &rec);
+	}
+	for (uint32_t i = 0; i < r->newest.count; i++) {
+		if (table_find(now, &r->newest.tables[i]) >= 0)
+			continue;
+		rec = table_record(&r->newest.tables[i], host, before, at);
+		rec.ruleset.torn = false;
+		emit(arg, &rec);
+	}
+}
+
+static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
+		    rules_emit *emit, void *arg)
+{
+	struct content_id ids[RULESET_TABLES_MAX] = { 0 };
+	struct ruleset now;
+	const char *text;
+	int ret;
+
+	ret = ruleset_open(&now, fd);
+	if (ret < 0)
+		return ret;
+	text = ruleset_map(&now);
+	for (uint32_t i = 0; text && i < now.count; i++)
+		ids[i] = content_id_of(text + now.tables[i].offset, now.tables[i].len);
+	if (!text && now.count > 0) {
+		ruleset_clear(&now);
+		return -ENOMEM;
+	}
+	r->conntrack = text && text_uses_conntrack(text, now.size);
+	ruleset_unmap(&now, text);
+
+	emit_changes(r, &now, ids, a, host, emit, arg);
+	ruleset_clear(&r->newest);
+	r->newest = now;
+	memcpy(r->ids, ids, sizeof(ids));
+	r->digest = a->digest;
+	r->known = true;
+	return 0;
+}
+
+static void failed(struct rules *r, const char *why)
+{
+	snprintf(r->why, sizeof(r->why), "%s", why);
+	r->due.v = boot_now().v + (int64_t)RETRY_S * NS_PER_S;
+}
+
+bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
+		rules_emit *emit, void *arg)
+{
+	struct record checked = { .kind = RECORD_RULESET_CHECKED,
+				  .host = host,
+				  .checked.at = { a->before } };
+	int64_t every = NS_PER_S;
+
+	r->asked = false;
+	if (a->error) {
+		failed(r, a->why);
+		return false;
+	}
+	if (a->cpu_ns > every / CPU_SHARE)
+		every = a->cpu_ns * CPU_SHARE;
+	r->due.v = a->before + every;
+
+	if (fd < 0 && r->known && a->digest == r->digest) {
+		r->last.v = a->before;
+		r->why[0] = '\0';
+		if (!r->check_wanted)
+			return false;
+		r->check_wanted = false;
+		emit(arg, &checked);
+		return true;
+	}
+	if (take_new(r, a, fd, host, emit, arg) < 0) {
+		failed(r, "the helper's answer could not be read");
+		return false;
+	}
+	r->last.v = a->before;
+	r->why[0] = '\0';
+	/* What was asked for is a proof that all of it stood at one time: another read gives it. */
+	if (r->check_wanted)
+		r->due.v = 0;
+	return true;
+}
+
+void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *arg)
+{
+	struct record rec;
+
+	for (uint32_t i = 0; r->known && i < r->newest.count; i++) {
+		rec = table_record(&r->newest.tables[i], host, (struct boot_ns){ 0 }, r->last);
+		rec.ruleset.content = r->ids[i];
+		emit(arg, &rec);
+	}
+}
+
+int rules_find(const struct rules *r, const struct content_id *id)
+{
+	for (uint32_t i = 0; i < r->newest.count; i++) {
+		if (memcmp(&r->ids[i], id, sizeof(*id)) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+void rules_clear(struct rules *r)
+{
+	ruleset_clear(&r->newest);
+	rules_init(r);
+}

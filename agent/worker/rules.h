@@ -1,0 +1,39 @@
+/*
+ * The rulesets of one host: read again and again, told when they changed. The newest memfd is the only copy of the
+ * texts; what is kept here is their names and identities.
+ */
+#pragma once
+
+#include "agent/helper/ipc.h"
+#include "agent/source/ruleset.h"
+#include "common/record.h"
+
+struct rules {
+	struct ruleset newest;
+	struct content_id ids[RULESET_TABLES_MAX];	/* of newest.tables */
+	bool known;			/* it has been read */
+	bool conntrack;			/* a rule of it uses connection tracking */
+	uint64_t digest;
+	struct boot_ns last;		/* `before` of the last read */
+	struct boot_ns due;		/* of the next read */
+	bool asked, check_wanted;
+	char why[WHY_MAX + 1];		/* of the last failure; "" none */
+};
+
+/* Where the findings go. */
+typedef void rules_emit(void *arg, const struct record *r);
+
+void rules_init(struct rules *r);
+/* The request for the next read. */
+struct helper_request rules_request(const struct rules *r, uint32_t host);
+/*
+ * Takes the answer and its fd; emits RECORD_RULESET for each table that changed or vanished, and RECORD_RULESET_CHECKED
+ * when none did and one was wanted. True when there is something new. Sets when to read next.
+ */
+bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host, rules_emit *emit,
+		void *arg);
+/* Emits all tables as they stand: the collector has forgotten them. */
+void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *arg);
+/* The index of the table with this content; -1 none. */
+int rules_find(const struct rules *r, const struct content_id *id);
+void rules_clear(struct rules *r);
