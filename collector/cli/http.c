@@ -220,8 +220,7 @@ int http_ask(struct http *h, const char *method, const char *path, const char *b
 	info.address = h->address;
 	info.port = h->port;
 	info.path = path;
-	info.host = h->address;
-	info.origin = h->address;
+	info.host = h->url + strlen("http://");	/* no Origin: we are no web page */
 	info.method = method;
 	info.protocol = "http";
 	info.userdata = &h->ask;

@@ -141,7 +141,7 @@ static int ask_rules(struct cli *c, const struct where_from *from, json_t **answ
 	(void)buf_addf(&path, "/api/v1/rules");
 	cli_query(&path, "host", from->host);
 	if (from->content[0]) {
-		cli_query(&path, "content", from->content);
+		cli_query(&path, "at", from->content);
 	} else {
 		snprintf(number, sizeof(number), "%lld", (long long)from->at.v);
 		cli_query(&path, "at", number);

@@ -96,6 +96,7 @@ static void an_answer_arrives_whole(void **state)
 	struct server s;
 	struct buf reply;
 	struct why why;
+	char host[64];
 
 	(void)state;
 	server_start(&s, answer, sizeof(answer) - 1);
@@ -103,6 +104,9 @@ static void an_answer_arrives_whole(void **state)
 	server_stop(&s);
 	assert_int_equal(reply.len, 2);
 	assert_memory_equal(reply.p, "{}", 2);
+	snprintf(host, sizeof(host), "\r\nHost: 127.0.0.1:%d\r\n", s.port);
+	assert_non_null(strstr(s.request, host));
+	assert_null(strcasestr(s.request, "origin:"));	/* that is for web pages, which are not trusted */
 	assert_int_equal(strncmp(s.request, "GET /api/v1/where?flow=tcp%201.2.3.4 HTTP/1.1\r\n", 47), 0);
 	buf_clear(&reply);
 }
@@ -120,6 +124,7 @@ static void a_body_is_sent_and_an_error_status_returned(void **state)
 	server_stop(&s);
 	assert_int_equal(reply.len, 15);
 	assert_non_null(strcasestr(s.request, "content-length: 14\r\n"));
+	assert_non_null(strcasestr(s.request, "content-type: application/json\r\n"));
 	assert_non_null(strstr(s.request, "\r\n\r\n{\"flow\":\"tcp\"}"));
 	buf_clear(&reply);
 }
