@@ -290,11 +290,14 @@ static void unwatch_source(void *arg, struct source *s)
 static void on_helper(uv_poll_t *p, int status, int events)
 {
 	struct agent *a = p->data;
-	int r = status < 0 ? status : link_read(a->link);
+	/* A broken pair shows as a bad status; reading it says what it is. */
+	int r = link_read(a->link);
 
+	(void)status;
 	(void)events;
 	if (r < 0) {
-		fprintf(stderr, "lasthop-agent: the helper has ended: %s\n", strerror(-r));
+		fprintf(stderr, "lasthop-agent: the helper has ended%s%s\n",
+			r == -ECONNRESET ? "" : ": ", r == -ECONNRESET ? "" : strerror(-r));
 		end(a, EXIT_FAILURE);
 		return;
 	}
