@@ -18,8 +18,8 @@ struct ask {
 	struct buf *reply;		/* borrowed */
 	unsigned int status;
 	int result;			/* 0 while nothing went wrong */
+	bool connected;			/* somebody took the question */
 	bool done;
-	char cause[64];			/* in libwebsockets' words */
 };
 
 struct http {
@@ -71,11 +71,11 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		return lws_callback_http_dummy(wsi, reason, user, in, len);
 	switch (reason) {
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-		ask->result = -ECONNREFUSED;
+		ask->result = ask->connected ? -EPROTO : -ECONNREFUSED;
 		ask->done = true;
-		snprintf(ask->cause, sizeof(ask->cause), "%.*s", in ? (int)len : 0, in ? (const char *)in : "");
 		return 0;
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+		ask->connected = true;
 		return add_headers(ask, wsi, in, len);
 	case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
 		return ask->body ? send_body(ask, wsi) : 0;
@@ -199,19 +199,23 @@ const char *http_url(const struct http *h)
 /* Wakes lws_service() so that the loop in http_ask() looks at the clock. */
 struct deadline {
 	lws_sorted_usec_list_t sul;	/* first: libwebsockets hands back its address */
+	struct lws_context *context;	/* borrowed */
 	bool passed;
 };
 
 static void on_deadline(lws_sorted_usec_list_t *sul)
 {
-	((struct deadline *)(void *)sul)->passed = true;
+	struct deadline *d = (struct deadline *)(void *)sul;
+
+	d->passed = true;
+	lws_cancel_service(d->context);	/* else lws_service() goes on to wait for the next event */
 }
 
 int http_ask(struct http *h, const char *method, const char *path, const char *body, int timeout_ms,
 	     struct buf *reply, struct why *why)
 {
 	struct lws_client_connect_info info = { 0 };
-	struct deadline deadline = { 0 };
+	struct deadline deadline = { .context = h->context };
 	struct lws *wsi = NULL;
 	int r;
 
@@ -239,9 +243,8 @@ int http_ask(struct http *h, const char *method, const char *path, const char *b
 
 	r = h->ask.result;
 	if (!h->ask.done) {
-		if (wsi) {
+		if (wsi)
 			lws_set_timeout(wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_SYNC);
-		}
 		r = -ETIMEDOUT;
 	}
 	if (r == -ETIMEDOUT)
