@@ -16,6 +16,7 @@ enum { FD_SAFE = 16 }; /* above every target number */
 
 static void become(const struct child *c, char *const argv[], const sigset_t *none, pid_t parent)
 {
+	static const int polite[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
 	char *const envp[] = { NULL };
 	int safe[CHILD_FDS_MAX];
 	int i;
@@ -33,6 +34,9 @@ static void become(const struct child *c, char *const argv[], const sigset_t *no
 		if (safe[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(safe[i], i) < 0)
 			_exit(127);
 	}
+	/* Ignored before they are unblocked: they stay so in the new program. */
+	for (i = 0; c->deaf && i < (int)(sizeof(polite) / sizeof(polite[0])); i++)
+		signal(polite[i], SIG_IGN);
 	sigprocmask(SIG_SETMASK, none, NULL);
 	execve("/proc/self/exe", argv, envp);
 	_exit(127);

@@ -12,6 +12,7 @@ struct child {
 	const char *argv[4];    /* after the program's name; ends at the first NULL */
 	int fds[CHILD_FDS_MAX]; /* become 0, 1, 2, ...; -1: /dev/null. Borrowed */
 	int fd_count;
+	bool deaf;         /* ignores the signals that would end it politely */
 	bool dies_with_us; /* killed as soon as the calling thread ends */
 };
 

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +38,7 @@ struct kept {
 
 int guard_start(struct guard *g)
 {
-	struct child c = { .argv = { "--guard" }, .fd_count = 3 };
+	struct child c = { .argv = { "--guard" }, .fd_count = 3, .deaf = true };
 	int pair[2], high, r;
 
 	*g = (struct guard){ .fd = -1 };
@@ -152,14 +151,10 @@ static void keep_one_capability(void)
 
 int guard_main(void)
 {
-	static const int deaf_to[] = { SIGTERM, SIGINT,  SIGHUP,  SIGQUIT,
-				       SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2 };
 	struct kept kept[GUARD_NOTES_MAX];
 	uint32_t i;
 	int r;
 
-	for (i = 0; i < sizeof(deaf_to) / sizeof(deaf_to[0]); i++)
-		signal(deaf_to[i], SIG_IGN);
 	keep_one_capability();
 	for (i = 0; i < GUARD_NOTES_MAX; i++)
 		kept[i] = (struct kept){ .fd = -1 };

@@ -165,13 +165,12 @@ int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count,
 	return r;
 }
 
-static int counter_read(int fd, char letter, uint64_t id, uint64_t *packets)
+static int counter_ask(int fd, char letter, uint64_t id)
 {
 	char room[ANSWER_MAX] __attribute__((aligned(8))), name[PROBE_NAME_MAX];
-	struct nftnl_obj *o = nftnl_obj_alloc();
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct nftnl_obj *o = nftnl_obj_alloc();
 	struct nlmsghdr *nlh;
-	ssize_t n;
 	int r = 0;
 
 	if (!o)
@@ -183,22 +182,37 @@ static int counter_read(int fd, char letter, uint64_t id, uint64_t *packets)
 	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	nlh = nftnl_nlmsg_build_hdr(room, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 1);
 	nftnl_obj_nlmsg_build_payload(nlh, o);
-	if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
+	if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		r = -errno;
-		goto out;
-	}
+	nftnl_obj_free(o);
+	return r;
+}
+
+static int counter_read(int fd, char letter, uint64_t id, uint64_t *packets)
+{
+	char room[ANSWER_MAX] __attribute__((aligned(8)));
+	const struct nlmsghdr *nlh = (struct nlmsghdr *)room;
+	struct nftnl_obj *o;
+	ssize_t n;
+	int r;
+
+	r = counter_ask(fd, letter, id);
+	if (r < 0)
+		return r;
 	n = recv(fd, room, sizeof(room), MSG_DONTWAIT);
 	if (n < 0)
-		r = -errno;
-	else if (!mnl_nlmsg_ok(nlh, (int)n))
-		r = -EBADMSG;
-	else if (nlh->nlmsg_type == NLMSG_ERROR)
-		r = ((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
-	else if (nftnl_obj_nlmsg_parse(nlh, o) < 0)
-		r = -EBADMSG;
-	else
+		return -errno;
+	if (!mnl_nlmsg_ok(nlh, (int)n))
+		return -EBADMSG;
+	if (nlh->nlmsg_type == NLMSG_ERROR)
+		return ((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
+	/* An object of its own: parsing into one that has a name already would leak that. */
+	o = nftnl_obj_alloc();
+	if (!o)
+		return -ENOMEM;
+	r = nftnl_obj_nlmsg_parse(nlh, o) < 0 ? -EBADMSG : 0;
+	if (r == 0)
 		*packets = nftnl_obj_get_u64(o, NFTNL_OBJ_CTR_PKTS);
-out:
 	nftnl_obj_free(o);
 	return r;
 }

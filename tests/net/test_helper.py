@@ -131,7 +131,8 @@ class Helper:
         except subprocess.TimeoutExpired:
             self.proc.kill()
             self.proc.wait()
-        self.proc.stderr.close()
+        with self.proc.stderr as complaints:
+            assert complaints.read() == b""
 
 
 def children(pid):
