@@ -32,7 +32,7 @@
 #include "agent/helper/request.h"
 #include "agent/helper/sockets.h"
 
-enum { FDS_IN_MAX = 8, SEND_SECONDS = 5, LOGGER_CHECK_MS = 2000 };
+enum { FDS_IN_MAX = 8, SEND_SECONDS = 5, LOGGER_CHECK_MS = 2000, LARGE = 64 << 10 };
 
 /* One namespace that this helper serves. */
 struct place {
@@ -402,6 +402,8 @@ static int helper_main(char *const names[], uint32_t count)
 
 	/* One heap for all threads: the helper is small and wants to stay so. */
 	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD,
+		LARGE); /* a table that was read goes back to the system at once */
 	r = helper_open(&h, names, count, &why);
 	if (r < 0)
 		fprintf(stderr, "lasthop-helper: %s\n", why.text);

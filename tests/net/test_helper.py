@@ -111,10 +111,18 @@ class Helper:
         return self.ask(LEASE, netns=netns, lease=lease_bytes(lease_id, seconds, patterns, **limits))
 
     def guard(self):
-        for pid in children(self.proc.pid):
-            if b"--guard" in cmdline(pid):
-                return pid
-        return None
+        return self.child(b"--guard")
+
+    def child(self, mode):
+        """The pid of the child in this mode, as soon as there is one."""
+        found = []
+
+        def look():
+            found.extend(pid for pid in children(self.proc.pid) if mode in cmdline(pid).split(b"\0"))
+            return found
+
+        assert wait_until(look, 5)
+        return found[0]
 
     def end(self):
         self.sock.close()
@@ -439,7 +447,7 @@ def test_no_death_leaves_anything(ns, start, death):
     legacy = h.ask(OPEN, what=TRACE_LEGACY).fd()
     assert h.lease(1, 30, [pattern(proto=UDP, dport=4444)]).error == 0
     guard = h.guard()
-    assert guard and before != ns.loggers() and ns.has_table()
+    assert before != ns.loggers() and ns.has_table()
     if death == "kill":
         h.proc.kill()
     elif death == "term":
@@ -697,13 +705,6 @@ def big_ruleset(ns, count):
     ns.run("iptables-legacy-restore", input="\n".join(rules + ["COMMIT", ""]))
 
 
-def dump_child(h):
-    for pid in children(h.proc.pid):
-        if b"--dump" in cmdline(pid):
-            return pid
-    return None
-
-
 def test_helper_stays_responsive_and_dies_clean_in_a_dump(ns, start):
     before = ns.loggers()
     big_ruleset(ns, 50000)
@@ -715,8 +716,7 @@ def test_helper_stays_responsive_and_dies_clean_in_a_dump(ns, start):
     assert [h.receive().tag, h.receive().tag] == tags
 
     h.send(DUMP, what=DUMP_RULESET)
-    assert wait_until(lambda: dump_child(h) is not None)
-    child, guard = dump_child(h), h.guard()
+    guard, child = h.guard(), h.child(b"--dump")
     h.proc.kill()
     h.proc.wait()
     assert wait_until(lambda: not alive(child) and not alive(guard))
