@@ -1,0 +1,175 @@
+/*
+ * GET /api/v1/hosts: the agents as they are, and what they lost lately.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/api/live.h"
+#include "collector/api/route.h"
+#include "collector/api/text.h"
+#include "common/content.h"
+
+enum { ANSWER_MEMORY = 64 << 20, LOSS_WINDOW_S = 15 * 60 };
+
+struct answer_hosts {
+	struct exchange *x;
+	struct live_copies live;
+	struct wall_ns now;
+	json_t *answer;
+};
+
+static const char *state_of(const struct stored_host *h, const struct live_copy *c, bool has_sources, struct wall_ns now)
+{
+	if (h->retired)
+		return "retired";
+	if (c && c->connected) {
+		bool told = c->sources_told && c->rulesets_told;
+
+		return told || (c->resumed && has_sources) ? "ready" : "connecting";
+	}
+	if (c)
+		return c->quiet_ms > SILENT_AFTER_MS ? "silent" : "connecting";
+	return now.v - h->last_seen.v > (int64_t)SILENT_AFTER_MS * NS_PER_MS ? "silent" : "connecting";
+}
+
+/* How far its evidence is behind: the age of what is not stored yet, or how long nothing was heard of it. */
+static json_t *lag_of(const struct live_copy *c)
+{
+	if (!c || (c->connected && c->lag_ms < 0))
+		return json_null();
+	if (c->connected && c->quiet_ms < SILENT_AFTER_MS + 2000)	/* it answers pings */
+		return json_integer(c->lag_ms);
+	return json_integer(c->quiet_ms > c->lag_ms ? c->quiet_ms : c->lag_ms);
+}
+
+static json_t *sources_of(const struct sources *s)
+{
+	json_t *list = json_array();
+	uint32_t i;
+
+	for (i = 0; i < s->count; i++)
+		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", json_text(s->list[i].name), "state",
+						      source_state_name(s->list[i].state), "why", json_text(s->list[i].why)));
+	return list;
+}
+
+static json_t *losses_of(uint64_t host, const struct stored_loss *losses, size_t count)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (losses[i].host == host)
+			json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "source", json_text(losses[i].source),
+							      "count", losses[i].count_known ?
+							      json_integer((json_int_t)losses[i].count) : json_null(),
+							      "from", json_time(losses[i].from), "until",
+							      json_time(losses[i].until)));
+	return list;
+}
+
+static json_t *addresses_of(const struct facts *f)
+{
+	json_t *list = json_array();
+	char text[ADDR_TEXT_MAX];
+	uint32_t i;
+
+	for (i = 0; i < f->addr_count; i++) {
+		if (addr_is_loopback(&f->addrs[i].addr.addr))
+			continue;
+		addr_print(&f->addrs[i].addr.addr, text);
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+static int tables_of(uint64_t host, const struct stored_table *tables, size_t count)
+{
+	int n = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		n += tables[i].host == host && tables[i].until.v == 0 && !content_id_none(&tables[i].content);
+	return n;
+}
+
+static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
+{
+	struct wall_ns since = { q->now.v - (int64_t)LOSS_WINDOW_S * NS_PER_S };
+	struct stored_host *hosts = NULL;
+	struct stored_loss *losses = NULL;
+	struct stored_table *tables = NULL;
+	size_t host_count = 0, loss_count = 0, table_count = 0, i;
+	json_t *list;
+	int err;
+
+	err = reader_hosts(r, arena, &hosts, &host_count);
+	if (err == 0)
+		err = reader_losses(r, since, q->now, arena, &losses, &loss_count);
+	if (err == 0)
+		err = reader_tables(r, 0, q->now, q->now, arena, &tables, &table_count);
+	if (err < 0)
+		return err;
+	list = json_array();
+	for (i = 0; i < host_count; i++) {
+		const struct stored_host *h = &hosts[i];
+		const struct live_copy *c = live_find(&q->live, h->id);
+		struct sources sources = { 0 };
+		struct facts facts = { 0 };
+		size_t len = strcspn(h->id, "/");
+		bool has_sources = reader_sources(r, h->host, arena, &sources) == 0;
+
+		if (reader_facts(r, h->host, q->now, arena, &facts) < 0)
+			facts.addr_count = 0;
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "id", h->id, "state",
+						      state_of(h, c, has_sources, q->now), "lag_ms", lag_of(c), "sources",
+						      sources_of(&sources), "losses", losses_of(h->host, losses, loss_count),
+						      "agent", json_stringn(h->id, len), "last_seen",
+						      json_time(c && c->connected ? q->now : h->last_seen), "addresses",
+						      addresses_of(&facts), "tables",
+						      tables_of(h->host, tables, table_count)));
+	}
+	q->answer = json_pack("{s:o}", "hosts", list);
+	return 0;
+}
+
+static void on_work(void *arg, struct reader *r)
+{
+	struct answer_hosts *q = arg;
+	struct arena arena;
+
+	arena_init(&arena, ANSWER_MEMORY);
+	if (!r || build(q, r, &arena) < 0)
+		q->answer = NULL;
+	arena_free(&arena);
+}
+
+static void on_done(void *arg)
+{
+	struct answer_hosts *q = arg;
+
+	if (q->answer)
+		exchange_answer(q->x, 200, q->answer);
+	else
+		exchange_error(q->x, 503, "the collector's messages say why", "the store does not answer");
+	exchange_unref(q->x);
+	live_clear(&q->live);
+	free(q);
+}
+
+void get_hosts(struct exchange *x)
+{
+	struct answer_hosts *q = calloc(1, sizeof(*q));
+
+	if (q)
+		q->now = wall_now();
+	if (!q || live_take(&q->live, x->api->o.ingest) < 0 || asks_run(x->api->o.asks, on_work, on_done, q) < 0) {
+		exchange_error(x, 503, "ask again in a moment", "too many questions at once");
+		if (q)
+			live_clear(&q->live);
+		free(q);
+		return;
+	}
+	q->x = exchange_ref(x);
+}

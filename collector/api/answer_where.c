@@ -1,0 +1,317 @@
+/*
+ * GET /api/v1/where and /api/v1/journeys. A question that asks what a rule number meant right now may need the
+ * rulesets to be read once more: then the agents are asked to, and the question is put again when they have, or
+ * after a second.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "collector/api/live.h"
+#include "collector/api/route.h"
+#include "common/must.h"
+
+enum {
+	WINDOW_S = 15 * 60,
+	WAIT_MS = 1000,			/* for rulesets to be read once more */
+	JOURNEYS_DEFAULT = 100,
+	JOURNEYS_MAX = 10000,
+	ANSWER_MEMORY = 16 << 20,	/* of the hosts; diagnose has its own */
+};
+
+struct needed {
+	char id[HOST_MAX + 1];
+	bool read;			/* since we asked */
+};
+
+struct answer_where {
+	struct exchange *x;		/* a reference */
+	struct flow flow;
+	struct wall_ns since, until, now;
+	bool until_now;			/* nobody named the end of the window */
+	bool journeys, again;
+	uint64_t after;
+	size_t limit;
+	struct live_copies live;
+
+	json_t *answer;			/* NULL: error says why not */
+	int error;
+	struct needed need[HOSTS_PER_AGENT];
+	size_t need_count;
+
+	bool waiting;			/* the three below are in use */
+	struct wall_ns asked;
+	struct ingest_observer watch;
+	uv_timer_t patience;
+	struct answer_where *prev, *next;	/* in api.waiting */
+};
+
+static void ask(struct answer_where *q);
+
+static void question_free(struct answer_where *q)
+{
+	json_decref(q->answer);
+	live_clear(&q->live);
+	exchange_unref(q->x);
+	free(q);
+}
+
+static void finish(struct answer_where *q)
+{
+	json_t *answer = q->answer;
+
+	q->answer = NULL;
+	if (answer)
+		exchange_answer(q->x, 200, answer);
+	else if (q->error == -EAGAIN)
+		exchange_error(q->x, 503, "ask again in a moment", "too many questions at once");
+	else
+		exchange_error(q->x, 503, "the collector's messages say why", "the store does not answer: %s", strerror(-q->error));
+	question_free(q);
+}
+
+/* --- waiting for rulesets -------------------------------------------------------------------------------- */
+
+static void on_patience_closed(uv_handle_t *h)
+{
+	struct answer_where *q = h->data;
+
+	if (q->x->api->stopping)
+		finish(q);
+	else
+		ask(q);
+}
+
+static void wait_end(struct answer_where *q)
+{
+	if (!q->waiting)
+		return;
+	q->waiting = false;
+	ingest_unwatch(q->x->api->o.ingest, &q->watch);
+	DL_DELETE(q->x->api->waiting, q);
+	uv_close((uv_handle_t *)&q->patience, on_patience_closed);
+}
+
+static void on_patience(uv_timer_t *t)
+{
+	wait_end(t->data);
+}
+
+/* A host has its rulesets read, or has gone. */
+static void host_done(struct answer_where *q, const char *host)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < q->need_count; i++) {
+		if (!strcmp(q->need[i].id, host))
+			q->need[i].read = true;
+		left += !q->need[i].read;
+	}
+	if (left == 0)
+		wait_end(q);
+}
+
+static void on_note(void *arg, const struct ingest_note *n)
+{
+	struct answer_where *q = arg;
+
+	if ((n->kind == RECORD_RULESET || n->kind == RECORD_RULESET_CHECKED) && n->at.v + n->error >= q->asked.v)
+		host_done(q, n->host);
+}
+
+static void on_gone(void *arg, const char *host)
+{
+	host_done(arg, host);
+}
+
+/* Asks each agent once that has one of the hosts. Returns how many hosts are worth waiting for. */
+static size_t send_snapshots(struct answer_where *q)
+{
+	struct ingest *g = q->x->api->o.ingest;
+	struct ingest_live live, other;
+	size_t i, k, waiting = 0;
+
+	for (i = 0; i < q->need_count; i++) {
+		struct msg m = { .kind = MSG_SNAPSHOT_NOW };
+		bool asked = false;
+
+		q->need[i].read = !ingest_live(g, q->need[i].id, &live) || !live.connected;
+		if (q->need[i].read)
+			continue;
+		for (k = 0; k < i; k++)
+			if (!q->need[k].read && ingest_live(g, q->need[k].id, &other))
+				asked |= !strcmp(other.agent, live.agent);
+		if (!asked)
+			q->need[i].read = ingest_send(g, q->need[i].id, &m) < 0;
+		waiting += !q->need[i].read;
+	}
+	return waiting;
+}
+
+static bool wait_begin(struct answer_where *q)
+{
+	struct api *a = q->x->api;
+
+	q->again = true;
+	if (a->stopping)
+		return false;
+	q->asked = wall_now();
+	if (send_snapshots(q) == 0)
+		return false;
+	q->waiting = true;
+	q->watch = (struct ingest_observer){ .note = on_note, .gone = on_gone, .arg = q };
+	ingest_watch(a->o.ingest, &q->watch);
+	DL_APPEND(a->waiting, q);
+	q->patience.data = q;
+	must(uv_timer_init(a->o.loop, &q->patience) == 0);
+	uv_timer_start(&q->patience, on_patience, WAIT_MS, 0);
+	return true;
+}
+
+void where_stop(struct api *a)
+{
+	struct answer_where *q, *tmp;
+
+	DL_FOREACH_SAFE(a->waiting, q, tmp)
+		wait_end(q);
+}
+
+/* --- asking ---------------------------------------------------------------------------------------------- */
+
+static void name_needed(struct answer_where *q, const struct where_need *need, const struct stored_host *hosts, size_t count)
+{
+	size_t i, k;
+
+	q->need_count = 0;
+	for (i = 0; i < need->count && i < HOSTS_PER_AGENT; i++)
+		for (k = 0; k < count; k++)
+			if (hosts[k].host == need->hosts[i])
+				strncpy(q->need[q->need_count++].id, hosts[k].id, HOST_MAX);
+}
+
+static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
+{
+	struct where_ask w = { .flow = &q->flow, .since = q->since, .until = q->until, .now = q->now };
+	struct where_need need = { 0 };
+	struct stored_host *hosts = NULL;
+	size_t count = 0;
+	int err = reader_hosts(r, arena, &hosts, &count);
+
+	if (err < 0)
+		return err;
+	w.live = live_hosts(&q->live, hosts, count, arena, &w.live_count);
+	if (!w.live)
+		return -ENOMEM;
+	if (q->journeys)
+		return diagnose_journeys(&q->answer, &w, r, q->after, q->limit);
+	err = diagnose_where(&q->answer, &w, r, &need);
+	if (err == 0)
+		name_needed(q, &need, hosts, count);
+	return err;
+}
+
+static void on_work(void *arg, struct reader *r)
+{
+	struct answer_where *q = arg;
+	struct arena arena;
+
+	json_decref(q->answer);
+	q->answer = NULL;
+	arena_init(&arena, ANSWER_MEMORY);
+	q->error = r ? answer(q, r, &arena) : -EIO;
+	if (q->error < 0) {
+		json_decref(q->answer);
+		q->answer = NULL;
+	}
+	arena_free(&arena);
+}
+
+static void on_done(void *arg)
+{
+	struct answer_where *q = arg;
+
+	if (q->answer && !q->again && q->need_count > 0 && wait_begin(q))
+		return;
+	finish(q);
+}
+
+static void ask(struct answer_where *q)
+{
+	struct api *a = q->x->api;
+	int r;
+
+	q->now = wall_now();
+	if (q->until_now)
+		q->until = q->now;
+	r = live_take(&q->live, a->o.ingest);
+	if (r == 0)
+		r = asks_run(a->o.asks, on_work, on_done, q);
+	if (r < 0) {
+		q->error = r;		/* a first answer, if there was one, still stands */
+		finish(q);
+	}
+}
+
+static const char *read_window(struct answer_where *q, const struct exchange *x)
+{
+	int since = exchange_number(x, "since", &q->since.v), until = exchange_number(x, "until", &q->until.v);
+
+	if (since == -EINVAL || until == -EINVAL)
+		return "since and until are nanoseconds since 1970";
+	q->until_now = until == -ENOENT;
+	if (q->until_now)
+		q->until = wall_now();
+	if (since == -ENOENT)
+		q->since.v = q->until.v - (int64_t)WINDOW_S * NS_PER_S;
+	return q->since.v <= q->until.v ? NULL : "since is later than until";
+}
+
+static const char *read_follow(struct answer_where *q, const struct exchange *x)
+{
+	int64_t after = 0, limit = JOURNEYS_DEFAULT;
+
+	if (exchange_number(x, "after", &after) == -EINVAL || exchange_number(x, "limit", &limit) == -EINVAL || limit < 1 ||
+	    limit > JOURNEYS_MAX)
+		return "after is a row, limit 1 to 10000";
+	q->after = (uint64_t)after;
+	q->limit = (size_t)limit;
+	return NULL;
+}
+
+static void question(struct exchange *x, bool journeys)
+{
+	const char *words[1] = { exchange_query(x, "flow") }, *wrong;
+	struct answer_where *q = calloc(1, sizeof(*q));
+	struct why why = { "" };
+
+	if (!q) {
+		exchange_error(x, 503, "ask again in a moment", "no memory");
+		return;
+	}
+	q->x = exchange_ref(x);
+	q->journeys = journeys;
+	wrong = read_window(q, x);
+	if (!wrong)
+		wrong = read_follow(q, x);
+	if (!words[0] || flow_parse(&q->flow, 1, words, &why) < 0)
+		exchange_error(x, 400, "flow=WORDS that name it: tcp 10.0.1.2 10.0.3.2:443", "%s",
+			       words[0] ? why.text : "there is no flow");
+	else if (wrong)
+		exchange_error(x, 400, "leave them out for the last 15 minutes", "%s", wrong);
+	else {
+		ask(q);
+		return;
+	}
+	question_free(q);
+}
+
+void get_where(struct exchange *x)
+{
+	question(x, false);
+}
+
+void get_journeys(struct exchange *x)
+{
+	question(x, true);
+}

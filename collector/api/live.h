@@ -1,0 +1,28 @@
+/*
+ * What the loop knows of the agents, copied for a thread that answers a question.
+ */
+#pragma once
+
+#include "collector/diagnose/diagnose.h"
+#include "collector/ingest/ingest.h"
+
+enum { SILENT_AFTER_MS = 10 * 1000 };
+
+struct live_copy {
+	char id[HOST_MAX + 1];
+	bool connected, resumed, sources_told, rulesets_told;
+	int64_t quiet_ms, lag_ms;
+};
+
+struct live_copies {
+	struct live_copy *list;		/* owned */
+	size_t count, cap;
+};
+
+/* 0 or -ENOMEM. */
+int live_take(struct live_copies *l, const struct ingest *g);
+const struct live_copy *live_find(const struct live_copies *l, const char *id);
+/* As diagnose wants it, for all hosts of the store that are not retired; NULL: no memory. In the arena. */
+struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts, size_t count,
+			     struct arena *arena, size_t *out_count);
+void live_clear(struct live_copies *l);

@@ -1,0 +1,13 @@
+/*
+ * Values of ours as JSON.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "common/clock.h"
+
+/* RFC 3339; 0: null. */
+json_t *json_time(struct wall_ns t);
+/* Text that an agent sent: it may be anything. NULL and "": null. */
+json_t *json_text(const char *text);
