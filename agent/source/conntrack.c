@@ -1,93 +1,142 @@
 /*
  * conntrack: what its table says about connections, as events and as dumps. Both come in the same message; a part of
  * a dump is marked NLM_F_MULTI, a new entry NLM_F_CREATE, a change neither.
+ *
+ * Read with libmnl: libnetfilter_conntrack ends the process when an attribute has a size that it does not expect.
  */
 #include "agent/source/source.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <string.h>
 
-static void addr_set(struct addr *a, const struct nf_conntrack *ct, uint8_t l3,
-		     enum nf_conntrack_attr v4, enum nf_conntrack_attr v6)
-{
-	const void *p = nfct_get_attr(ct, l3 == AF_INET ? v4 : v6);
+#include "agent/source/netlink.h"
 
-	if (!p)
-		return;
-	a->family = l3 == AF_INET ? 4 : 6;
-	memcpy(a->b, p, l3 == AF_INET ? 4 : 16);
+/* The highest attribute of each list that is read; kernels add more behind. */
+enum { TOP_MAX = CTA_ZONE, TUPLE_MAX = CTA_TUPLE_PROTO, IP_MAX = CTA_IP_V6_DST,
+       PROTO_MAX = CTA_PROTO_ICMPV6_CODE, LIST_MAX = CTA_ZONE };
+
+struct attrs {
+	uint16_t max;
+	const struct nlattr *at[LIST_MAX + 1];
+};
+
+static int attr_put(const struct nlattr *a, void *arg)
+{
+	struct attrs *list = arg;
+
+	if (mnl_attr_get_type(a) <= list->max)
+		list->at[mnl_attr_get_type(a)] = a;
+	return MNL_CB_OK;
 }
 
-/* ICMP: the id, and in both directions the request's type, as packets of either direction are filed. */
-static void ports_set(struct tuple *t, const struct nf_conntrack *ct, uint8_t proto,
-		      enum nf_conntrack_attr sport, enum nf_conntrack_attr dport)
+static struct attrs nested(const struct nlattr *a, uint16_t max)
 {
-	t->proto = proto;
-	if (proto_is_icmp(proto)) {
-		if (nfct_attr_is_set(ct, ATTR_ICMP_ID) > 0) {
-			t->sport = ntohs(nfct_get_attr_u16(ct, ATTR_ICMP_ID));
-			t->dport = nfct_get_attr_u8(ct, ATTR_ICMP_TYPE);
-		}
-	} else if (proto_has_ports(proto)) {
-		t->sport = ntohs(nfct_get_attr_u16(ct, sport));
-		t->dport = ntohs(nfct_get_attr_u16(ct, dport));
+	struct attrs list = { .max = max };
+
+	if (a)
+		mnl_attr_parse_nested(a, attr_put, &list);
+	return list;
+}
+
+static uint16_t attr_be16(const struct nlattr *a)
+{
+	const void *p = attr_bytes(a, sizeof(uint16_t));
+	uint16_t v = 0;
+
+	if (p)
+		memcpy(&v, p, sizeof(v));
+	return ntohs(v);
+}
+
+static uint8_t attr_byte(const struct nlattr *a)
+{
+	const uint8_t *p = attr_bytes(a, 1);
+
+	return p ? *p : 0;
+}
+
+static bool addr_set(struct addr *out, const struct nlattr *v4, const struct nlattr *v6)
+{
+	size_t len = v4 ? 4 : 16;
+	const void *p = attr_bytes(v4 ? v4 : v6, len);
+
+	if (!p)
+		return false;
+	out->family = v4 ? 4 : 6;
+	memcpy(out->b, p, len);
+	return true;
+}
+
+/* The type of the query that an ICMP answer belongs to. */
+static uint8_t query_type(uint8_t proto, uint8_t type)
+{
+	if (proto == IPPROTO_ICMPV6)
+		return type == 129 ? 128 : type;
+	switch (type) {
+	case 0:
+		return 8;
+	case 14:
+		return 13;
+	case 16:
+		return 15;
+	case 18:
+		return 17;
+	default:
+		return type;
 	}
 }
 
-static bool conn_set(struct conn *c, const struct nf_conntrack *ct)
+static bool tuple_set(struct tuple *t, const struct nlattr *a)
 {
-	uint8_t l3 = nfct_get_attr_u8(ct, ATTR_ORIG_L3PROTO);
-	uint8_t proto = nfct_get_attr_u8(ct, ATTR_ORIG_L4PROTO);
+	struct attrs top = nested(a, TUPLE_MAX);
+	struct attrs ip = nested(top.at[CTA_TUPLE_IP], IP_MAX);
+	struct attrs proto = nested(top.at[CTA_TUPLE_PROTO], PROTO_MAX);
 
-	if (l3 != AF_INET && l3 != AF_INET6)
+	if (!addr_set(&t->src, ip.at[CTA_IP_V4_SRC], ip.at[CTA_IP_V6_SRC]) ||
+	    !addr_set(&t->dst, ip.at[CTA_IP_V4_DST], ip.at[CTA_IP_V6_DST]))
 		return false;
-	addr_set(&c->orig.src, ct, l3, ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC);
-	addr_set(&c->orig.dst, ct, l3, ATTR_ORIG_IPV4_DST, ATTR_ORIG_IPV6_DST);
-	addr_set(&c->reply.src, ct, l3, ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC);
-	addr_set(&c->reply.dst, ct, l3, ATTR_REPL_IPV4_DST, ATTR_REPL_IPV6_DST);
-	if (!c->orig.src.family || !c->orig.dst.family || !c->reply.src.family ||
-	    !c->reply.dst.family)
-		return false;
-	ports_set(&c->orig, ct, proto, ATTR_ORIG_PORT_SRC, ATTR_ORIG_PORT_DST);
-	ports_set(&c->reply, ct, proto, ATTR_REPL_PORT_SRC, ATTR_REPL_PORT_DST);
-
-	/* An attribute that did not come reads as 0. */
-	c->id = ntohl(nfct_get_attr_u32(ct, ATTR_ID));
-	c->status = nfct_get_attr_u32(ct, ATTR_STATUS);
-	c->mark = nfct_get_attr_u32(ct, ATTR_MARK);
-	c->zone = nfct_get_attr_u16(ct, ATTR_ZONE);
-	if (c->event != CONN_DESTROY)
-		c->timeout_s = nfct_get_attr_u32(ct, ATTR_TIMEOUT);
+	t->proto = attr_byte(proto.at[CTA_PROTO_NUM]);
+	if (t->proto == IPPROTO_ICMP) {
+		t->sport = attr_be16(proto.at[CTA_PROTO_ICMP_ID]);
+		t->dport = query_type(t->proto, attr_byte(proto.at[CTA_PROTO_ICMP_TYPE]));
+	} else if (t->proto == IPPROTO_ICMPV6) {
+		t->sport = attr_be16(proto.at[CTA_PROTO_ICMPV6_ID]);
+		t->dport = query_type(t->proto, attr_byte(proto.at[CTA_PROTO_ICMPV6_TYPE]));
+	} else if (proto_has_ports(t->proto)) {
+		t->sport = attr_be16(proto.at[CTA_PROTO_SRC_PORT]);
+		t->dport = attr_be16(proto.at[CTA_PROTO_DST_PORT]);
+	}
 	return true;
 }
 
 static int conn_event(const struct nlmsghdr *nlh, struct boot_ns now, const struct sink *out)
 {
+	struct attrs top = { .max = TOP_MAX };
 	struct conn c = { .at = now };
-	struct nf_conntrack *ct;
 
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg) ||
+	    mnl_attr_parse(nlh, sizeof(struct nfgenmsg), attr_put, &top) < 0)
+		return -EBADMSG;
+	if (!tuple_set(&c.orig, top.at[CTA_TUPLE_ORIG]) ||
+	    !tuple_set(&c.reply, top.at[CTA_TUPLE_REPLY]))
+		return -EBADMSG;
 	if ((nlh->nlmsg_type & 0xff) == IPCTNL_MSG_CT_DELETE)
 		c.event = CONN_DESTROY;
 	else if (nlh->nlmsg_flags & NLM_F_MULTI)
 		c.event = CONN_DUMP;
 	else
 		c.event = nlh->nlmsg_flags & NLM_F_CREATE ? CONN_NEW : CONN_UPDATE;
-
-	ct = nfct_new();
-	if (!ct)
-		return -ENOMEM;
-	if (nfct_nlmsg_parse(nlh, ct) < 0) {
-		nfct_destroy(ct);
-		return -EBADMSG;
-	}
-	if (conn_set(&c, ct) && out->conn)
+	c.id = attr_be32(top.at[CTA_ID]);
+	c.status = attr_be32(top.at[CTA_STATUS]);
+	c.mark = attr_be32(top.at[CTA_MARK]);
+	c.zone = attr_be16(top.at[CTA_ZONE]);
+	if (c.event != CONN_DESTROY)
+		c.timeout_s = attr_be32(top.at[CTA_TIMEOUT]);
+	if (out->conn)
 		out->conn(out->arg, &c);
-	nfct_destroy(ct);
 	return 0;
 }
 
@@ -104,12 +153,11 @@ static int done_error(const struct nlmsghdr *nlh)
 static int conntrack_decode(struct source *s, const uint8_t *p, size_t len, struct boot_ns now,
 			    const struct sink *out)
 {
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)p;
-	int left = (int)len;
+	const struct nlmsghdr *nlh;
 	int r;
 
 	(void)s;
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	while ((nlh = netlink_next(&p, &len))) {
 		switch (nlh->nlmsg_type) {
 		case NLMSG_DONE:
 		case NLMSG_ERROR:
@@ -118,15 +166,13 @@ static int conntrack_decode(struct source *s, const uint8_t *p, size_t len, stru
 			break;
 		case NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW:
 		case NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE:
-			if (mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg))
-				return -EBADMSG;
 			r = conn_event(nlh, now, out);
 			if (r < 0)
 				return r;
 			break;
 		}
 	}
-	return left > 0 ? -EBADMSG : 0;
+	return len > 0 ? -EBADMSG : 0;
 }
 
 const struct source_ops source_conntrack = {

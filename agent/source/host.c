@@ -7,7 +7,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -16,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "agent/source/netlink.h"
 
 enum stage { STAGE_LINK, STAGE_ADDR, STAGE_ROUTE4, STAGE_ROUTE6, STAGE_CONF4, STAGE_CONF6, STAGE_COUNT };
 
@@ -397,12 +398,11 @@ static int answer(struct source *s, struct dump *d, const struct nlmsghdr *nlh, 
 static int host_decode(struct source *s, const uint8_t *p, size_t len, struct boot_ns now,
 		       const struct sink *out)
 {
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)p;
-	int left = (int)len;
+	const struct nlmsghdr *nlh;
 	struct dump *d = s->state;
 	int r;
 
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	while ((nlh = netlink_next(&p, &len))) {
 		if (d && d->active && nlh->nlmsg_pid == s->portid && nlh->nlmsg_seq == d->seq) {
 			r = answer(s, d, nlh, now, out);
 			if (r < 0)
@@ -411,7 +411,7 @@ static int host_decode(struct source *s, const uint8_t *p, size_t len, struct bo
 			notification(nlh, out);
 		}
 	}
-	return left > 0 ? -EBADMSG : 0;
+	return len > 0 ? -EBADMSG : 0;
 }
 
 static void host_clear(struct source *s)

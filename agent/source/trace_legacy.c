@@ -9,7 +9,6 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <libnetfilter_log/libnetfilter_log.h>
 #include <linux/if_arp.h>
 #include <linux/netfilter.h>
@@ -17,28 +16,13 @@
 #include <string.h>
 
 #include "agent/source/ifnames.h"
+#include "agent/source/netlink.h"
 #include "agent/source/prefix.h"
 
 enum { PREFIX_MAX = 128, ETHER_LEN = 14, ETHER_SRC = 6 };
 
 /* A kernel time further off than this from our own is not believed. */
 static const int64_t kernel_time_slack = 60 * (int64_t)NS_PER_S;
-
-/* The attribute's payload if it has at least `len` bytes. */
-static const void *attr_bytes(const struct nlattr *a, size_t len)
-{
-	return a && mnl_attr_get_payload_len(a) >= len ? mnl_attr_get_payload(a) : NULL;
-}
-
-static uint32_t attr_be32(const struct nlattr *a)
-{
-	const void *p = attr_bytes(a, sizeof(uint32_t));
-	uint32_t v = 0;
-
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return ntohl(v);
-}
 
 static void name_set(const struct source *s, char out[static IFNAME_MAX + 1],
 		     const struct nlattr *a)
@@ -168,11 +152,10 @@ static void packet_event(struct source *s, struct nlattr **attr, uint8_t family,
 static int trace_legacy_decode(struct source *s, const uint8_t *p, size_t len, struct boot_ns now,
 			       const struct sink *out)
 {
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)p;
-	int left = (int)len;
+	const struct nlmsghdr *nlh;
 	const struct nfgenmsg *nfg;
 
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	while ((nlh = netlink_next(&p, &len))) {
 		struct nlattr *attr[NFULA_MAX + 1] = { 0 };
 
 		if (nlh->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET))
@@ -186,7 +169,7 @@ static int trace_legacy_decode(struct source *s, const uint8_t *p, size_t len, s
 		if (nfg->nfgen_family == AF_INET || nfg->nfgen_family == AF_INET6)
 			packet_event(s, attr, nfg->nfgen_family, now, out);
 	}
-	return left > 0 ? -EBADMSG : 0;
+	return len > 0 ? -EBADMSG : 0;
 }
 
 const struct source_ops source_trace_legacy = {

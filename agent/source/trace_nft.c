@@ -9,9 +9,7 @@
 #include "agent/source/source.h"
 
 #include <arpa/inet.h>
-#include <endian.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_arp.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -20,11 +18,12 @@
 #include <string.h>
 
 #include "agent/source/ifnames.h"
+#include "agent/source/netlink.h"
 #include "agent/source/probe.h"
 
 enum { HELD = 64, ETHER_LEN = 14, ETHER_SRC = 6 };
 
-/* Headers by trace id, between the events of one of our chains: that is microseconds. */
+/* Headers by trace id, between the events of one base chain: that is microseconds. */
 struct held {
 	struct trace_event list[HELD];
 };
@@ -41,31 +40,6 @@ int32_t checkpoint_priority(enum checkpoint c)
 	default:
 		return INT32_MIN;
 	}
-}
-
-static const void *attr_bytes(const struct nlattr *a, size_t len)
-{
-	return a && mnl_attr_get_payload_len(a) >= len ? mnl_attr_get_payload(a) : NULL;
-}
-
-static uint32_t attr_be32(const struct nlattr *a)
-{
-	const void *p = attr_bytes(a, sizeof(uint32_t));
-	uint32_t v = 0;
-
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return ntohl(v);
-}
-
-static uint64_t attr_be64(const struct nlattr *a)
-{
-	const void *p = attr_bytes(a, sizeof(uint64_t));
-	uint64_t v = 0;
-
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return be64toh(v);
 }
 
 static void attr_text(char *out, size_t size, const struct nlattr *a)
@@ -188,7 +162,7 @@ static void packet_set(const struct source *s, struct trace_event *e, const stru
 	e->step.ttl = e->packet.ttl;
 }
 
-/* Headers of one of our arming chains wait here for the chain's last event. */
+/* Headers of an event that is not passed on wait here for the base chain's next one that is. */
 static void hold(struct source *s, const struct trace_event *e)
 {
 	struct held *h = s->state;
@@ -265,7 +239,14 @@ static void trace_event(struct source *s, const struct nlattr **attr, uint8_t nf
 	    (e.step.family == FAMILY_INET || e.step.family == FAMILY_BRIDGE)) {
 		if (!checkpoint_event(s, &e, type, chain))
 			return;
+	} else if (type == NFT_TRACETYPE_RULE && !attr_be64(attr[NFTA_TRACE_RULE_HANDLE])) {
+		/* Some kernels tell the end of a chain so, before its policy: no rule has handle 0. */
+		if (e.has_packet)
+			hold(s, &e);
+		return;
 	} else {
+		if (!e.has_packet)
+			take_held(s, &e);
 		e.step.label = type == NFT_TRACETYPE_POLICY ? LABEL_POLICY :
 			       type == NFT_TRACETYPE_RETURN ? LABEL_RETURN :
 							      LABEL_RULE;
@@ -281,11 +262,10 @@ static void trace_event(struct source *s, const struct nlattr **attr, uint8_t nf
 static int trace_nft_decode(struct source *s, const uint8_t *p, size_t len, struct boot_ns now,
 			    const struct sink *out)
 {
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)p;
-	int left = (int)len;
+	const struct nlmsghdr *nlh;
 	const struct nfgenmsg *nfg;
 
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	while ((nlh = netlink_next(&p, &len))) {
 		const struct nlattr *attr[NFTA_TRACE_MAX + 1] = { 0 };
 
 		if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE))
@@ -299,7 +279,7 @@ static int trace_nft_decode(struct source *s, const uint8_t *p, size_t len, stru
 		nfg = mnl_nlmsg_get_payload(nlh);
 		trace_event(s, attr, nfg->nfgen_family, now, out);
 	}
-	return left > 0 ? -EBADMSG : 0;
+	return len > 0 ? -EBADMSG : 0;
 }
 
 static void trace_nft_clear(struct source *s)

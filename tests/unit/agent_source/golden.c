@@ -1,0 +1,186 @@
+/*
+ * Captured netlink messages (tests/data/agent_source/NAME.bin, as the kernel sent them) decode to what stands in
+ * NAME.json. After a change that is meant: `unit_agent_source_golden --update` writes the .json anew; look at the diff.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/source/ifnames.h"
+#include "agent/source/source.h"
+
+static const struct {
+	const char *name;
+	const struct source_ops *const ops;
+} captures[] = {
+	{ "trace_legacy", &source_trace_legacy }, { "trace_nft", &source_trace_nft },
+	{ "conntrack", &source_conntrack },	  { "conntrack_dump", &source_conntrack },
+	{ "host", &source_host },
+};
+
+enum { CAPTURES = sizeof(captures) / sizeof(captures[0]) };
+
+static bool update;
+
+static void put_text(FILE *f, const char *key, const char *text)
+{
+	fprintf(f, ", \"%s\": \"", key);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\' || (unsigned char)*text < 0x20)
+			fprintf(f, "\\u%04x", (unsigned char)*text);
+		else
+			fputc(*text, f);
+	}
+	fputc('"', f);
+}
+
+static void put_tuple(FILE *f, const char *key, const struct tuple *t)
+{
+	char src[ENDPOINT_TEXT_MAX], dst[ENDPOINT_TEXT_MAX];
+
+	endpoint_print(&t->src, t->sport, t->proto, src);
+	endpoint_print(&t->dst, t->dport, t->proto, dst);
+	fprintf(f, ", \"%s\": \"%u %s %s %u %u\"", key, t->proto, src, dst, t->sport, t->dport);
+}
+
+static void put_trace(void *arg, const struct trace_event *e)
+{
+	FILE *f = arg;
+
+	fprintf(f, "{\"hook\": \"%s\"", hook_name((enum hook)e->step.hook));
+	put_text(f, "backend", backend_name((enum backend)e->step.backend));
+	put_text(f, "family", family_name((enum family)e->step.family));
+	put_text(f, "table", e->step.table);
+	put_text(f, "chain", e->step.chain);
+	put_text(f, "label", label_name((enum label)e->step.label));
+	put_text(f, "verdict", step_verdict_name((enum step_verdict)e->step.verdict));
+	put_text(f, "checkpoint", checkpoint_name((enum checkpoint)e->step.checkpoint));
+	fprintf(f, ", \"number\": %u, \"handle\": %lu, \"priority\": %d", e->step.number,
+		(unsigned long)e->step.handle, e->priority_known ? e->priority : 0);
+	put_text(f, "in", e->in_if);
+	put_text(f, "out", e->out_if);
+	fprintf(f, ", \"mac\": \"%02x:%02x:%02x:%02x:%02x:%02x\"", e->src_mac[0], e->src_mac[1],
+		e->src_mac[2], e->src_mac[3], e->src_mac[4], e->src_mac[5]);
+	if (e->step.prefix)
+		put_text(f, "prefix", e->step.prefix);
+	if (e->trace_id)
+		fprintf(f, ", \"id\": %u", e->trace_id);
+	if (e->has_packet) {
+		put_tuple(f, "tuple", &e->packet.tuple);
+		fprintf(f, ", \"ttl\": %u, \"fp\": \"%016lx\"", e->step.ttl,
+			(unsigned long)e->packet.fp);
+	}
+	fputs("}\n", f);
+}
+
+static void put_conn(void *arg, const struct conn *c)
+{
+	FILE *f = arg;
+
+	fprintf(f, "{\"event\": \"%s\", \"id\": %u, \"status\": %u, \"timeout\": %u",
+		conn_event_name((enum conn_event)c->event), c->id, c->status, c->timeout_s);
+	put_tuple(f, "orig", &c->orig);
+	put_tuple(f, "reply", &c->reply);
+	fputs("}\n", f);
+}
+
+static void put_loss(void *arg, const struct loss *l)
+{
+	fprintf(arg, "{\"loss\": \"%s\", \"known\": %d, \"count\": %lu}\n", l->source,
+		l->count_known, (unsigned long)l->count);
+}
+
+static void put_changed(void *arg)
+{
+	fputs("{\"changed\": true}\n", arg);
+}
+
+static void put_link(void *arg, int32_t ifindex, const char *name)
+{
+	fprintf(arg, "{\"ifindex\": %d", ifindex);
+	put_text(arg, "name", name);
+	fputs("}\n", arg);
+}
+
+static void put_done(void *arg, int error)
+{
+	fprintf(arg, "{\"done\": %d}\n", error);
+}
+
+static char *slurp(const char *name, const char *ext, size_t *len)
+{
+	char path[512];
+	char *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/agent_source/%s.%s", TEST_DATA, name, ext);
+	f = fopen(path, "rb");
+	if (!f)
+		return NULL;
+	fseek(f, 0, SEEK_END);
+	*len = (size_t)ftell(f);
+	rewind(f);
+	p = calloc(1, *len + 1);
+	assert_non_null(p);
+	assert_int_equal(fread(p, 1, *len, f), *len);
+	fclose(f);
+	return p;
+}
+
+static void decodes(void **state)
+{
+	int i = (int)(intptr_t)*state;
+	struct ifnames names = { 0 };
+	char *text = NULL, *want, path[512];
+	size_t text_len, want_len, len;
+	struct source s;
+	struct sink out = { .trace = put_trace, .conn = put_conn, .loss = put_loss,
+			    .facts_changed = put_changed, .link = put_link, .done = put_done };
+	uint8_t *bin = (uint8_t *)slurp(captures[i].name, "bin", &len);
+	FILE *f = open_memstream(&text, &text_len);
+
+	assert_non_null(bin);
+	ifnames_set(&names, 1, "lo");
+	ifnames_set(&names, 2, "lan");
+	ifnames_set(&names, 3, "wan");
+	source_init(&s, captures[i].ops, -1, &names);
+	out.arg = f;
+	assert_int_equal(s.ops->decode(&s, bin, len, boot_now(), &out), 0);
+	source_clear(&s);
+	ifnames_clear(&names);
+	fclose(f);
+	free(bin);
+
+	assert_true(text_len > 0);
+	if (update) {
+		snprintf(path, sizeof(path), "%s/agent_source/%s.json", TEST_DATA,
+			 captures[i].name);
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fwrite(text, 1, text_len, f);
+		fclose(f);
+	}
+	want = slurp(captures[i].name, "json", &want_len);
+	assert_non_null(want);
+	assert_string_equal(text, want);
+	free(want);
+	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	struct CMUnitTest tests[CAPTURES];
+
+	update = argc > 1 && strcmp(argv[1], "--update") == 0;
+	for (int i = 0; i < CAPTURES; i++)
+		tests[i] = (struct CMUnitTest){ .name = captures[i].name,
+						.test_func = decodes,
+						.initial_state = (void *)(intptr_t)i };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
