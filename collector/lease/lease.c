@@ -176,8 +176,7 @@ static void lease_view(const struct lease *l, struct lease_view *v)
 static void host_is(struct lease_host *h, enum lease_state state, const char *why)
 {
 	h->state = state;
-	h->why[0] = '\0';
-	strncat(h->why, why ? why : "", WHY_MAX);
+	snprintf(h->why, sizeof(h->why), "%s", why ? why : "");
 }
 
 static void lease_free(struct lease *l)
