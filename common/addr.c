@@ -77,13 +77,13 @@ bool addr_is_multicast(const struct addr *a)
 	return a->family == 6 && a->b[0] == 0xff;
 }
 
-/* "255.255.0.0" as a prefix length; -1 when its bits have holes. */
-static int mask_bits(const char *text)
+/* "255.255.0.0" as a prefix length; -1 when its bits have holes, or for the other family. */
+static int mask_bits(const char *text, uint8_t family)
 {
 	struct addr mask;
 	int bits = 0;
 
-	if (!addr_parse(&mask, text))
+	if (!addr_parse(&mask, text) || mask.family != family)
 		return -1;
 	for (int i = 0; i < (mask.family == 4 ? 32 : 128); i++) {
 		bool set = mask.b[i / 8] & (0x80 >> (i % 8));
@@ -115,7 +115,7 @@ bool prefix_parse(struct prefix *p, const char *text)
 		return true;
 	bits = strtol(slash + 1, &end, 10);
 	if (slash[1] < '0' || slash[1] > '9' || *end)
-		bits = mask_bits(slash + 1);
+		bits = mask_bits(slash + 1, p->addr.family);
 	if (bits < 0 || bits > p->len)
 		return false;
 	p->len = (uint8_t)bits;
