@@ -103,20 +103,22 @@ void *arena_alloc(struct arena *a, size_t len)
 	if (len > a->max)
 		return NULL;
 	len = (len + 7) & ~(size_t)7;
-	if (len > a->max - a->used)
-		return NULL;
 	if (!block || len > block->cap - block->used) {
-		size_t cap = len > ARENA_BLOCK ? len : ARENA_BLOCK;
+		size_t left = a->max - a->held, cap = len > ARENA_BLOCK ? len : ARENA_BLOCK;
 
+		if (len > left)
+			return NULL;
+		if (cap > left)
+			cap = left;
 		block = malloc(sizeof(*block) + cap);
 		if (!block)
 			return NULL;
 		*block = (struct arena_block){ .next = a->blocks, .cap = cap };
 		a->blocks = block;
+		a->held += cap;
 	}
 	p = (uint8_t *)block->data + block->used;
 	block->used += len;
-	a->used += len;
 	return memset(p, 0, len);
 }
 
@@ -145,7 +147,7 @@ void arena_reset(struct arena *a)
 		keep->used = 0;
 	}
 	a->blocks = keep;
-	a->used = 0;
+	a->held = keep ? keep->cap : 0;
 }
 
 void arena_free(struct arena *a)

@@ -26,7 +26,7 @@ void buf_shift(struct buf *b, size_t n);
 /* Many small allocations, freed together. */
 struct arena {
 	struct arena_block *blocks;	/* owned */
-	size_t used, max;
+	size_t held, max;		/* bytes of all blocks, their unused ends included */
 };
 
 void arena_init(struct arena *a, size_t max);

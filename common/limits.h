@@ -12,6 +12,7 @@ enum {
 	BATCH_TARGET = 32 << 10,	/* a batch is closed at this size ... */
 	BATCH_AGE_MS = 50,		/* ... or at this age */
 	BATCH_RECORDS_MAX = 4096,
+	BATCH_NAMES_MAX = 65536,
 	PART_MAX = 128 << 10,		/* one piece of a content */
 	CONTENT_MAX = 64 << 20,		/* the text of one table */
 	UNACKED_MAX = 64,		/* batches in flight before the agent waits */
@@ -22,6 +23,7 @@ enum {
 	IFNAME_MAX = 15,
 	TABLE_NAME_MAX = 63,		/* nft allows more; longer ones are cut and marked */
 	CHAIN_NAME_MAX = 63,
+	LOG_PREFIX_MAX = 128,
 	WHY_MAX = 199,
 
 	/* Evidence. */

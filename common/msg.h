@@ -108,6 +108,7 @@ int msg_encode(struct buf *out, const struct msg *m);
 struct batch;
 
 int batch_new(struct batch **out);
+/* -E2BIG: the batch is full; -EINVAL: the record is beyond limits.h, so that the peer would refuse the batch. */
 int batch_add(struct batch *b, const struct record *r);
 size_t batch_size(const struct batch *b);
 uint32_t batch_count(const struct batch *b);

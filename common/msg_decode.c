@@ -5,14 +5,20 @@
 #include "common/msg.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "proto/lasthop.pb-c.h"
 
+struct name {
+	const char *text;
+	size_t len;
+};
+
 /* One frame being decoded. protobuf-c's own structs live in the same arena as ours and go with it. */
 struct decoder {
 	struct arena *arena;
-	const char **names;		/* of the batch, "" first */
+	struct name *names;		/* of the batch, "" first */
 	size_t name_count;
 	int error;
 };
@@ -30,17 +36,26 @@ static void pb_free(void *arg, void *p)
 
 /* --- pieces ------------------------------------------------------------------------------------------------ */
 
-/* Text is ours to print later: no NUL inside (protobuf-c's strings end at it), not longer than max. */
-static const char *text(struct decoder *d, const char *s, size_t max)
+/* Text travels as bytes and ends at a NUL only here: one inside would make two names of the wire one of ours. */
+static const char *text(struct decoder *d, const ProtobufCBinaryData *b, size_t max)
 {
-	if (strlen(s) > max)
+	const char *s;
+
+	if (b->len == 0)
+		return "";
+	if (b->len > max || memchr(b->data, '\0', b->len)) {
 		d->error = -EPROTO;
-	return s;
+		return "";
+	}
+	s = arena_strndup(d->arena, (const char *)b->data, b->len);
+	if (!s)
+		d->error = -ENOMEM;
+	return s ? s : "";
 }
 
-static const char *text_or_null(struct decoder *d, const char *s, size_t max)
+static const char *text_or_null(struct decoder *d, const ProtobufCBinaryData *b, size_t max)
 {
-	return s[0] ? text(d, s, max) : NULL;
+	return b->len ? text(d, b, max) : NULL;
 }
 
 static uint32_t below(struct decoder *d, uint32_t v, uint32_t limit)
@@ -110,25 +125,22 @@ static void *array(struct decoder *d, size_t n, size_t size, size_t max)
 	return p;
 }
 
-static const char *name(struct decoder *d, uint32_t i)
+static const struct name *name(struct decoder *d, uint32_t i, size_t max)
 {
-	if (i >= d->name_count) {
+	static const struct name none = { "", 0 };
+
+	if (i >= d->name_count || d->names[i].len > max) {
 		d->error = -EPROTO;
-		return "";
+		return &none;
 	}
-	return d->names[i];
+	return &d->names[i];
 }
 
 static void ifname(struct decoder *d, char to[static IFNAME_MAX + 1], uint32_t i)
 {
-	const char *s = name(d, i);
-	size_t n = strlen(s);
+	const struct name *n = name(d, i, IFNAME_MAX);
 
-	if (n > IFNAME_MAX) {
-		d->error = -EPROTO;
-		return;
-	}
-	memcpy(to, s, n + 1);
+	memcpy(to, n->text, n->len + 1);
 }
 
 static struct pattern *patterns(struct decoder *d, Pb__Pattern **list, size_t n, uint32_t *count)
@@ -186,11 +198,12 @@ static void steps(struct decoder *d, struct journey *j, const Pb__Journey *m)
 		s->ttl = (uint8_t)(what >> 24);
 		at = (int64_t)((uint64_t)at + (uint64_t)m->step_at[i]);
 		s->at.v = at;
-		s->table = text(d, name(d, m->step_table[i]), TABLE_NAME_MAX);
-		s->chain = text(d, name(d, m->step_chain[i]), CHAIN_NAME_MAX);
+		s->table = name(d, m->step_table[i], TABLE_NAME_MAX)->text;
+		s->chain = name(d, m->step_chain[i], CHAIN_NAME_MAX)->text;
 		s->number = m->step_number[i];
 		s->handle = m->n_step_handle ? m->step_handle[i] : 0;
-		s->prefix = m->n_step_prefix && m->step_prefix[i] ? name(d, m->step_prefix[i]) : NULL;
+		if (m->n_step_prefix && m->step_prefix[i])
+			s->prefix = name(d, m->step_prefix[i], LOG_PREFIX_MAX)->text;
 	}
 }
 
@@ -200,10 +213,10 @@ static void journey(struct decoder *d, struct journey *j, const Pb__Journey *m)
 	j->trace_id = m->trace_id;
 	j->fp = m->fp;
 	j->fp_long = m->fp_long;
-	j->ip_version = (uint8_t)(m->ip >> 16);
+	j->ip_version = (uint8_t)below(d, m->ip >> 16, 6 + 1);
 	j->total_len = (uint16_t)m->ip;
-	j->ip_id = (uint16_t)m->ip_id;
-	j->tcp_flags = (uint8_t)(m->tcp >> 16);
+	j->ip_id = (uint16_t)below(d, m->ip_id, 1 << 16);
+	j->tcp_flags = (uint8_t)below(d, m->tcp >> 16, 1 << 8);
 	j->tcp_window = (uint16_t)m->tcp;
 	j->tcp_seq = m->tcp_seq;
 	j->tcp_ack = m->tcp_ack;
@@ -212,11 +225,11 @@ static void journey(struct decoder *d, struct journey *j, const Pb__Journey *m)
 	j->icmp_seq = (uint16_t)m->icmp;
 	if (m->inner) {
 		j->is_icmp_error = true;
-		j->has_inner = m->inner->what >> 16 & 1;
+		j->has_inner = below(d, m->inner->what >> 16, 2);
 		j->inner_proto = (uint8_t)(m->inner->what >> 8);
 		j->inner_ttl = (uint8_t)m->inner->what;
-		j->inner_len = (uint16_t)m->inner->len;
-		j->inner_id = (uint16_t)m->inner->id;
+		j->inner_len = (uint16_t)below(d, m->inner->len, 1 << 16);
+		j->inner_id = (uint16_t)below(d, m->inner->id, 1 << 16);
 		j->has_inner_tuple = m->inner->tuple;
 		if (m->inner->tuple)
 			tuple(d, &j->inner, m->inner->tuple);
@@ -256,7 +269,7 @@ static void ruleset(struct decoder *d, struct ruleset_fact *r, const Pb__Ruleset
 	r->read_at.v = m->read_at;
 	r->backend = (uint8_t)below(d, m->backend, BACKEND_COUNT);
 	r->family = (uint8_t)below(d, m->family, FAMILY_COUNT);
-	r->table = text(d, m->table, TABLE_NAME_MAX);
+	r->table = text(d, &m->table, TABLE_NAME_MAX);
 	if (m->content.len)
 		bytes_exact(d, r->content.b, &m->content, CONTENT_ID_LEN);
 	r->torn = m->torn;
@@ -281,7 +294,6 @@ static void facts(struct decoder *d, struct facts *f, const Pb__Facts *m)
 	for (size_t i = 0; i < m->n_links; i++) {
 		const Pb__Link *l = m->links[i];
 		struct facts_link *to = &f->links[i];
-		size_t n = strlen(l->name);
 
 		to->ifindex = l->ifindex;
 		to->link = l->link;
@@ -290,10 +302,7 @@ static void facts(struct decoder *d, struct facts *f, const Pb__Facts *m)
 		to->up = l->up;
 		if (l->mac.len)
 			bytes_exact(d, to->mac, &l->mac, sizeof(to->mac));
-		if (n > IFNAME_MAX)
-			d->error = -EPROTO;
-		else
-			memcpy(to->name, l->name, n + 1);
+		snprintf(to->name, sizeof(to->name), "%s", text(d, &l->name, IFNAME_MAX));
 	}
 	for (size_t i = 0; i < m->n_addrs; i++) {
 		f->addrs[i].ifindex = m->addrs[i]->ifindex;
@@ -323,9 +332,9 @@ static void sources(struct decoder *d, struct sources *s, const Pb__Sources *m)
 		return;
 	s->count = (uint32_t)m->n_list;
 	for (size_t i = 0; i < m->n_list; i++) {
-		s->list[i].name = text(d, m->list[i]->name, ID_MAX);
+		s->list[i].name = text(d, &m->list[i]->name, ID_MAX);
 		s->list[i].state = (uint8_t)below(d, m->list[i]->state, SOURCE_FAILED + 1);
-		s->list[i].why = text_or_null(d, m->list[i]->why, WHY_MAX);
+		s->list[i].why = text_or_null(d, &m->list[i]->why, WHY_MAX);
 	}
 }
 
@@ -333,7 +342,7 @@ static void loss(struct decoder *d, struct loss *l, const Pb__Loss *m)
 {
 	l->from.v = m->from;
 	l->until.v = m->until;
-	l->source = text(d, m->source, ID_MAX);
+	l->source = text(d, &m->source, ID_MAX);
 	l->count_known = m->count_known;
 	l->count = m->count;
 }
@@ -346,7 +355,7 @@ static void lease(struct decoder *d, struct lease_fact *l, const Pb__Lease *m)
 	l->modulus = m->modulus;
 	l->traced = m->traced;
 	l->refused = m->refused;
-	l->why = text_or_null(d, m->why, WHY_MAX);
+	l->why = text_or_null(d, &m->why, WHY_MAX);
 	l->patterns = patterns(d, m->patterns, m->n_patterns, &l->pattern_count);
 }
 
@@ -395,8 +404,8 @@ static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 
 static void hello(struct decoder *d, struct msg_hello *h, const Pb__Hello *m)
 {
-	h->id = text(d, m->id, ID_MAX);
-	h->version = text(d, m->version, ID_MAX);
+	h->id = text(d, &m->id, ID_MAX);
+	h->version = text(d, &m->version, ID_MAX);
 	h->epoch = m->epoch;
 	bytes_exact(d, h->instance, &m->instance, sizeof(h->instance));
 	bytes_exact(d, h->boot_id, &m->boot_id, sizeof(h->boot_id));
@@ -408,8 +417,8 @@ static void hello(struct decoder *d, struct msg_hello *h, const Pb__Hello *m)
 		return;
 	h->host_count = (uint32_t)m->n_hosts;
 	for (size_t i = 0; i < m->n_hosts; i++) {
-		h->hosts[i].id = text(d, m->hosts[i]->id, HOST_MAX);
-		h->hosts[i].netns = text(d, m->hosts[i]->netns, HOST_MAX);
+		h->hosts[i].id = text(d, &m->hosts[i]->id, HOST_MAX);
+		h->hosts[i].netns = text(d, &m->hosts[i]->netns, HOST_MAX);
 	}
 }
 
@@ -417,12 +426,12 @@ static void batch(struct decoder *d, struct msg_batch *b, const Pb__Batch *m)
 {
 	b->seq = m->seq;
 	b->records = array(d, m->n_records, sizeof(*b->records), BATCH_RECORDS_MAX);
-	d->names = array(d, m->n_names + 1, sizeof(*d->names), 65536);
+	d->names = array(d, m->n_names + 1, sizeof(*d->names), BATCH_NAMES_MAX + 1);
 	if (!b->records || !d->names)
 		return;
-	d->names[0] = "";
+	d->names[0].text = "";
 	for (size_t i = 0; i < m->n_names; i++)
-		d->names[i + 1] = text(d, m->names[i], 128);
+		d->names[i + 1] = (struct name){ text(d, &m->names[i], LOG_PREFIX_MAX), m->names[i].len };
 	d->name_count = m->n_names + 1;
 	for (size_t i = 0; i < m->n_records && !d->error; i++)
 		record(d, &b->records[i], m->records[i]);
@@ -496,7 +505,7 @@ int msg_decode(struct msg *m, const uint8_t *p, size_t len, struct arena *arena)
 		m->welcome.epoch = pb->welcome->epoch;
 		m->welcome.seq = pb->welcome->seq;
 		m->welcome.refused = pb->welcome->refused;
-		m->welcome.why = text_or_null(&d, pb->welcome->why, WHY_MAX);
+		m->welcome.why = text_or_null(&d, &pb->welcome->why, WHY_MAX);
 		break;
 	case PB__MESSAGE__IS_ACK:
 		m->kind = MSG_ACK;

@@ -38,9 +38,20 @@ static ProtobufCBinaryData addr(const struct addr *a)
 	return bytes(a->b, a->family == 4 ? 4 : a->family == 6 ? 16 : 0);
 }
 
-static char *text(const char *s)
+static ProtobufCBinaryData text(const char *s)
 {
-	return (char *)(s ? s : "");
+	return bytes(s, s ? strlen(s) : 0);
+}
+
+/* The decoder refuses longer text, and a batch that it refuses would be sent again and again. */
+static bool fits(const char *s, size_t max)
+{
+	return !s || strlen(s) <= max;
+}
+
+static bool tuple_fits(const struct tuple *t)
+{
+	return (t->src.family == 4 || t->src.family == 6) && t->src.family == t->dst.family;
 }
 
 static Pb__Tuple *tuple(struct arena *a, const struct tuple *t)
@@ -103,26 +114,30 @@ static int patterns(struct arena *a, Pb__Pattern ***list, size_t *n, const struc
 	return 0;
 }
 
-/* The index of a name in the batch, adding it; 0 for "". */
-static int name_index(struct batch *b, const char *s, uint32_t *index)
+/* The index of a name in the batch, adding it; 0 for "". -EINVAL: longer than max. */
+static int name_index(struct batch *b, const char *s, size_t max, uint32_t *index)
 {
 	Pb__Batch one = PB__BATCH__INIT;
 	struct name *n;
 	size_t len, size;
 	uint8_t *to;
-	char *list[1];
+	ProtobufCBinaryData list[1];
 
 	*index = 0;
 	if (!s || !s[0])
 		return 0;
 	len = strlen(s);
+	if (len > max)
+		return -EINVAL;
 	HASH_FIND(hh, b->by_text, s, len, n);
 	if (!n) {
+		if (b->name_count == BATCH_NAMES_MAX)
+			return -E2BIG;
 		n = arena_alloc(&b->name_heap, sizeof(*n) + len + 1);
 		if (!n)
 			return -ENOMEM;
 		memcpy(n->text, s, len + 1);
-		list[0] = n->text;
+		list[0] = bytes(n->text, len);
 		one.names = list;
 		one.n_names = 1;
 		size = pb__batch__get_packed_size(&one);
@@ -169,11 +184,11 @@ static int steps(struct batch *b, Pb__Journey *m, const struct journey *j)
 				  (uint32_t)s->ttl << 24;
 		m->step_at[i] = s->at.v - before;
 		before = s->at.v;
-		r = name_index(b, s->table, &m->step_table[i]);
+		r = name_index(b, s->table, TABLE_NAME_MAX, &m->step_table[i]);
 		if (r == 0)
-			r = name_index(b, s->chain, &m->step_chain[i]);
+			r = name_index(b, s->chain, CHAIN_NAME_MAX, &m->step_chain[i]);
 		if (r == 0)
-			r = name_index(b, s->prefix, &m->step_prefix[i]);
+			r = name_index(b, s->prefix, LOG_PREFIX_MAX, &m->step_prefix[i]);
 		m->step_number[i] = s->number;
 		m->step_handle[i] = s->handle;
 	}
@@ -190,6 +205,8 @@ static int journey(struct batch *b, Pb__Record *out, const struct journey *j)
 	if (!m)
 		return -ENOMEM;
 	pb__journey__init(m);
+	if (j->tuple_count == 0 || j->tuple_count > TUPLES_MAX || j->step_count > STEPS_MAX)
+		return -EINVAL;
 	if (!pointers(a, &m->tuples, TUPLES_MAX))
 		return -ENOMEM;
 	m->at = j->at.v;
@@ -210,12 +227,17 @@ static int journey(struct batch *b, Pb__Record *out, const struct journey *j)
 		m->inner->what = (uint32_t)j->has_inner << 16 | (uint32_t)j->inner_proto << 8 | j->inner_ttl;
 		m->inner->len = j->inner_len;
 		m->inner->id = j->inner_id;
-		if (j->has_inner_tuple)
+		if (j->has_inner_tuple) {
+			if (!tuple_fits(&j->inner))
+				return -EINVAL;
 			m->inner->tuple = tuple(a, &j->inner);
+			if (!m->inner->tuple)
+				return -ENOMEM;
+		}
 	}
-	r = name_index(b, j->in_if, &m->in_if);
+	r = name_index(b, j->in_if, IFNAME_MAX, &m->in_if);
 	if (r == 0)
-		r = name_index(b, j->out_if, &m->out_if);
+		r = name_index(b, j->out_if, IFNAME_MAX, &m->out_if);
 	if (r < 0)
 		return r;
 	if (memcmp(j->src_mac, none, sizeof(none)))
@@ -223,6 +245,8 @@ static int journey(struct batch *b, Pb__Record *out, const struct journey *j)
 	m->mark = j->mark;
 	m->cut = j->cut;
 	for (uint8_t i = 0; i < j->tuple_count; i++) {
+		if (!tuple_fits(&j->tuples[i]))
+			return -EINVAL;
 		m->tuples[i] = tuple(a, &j->tuples[i]);
 		if (!m->tuples[i])
 			return -ENOMEM;
@@ -292,6 +316,8 @@ static int sources(struct arena *a, Pb__Sources *m, const struct sources *s)
 
 		if (!to)
 			return -ENOMEM;
+		if (!fits(s->list[i].name, ID_MAX) || !fits(s->list[i].why, WHY_MAX))
+			return -EINVAL;
 		to->name = text(s->list[i].name);
 		to->state = s->list[i].state;
 		to->why = text(s->list[i].why);
@@ -328,6 +354,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		m->mark = r->conn.mark;
 		m->zone = r->conn.zone;
 		m->timeout_s = r->conn.timeout_s;
+		if (!tuple_fits(&r->conn.orig) || !tuple_fits(&r->conn.reply))
+			return -EINVAL;
 		m->orig = tuple(a, &r->conn.orig);
 		m->reply = tuple(a, &r->conn.reply);
 		return m->orig && m->reply ? 0 : -ENOMEM;
@@ -341,6 +369,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		m->read_at = r->ruleset.read_at.v;
 		m->backend = r->ruleset.backend;
 		m->family = r->ruleset.family;
+		if (!fits(r->ruleset.table, TABLE_NAME_MAX))
+			return -EINVAL;
 		m->table = text(r->ruleset.table);
 		if (memcmp(&r->ruleset.content, &none, sizeof(none)))
 			m->content = bytes(r->ruleset.content.b, CONTENT_ID_LEN);
@@ -372,6 +402,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 			return -ENOMEM;
 		m->from = r->loss.from.v;
 		m->until = r->loss.until.v;
+		if (!fits(r->loss.source, ID_MAX))
+			return -EINVAL;
 		m->source = text(r->loss.source);
 		m->count_known = r->loss.count_known;
 		m->count = r->loss.count;
@@ -388,6 +420,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		m->modulus = r->lease.modulus;
 		m->traced = r->lease.traced;
 		m->refused = r->lease.refused;
+		if (!fits(r->lease.why, WHY_MAX) || r->lease.pattern_count > PATTERNS_MAX)
+			return -EINVAL;
 		m->why = text(r->lease.why);
 		return patterns(a, &m->patterns, &m->n_patterns, r->lease.patterns, r->lease.pattern_count);
 	}
@@ -421,6 +455,10 @@ int batch_add(struct batch *b, const struct record *r)
 	uint8_t *to;
 	int ret;
 
+	if (b->count == BATCH_RECORDS_MAX)
+		return -E2BIG;
+	if (r->host >= HOSTS_PER_AGENT)
+		return -EINVAL;
 	arena_reset(&b->scratch);
 	m.host = r->host;
 	ret = r->kind == RECORD_JOURNEY ? journey(b, &m, &r->journey) : other_record(&b->scratch, &m, r);

@@ -1,6 +1,7 @@
 /*
  * Every kind of message and record decodes to what was encoded, and damaged ones are refused, not believed.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -140,6 +141,7 @@ static void damage_is_refused(void **state)
 	struct record r = { .kind = RECORD_LOSS, .loss = { .source = "spool", .count_known = true, .count = 3 } };
 	struct msg m = { .kind = MSG_RECORDS, .batch = { .seq = 1, .count = 1, .records = &r } }, back;
 	struct arena arena;
+	uint8_t *host;
 	struct buf b;
 
 	(void)state;
@@ -150,11 +152,160 @@ static void damage_is_refused(void **state)
 		arena_reset(&arena);
 		assert_true(msg_decode(&back, b.p, cut, &arena) <= 0);
 	}
-	r.host = HOSTS_PER_AGENT;
+	r.host = HOSTS_PER_AGENT - 1;
 	b.len = 0;
 	assert_int_equal(msg_encode(&b, &m), 0);
-	assert_true(msg_decode(&back, b.p, b.len, &arena) < 0);
+	host = memmem(b.p, b.len, (uint8_t[]){ 1 << 3, HOSTS_PER_AGENT - 1 }, 2);
+	assert_non_null(host);
+	assert_int_equal(msg_decode(&back, b.p, b.len, &arena), 0);
+	host[1] = HOSTS_PER_AGENT;
+	assert_int_equal(msg_decode(&back, b.p, b.len, &arena), -EPROTO);
 	buf_clear(&b);
+	arena_free(&arena);
+}
+
+/* "gw" and "gw\0x" must not become one name. */
+static void text_with_a_nul_is_refused(void **state)
+{
+	struct step step = { .hook = HOOK_INPUT, .table = "filterQ", .chain = "INPUT" };
+	struct record r = { .kind = RECORD_JOURNEY,
+			    .journey = { .ip_version = 4, .tuple_count = 1, .step_count = 1, .steps = &step, .tuples = { tuple4(2, 1, 2) } } };
+	struct msg_host host = { "edge", "blueQ" };
+	struct msg list[] = {
+		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "cloneQ" } },
+		{ .kind = MSG_HELLO, .hello = { .id = "edgeQ", .version = "1" } },
+		{ .kind = MSG_HELLO, .hello = { .id = "edge", .version = "1", .host_count = 1, .hosts = &host } },
+		{ .kind = MSG_RECORDS, .batch = { 1, 1, &r } },
+	};
+	struct arena arena;
+	struct msg back;
+	struct buf b;
+
+	(void)state;
+	arena_init(&arena, MSG_HEAP_MAX);
+	buf_init(&b, FRAME_INFLATED_MAX);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		uint8_t *q;
+
+		b.len = 0;
+		assert_int_equal(msg_encode(&b, &list[i]), 0);
+		assert_int_equal(msg_decode(&back, b.p, b.len, &arena), 0);
+		q = memchr(b.p, 'Q', b.len);
+		assert_non_null(q);
+		*q = '\0';
+		assert_int_equal(msg_decode(&back, b.p, b.len, &arena), -EPROTO);
+	}
+	buf_clear(&b);
+	arena_free(&arena);
+}
+
+/* A batch that its reader refuses would be sent for ever: the one who packs it must refuse first. */
+static void what_the_peer_would_refuse_is_not_packed(void **state)
+{
+	static struct step steps[STEPS_MAX + 1];
+	char name[200];
+	struct step step = { .hook = HOOK_INPUT, .table = "filter", .chain = "INPUT" };
+	struct record good = { .kind = RECORD_JOURNEY,
+			       .journey = { .ip_version = 4, .tuple_count = 1, .step_count = 1, .steps = &step, .tuples = { tuple4(2, 1, 2) } } };
+	struct record r = good;
+	struct batch *b;
+	struct arena arena;
+	struct buf out;
+	struct msg back;
+
+	(void)state;
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	for (size_t i = 0; i <= STEPS_MAX; i++)
+		steps[i] = step;
+	assert_int_equal(batch_new(&b), 0);
+	step.chain = name + sizeof(name) - 1 - CHAIN_NAME_MAX;
+	assert_int_equal(batch_add(b, &r), 0);		/* as long as may be */
+	step.chain--;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	step.chain = "INPUT";
+	step.prefix = name + sizeof(name) - 1 - LOG_PREFIX_MAX;
+	assert_int_equal(batch_add(b, &r), 0);
+	step.prefix--;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	step.prefix = NULL;
+	r.journey.tuples[0].dst.family = 6;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = good;
+	r.journey.tuple_count = 0;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = good;
+	r.journey.steps = steps;
+	r.journey.step_count = STEPS_MAX;
+	assert_int_equal(batch_add(b, &r), 0);
+	r.journey.step_count++;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = good;
+	r.host = HOSTS_PER_AGENT;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = (struct record){ .kind = RECORD_LOSS, .loss = { .source = name } };
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = (struct record){ .kind = RECORD_RULESET, .ruleset = { .table = name } };
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = (struct record){ .kind = RECORD_LEASE, .lease = { .why = name, .pattern_count = PATTERNS_MAX + 1 } };
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = (struct record){ .kind = RECORD_CONN };
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+
+	/* What was refused left nothing behind, and the batch takes as many as the reader does. */
+	r = (struct record){ .kind = RECORD_RULESET_CHECKED };
+	while (batch_count(b) < BATCH_RECORDS_MAX)
+		assert_int_equal(batch_add(b, &r), 0);
+	assert_int_equal(batch_add(b, &r), -E2BIG);
+	buf_init(&out, FRAME_INFLATED_MAX);
+	arena_init(&arena, MSG_HEAP_MAX);
+	assert_int_equal(batch_end(b, 3, &out), 0);
+	assert_int_equal(msg_decode(&back, out.p, out.len, &arena), 0);
+	assert_int_equal(back.batch.count, BATCH_RECORDS_MAX);
+	assert_int_equal(strlen(back.batch.records[0].journey.steps[0].chain), CHAIN_NAME_MAX);
+	assert_int_equal(strlen(back.batch.records[1].journey.steps[0].prefix), LOG_PREFIX_MAX);
+	assert_int_equal(back.batch.records[2].journey.step_count, STEPS_MAX);
+	batch_free(b);
+	buf_clear(&out);
+	arena_free(&arena);
+}
+
+/* Submessages in submessages, 10,000 deep: a schema that knows recursion would end on the stack. */
+static void deep_nesting_ends_early(void **state)
+{
+	static uint8_t wire[64 << 10];
+	uint8_t *p = wire + sizeof(wire);
+	struct arena arena;
+	struct msg back;
+
+	(void)state;
+	for (int depth = 0; depth < 10000; depth++) {
+		size_t len = (size_t)(wire + sizeof(wire) - p);
+
+		*--p = (uint8_t)(len >> 14);
+		*--p = (uint8_t)(len >> 7 | 0x80);
+		*--p = (uint8_t)(len | 0x80);
+		*--p = 2 << 3 | 2;
+	}
+	arena_init(&arena, MSG_HEAP_MAX);
+	assert_int_equal(msg_decode(&back, p, (size_t)(wire + sizeof(wire) - p), &arena), -EPROTO);
+	arena_free(&arena);
+}
+
+/* A newer peer's fields and messages are passed over. */
+static void the_unknown_is_ignored(void **state)
+{
+	const uint8_t message[] = { 0xfa, 0x06, 2, 8, 1 }, ack[] = { 7 << 3 | 2, 6, 8, 11, 0xfa, 0x06, 1, 0 };
+	struct arena arena;
+	struct msg back;
+
+	(void)state;
+	arena_init(&arena, MSG_HEAP_MAX);
+	assert_int_equal(msg_decode(&back, message, sizeof(message), &arena), 0);
+	assert_int_equal(back.kind, MSG_NONE);
+	assert_int_equal(msg_decode(&back, ack, sizeof(ack), &arena), 0);
+	assert_int_equal(back.kind, MSG_ACK);
+	assert_int_equal(back.ack, 11);
 	arena_free(&arena);
 }
 
@@ -175,7 +326,7 @@ static void amplification_stops_at_the_arena(void **state)
 		wire[i] = 2 << 3 | 2;	/* Batch.records, length 0 */
 	arena_init(&arena, MSG_HEAP_MAX);
 	assert_true(msg_decode(&back, wire, body + 4, &arena) < 0);
-	assert_true(arena.used <= MSG_HEAP_MAX);
+	assert_true(arena.held <= MSG_HEAP_MAX);
 	arena_free(&arena);
 }
 
@@ -185,6 +336,10 @@ int main(void)
 		cmocka_unit_test(every_record_comes_back),
 		cmocka_unit_test(every_message_comes_back),
 		cmocka_unit_test(damage_is_refused),
+		cmocka_unit_test(text_with_a_nul_is_refused),
+		cmocka_unit_test(what_the_peer_would_refuse_is_not_packed),
+		cmocka_unit_test(deep_nesting_ends_early),
+		cmocka_unit_test(the_unknown_is_ignored),
 		cmocka_unit_test(amplification_stops_at_the_arena),
 	};
 
