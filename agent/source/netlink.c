@@ -14,9 +14,10 @@ const struct nlmsghdr *netlink_next(const uint8_t **p, size_t *left)
 
 	if (*left < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > *left)
 		return NULL;
+	/* libmnl looks for attributes up to the padded end. */
 	len = MNL_ALIGN((size_t)nlh->nlmsg_len);
 	if (len > *left)
-		len = *left;		/* the last one need not be padded */
+		return NULL;
 	*p += len;
 	*left -= len;
 	return nlh;
