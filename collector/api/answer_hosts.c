@@ -49,8 +49,8 @@ static json_t *sources_of(const struct sources *s)
 	uint32_t i;
 
 	for (i = 0; i < s->count; i++)
-		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", json_text(s->list[i].name), "state",
-						      source_state_name(s->list[i].state), "why", json_text(s->list[i].why)));
+		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", text_json(s->list[i].name), "state",
+						      source_state_name(s->list[i].state), "why", text_json(s->list[i].why)));
 	return list;
 }
 
@@ -61,11 +61,11 @@ static json_t *losses_of(uint64_t host, const struct stored_loss *losses, size_t
 
 	for (i = 0; i < count; i++)
 		if (losses[i].host == host)
-			json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "source", json_text(losses[i].source),
+			json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "source", text_json(losses[i].source),
 							      "count", losses[i].count_known ?
 							      json_integer((json_int_t)losses[i].count) : json_null(),
-							      "from", json_time(losses[i].from), "until",
-							      json_time(losses[i].until)));
+							      "from", time_json(losses[i].from), "until",
+							      time_json(losses[i].until)));
 	return list;
 }
 
@@ -126,7 +126,7 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 						      state_of(h, c, has_sources, q->now), "lag_ms", lag_of(c), "sources",
 						      sources_of(&sources), "losses", losses_of(h->host, losses, loss_count),
 						      "agent", json_stringn(h->id, len), "last_seen",
-						      json_time(c && c->connected ? q->now : h->last_seen), "addresses",
+						      time_json(c && c->connected ? q->now : h->last_seen), "addresses",
 						      addresses_of(&facts), "tables",
 						      tables_of(h->host, tables, table_count)));
 	}

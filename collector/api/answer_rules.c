@@ -67,9 +67,9 @@ static json_t *what_exists(const struct stored_table *list, size_t count)
 			continue;
 		content_id_print(&list[i].content, id);
 		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "backend", backend_name(list[i].backend),
-						     "family", family_name(list[i].family), "table", json_text(list[i].table),
-						     "content", id, "from", json_time(list[i].from), "until",
-						     json_time(list[i].until)));
+						     "family", family_name(list[i].family), "table", text_json(list[i].table),
+						     "content", id, "from", time_json(list[i].from), "until",
+						     time_json(list[i].until)));
 	}
 	return out;
 }
@@ -89,9 +89,9 @@ static int add_table(json_t *out, struct reader *r, const struct stored_table *t
 		value = json_null();
 	content_id_print(&t->content, id);
 	json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "backend", backend_name(t->backend),
-					     "family", family_name(t->family), "table", json_text(t->table), "content", id,
-					     "text", value, "from", json_time(t->from), "from_min", json_time(t->from_min),
-					     "until", json_time(t->until)));
+					     "family", family_name(t->family), "table", text_json(t->table), "content", id,
+					     "text", value, "from", time_json(t->from), "from_min", time_json(t->from_min),
+					     "until", time_json(t->until)));
 	return 0;
 }
 
@@ -155,7 +155,7 @@ static int build(struct answer_rules *q, struct reader *r, struct arena *arena)
 		err = add_table(out, r, chosen[i], arena);
 	}
 	q->status = 200;
-	q->answer = json_pack("{s:s, s:o, s:o}", "host", q->host, "at", json_time(q->at), "tables", out);
+	q->answer = json_pack("{s:s, s:o, s:o}", "host", q->host, "at", time_json(q->at), "tables", out);
 	return err;
 }
 

@@ -36,7 +36,7 @@ static json_t *hosts_json(const struct lease_view *v, bool patterns)
 
 	for (i = 0; i < v->host_count; i++) {
 		host = json_pack("{s:s, s:s, s:o}", "id", v->hosts[i].id, "state", lease_state_name(v->hosts[i].state), "why",
-				 json_text(v->hosts[i].why));
+				 text_json(v->hosts[i].why));
 		if (patterns) {
 			json_t *texts = json_array();
 
@@ -66,7 +66,7 @@ static void on_started(void *arg, const struct lease_view *v)
 	} else {
 		lease_print(v->id, id);
 		exchange_answer(s->x, 200, json_pack("{s:o, s:o, s:s, s:o}", "lease", s->dry_run ? json_null() : json_string(id),
-						     "until", s->dry_run ? json_null() : json_time(v->until), "flow", v->flow,
+						     "until", s->dry_run ? json_null() : time_json(v->until), "flow", v->flow,
 						     "hosts", hosts_json(v, s->dry_run)));
 	}
 	exchange_unref(s->x);
@@ -166,7 +166,7 @@ static void list_one(void *arg, const struct lease_view *v)
 
 	lease_print(v->id, id);
 	json_array_append_new(arg, json_pack("{s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:o}", "lease", id, "flow", v->flow, "from",
-					     json_time(v->from), "until", json_time(v->until), "by", json_text(v->by), "rate",
+					     time_json(v->from), "until", time_json(v->until), "by", text_json(v->by), "rate",
 					     v->rate, "modulus", v->modulus, "hosts", hosts_json(v, false)));
 }
 

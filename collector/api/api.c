@@ -115,8 +115,16 @@ static int begin(struct api *a, struct lws *wsi, struct connection *c)
 		memcpy(x->path, uri, (size_t)len);
 	take_query(x);
 	check_head(x, method);
-	if (x->method == METHOD_POST && lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0)
-		return 0;		/* its body is next */
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0) {
+		char number[24];
+
+		if (header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, number, sizeof(number)) && strtoull(number, NULL, 10) <= BODY_MAX) {
+			x->body_pending = true;
+			return 0;
+		}
+		x->close_after = true;
+		exchange_error(x, 400, "64 KiB are the most", "the body is too big");
+	}
 	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
 	if (!x->answered)
 		route(x);
@@ -132,6 +140,7 @@ static int body(struct exchange *x, const void *p, size_t len)
 
 static int body_end(struct exchange *x)
 {
+	x->body_pending = false;
 	lws_set_timeout(x->wsi, NO_PENDING_TIMEOUT, 0);
 	if (!x->answered)
 		route(x);
@@ -165,13 +174,22 @@ static int send_head(struct exchange *x)
 	return 0;
 }
 
+static int answer_end(struct connection *c)
+{
+	struct lws *wsi = c->x->wsi;
+	bool end = c->x->close_after;
+
+	connection_drop(c);
+	return end || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
 /* The socket has room for one more piece. */
 static int writeable(struct connection *c)
 {
 	struct exchange *x = c->x;
 	size_t left, n;
 
-	if (!x || !x->answered)
+	if (!x || !x->answered || x->body_pending)
 		return 0;
 	if (!x->head_sent)
 		return send_head(x);
@@ -187,12 +205,7 @@ static int writeable(struct connection *c)
 		lws_callback_on_writable(x->wsi);
 		return 0;
 	}
-	{
-		struct lws *wsi = x->wsi;
-
-		connection_drop(c);
-		return lws_http_transaction_completed(wsi) ? -1 : 0;
-	}
+	return answer_end(c);
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)

@@ -34,6 +34,8 @@ struct exchange {
 	char query[QUERY_MAX];		/* decoded "name=value", each ended by a zero byte; an empty one ends them */
 	struct buf body;
 
+	bool body_pending;		/* the answer waits until the client has said all */
+	bool close_after;		/* it would go on saying what nobody reads */
 	bool answered, head_sent;
 	unsigned int status;
 	struct buf answer;		/* LWS_PRE bytes, then the text */

@@ -1,6 +1,6 @@
 #include "collector/api/text.h"
 
-json_t *json_time(struct wall_ns t)
+json_t *time_json(struct wall_ns t)
 {
 	char text[WALL_TEXT_MAX];
 
@@ -10,7 +10,7 @@ json_t *json_time(struct wall_ns t)
 	return json_string(text);
 }
 
-json_t *json_text(const char *text)
+json_t *text_json(const char *text)
 {
 	json_t *j = text && text[0] ? json_string(text) : json_null();
 

@@ -8,6 +8,6 @@
 #include "common/clock.h"
 
 /* RFC 3339; 0: null. */
-json_t *json_time(struct wall_ns t);
+json_t *time_json(struct wall_ns t);
 /* Text that an agent sent: it may be anything. NULL and "": null. */
-json_t *json_text(const char *text);
+json_t *text_json(const char *text);

@@ -330,7 +330,7 @@ static void on_read(uv_stream_t *st, ssize_t n, const uv_buf_t *buf)
 	struct session *s = st->data;
 
 	if (n < 0)
-		session_close(s, n == UV_EOF ? "it closed the connection" : uv_strerror((int)n));
+		session_close(s, s->state == SESSION_REFUSED ? NULL : n == UV_EOF ? "it closed the connection" : uv_strerror((int)n));
 	else if (n > 0)
 		session_bytes(s, (const uint8_t *)buf->base, (size_t)n);
 }
@@ -377,11 +377,19 @@ static void on_tick(uv_timer_t *t)
 	}
 }
 
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+	(void)req;
+	(void)status;			/* it closes, or the tick closes for it */
+}
+
 void session_greeted(struct session *s, bool welcome, const char *why)
 {
 	session_state(s, welcome ? SESSION_WELCOMED : SESSION_REFUSED, why);
 	if (welcome)
 		session_ping(s);
+	else				/* after what is written: it can read why */
+		uv_shutdown(&s->shutdown, (uv_stream_t *)&s->tcp, on_shutdown);
 	if (s->ingest->accept_waits)
 		ingest_room(s->ingest);
 }

@@ -28,6 +28,7 @@ struct session {
 	int handles;			/* open ones; memory goes with the last */
 	uv_tcp_t tcp;
 	uv_timer_t tick;
+	uv_shutdown_t shutdown;		/* of a refused one */
 	char from[ENDPOINT_TEXT_MAX];
 	bool stalled;			/* the store is full: not reading */
 	uint64_t got, acked;		/* batches of this connection; got begins with what Welcome said */
