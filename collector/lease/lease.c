@@ -18,6 +18,7 @@ enum {
 	CONNS_MS = 5000,		/* new connections are looked for so often */
 	DEBOUNCE_MS = 300,		/* rulesets change in bursts */
 	SAMPLE_MS = 2000,
+	LOSS_SPAN_MS = 1000,		/* of one loss record: those of the modulus before do not count */
 	MODULUS_MAX = 4096,
 	NAMED_AFTER_S = 3600,		/* `all` and globs mean hosts that were seen since */
 	HOSTS_MAX = 65536,
@@ -43,6 +44,7 @@ struct lease {
 	struct wall_ns from, until;
 	int64_t ends_ms, renew_ms, plan_ms, sample_ms, answer_ms;	/* the loop's clock; plan_ms 0: not due */
 	uint32_t rate, modulus;
+	struct wall_ns thinned;		/* when the modulus was changed */
 	bool dry_run, ended, planned, planning;
 
 	struct lease_host *hosts;	/* owned; members[i] is about hosts[i] */
@@ -496,7 +498,7 @@ static void on_note(void *arg, const struct ingest_note *n)
 	case RECORD_LOSS:
 		DL_FOREACH(ls->list, l) {
 			i = lease_find(l, n->host);
-			if (i < l->host_count)
+			if (i < l->host_count && n->at.v >= l->thinned.v + (int64_t)LOSS_SPAN_MS * NS_PER_MS)
 				l->members[i].limited = true;
 		}
 		break;
@@ -534,6 +536,7 @@ static void lease_sample(struct lease *l)
 	if (!thin || l->modulus >= MODULUS_MAX)
 		return;
 	l->modulus *= 2;
+	l->thinned = wall_now();
 	lease_send_all(l);
 }
 
