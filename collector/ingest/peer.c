@@ -105,7 +105,7 @@ int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a, 
 	}
 	p->resumed = a->epoch == h->epoch && a->seq > 0;
 	p->agent = *a;
-	p->epoch = h->epoch;
+	p->agent.epoch = p->epoch = h->epoch;	/* from now on: of the batches that come */
 	p->allow_trace = h->allow_trace;
 	memcpy(p->instance, h->instance, sizeof(p->instance));
 	memcpy(p->boot_id, h->boot_id, sizeof(p->boot_id));
