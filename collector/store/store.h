@@ -24,7 +24,7 @@ struct store_options {
 	int64_t segment_ns;		/* age of a segment; 0: one hour */
 	uint64_t keep_bytes;		/* retention; 0: no limit */
 	int64_t keep_ns;		/* retention by age; 0: no limit */
-	/* Everything of this agent's epoch up to and with seq is committed and synced. Called on the writer's thread. */
+	/* Everything of this agent's epoch up to and with seq is committed and synced. Called on any thread. */
 	void (*committed)(void *arg, uint64_t agent, uint64_t epoch, uint64_t seq);
 	/* The disk is full or failing (why) or well again (NULL); meanwhile nothing is acknowledged. */
 	void (*trouble)(void *arg, const char *why);

@@ -1,0 +1,33 @@
+/*
+ * One SQLite connection with its prepared statements: the only file that opens databases.
+ */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/store/stmts.h"
+
+struct db {
+	sqlite3 *sql;			/* owned */
+	sqlite3_stmt *stmts[STMT_COUNT];	/* owned; prepared at first use */
+};
+
+/* Opens or creates for writing, with `schema` at version `version`. -EPROTONOSUPPORT: a newer lasthop wrote it. */
+int db_open(struct db *d, const char *path, const char *schema, int version);
+/* Opens an existing file for reading only. */
+int db_open_reader(struct db *d, const char *path);
+void db_close(struct db *d);
+
+/* The statement, reset and without bindings; NULL when it cannot be prepared. */
+sqlite3_stmt *db_stmt(struct db *d, enum stmt_id id);
+/* Runs a statement that returns no rows, and resets it. 0 or -errno. */
+int db_run(sqlite3_stmt *s);
+int db_exec(struct db *d, const char *sql);
+/* SQLite's result as -errno: -ENOSPC for a full disk, -EBADMSG for corruption, -EIO else. */
+int db_error(int code);
+
+void db_bind_text(sqlite3_stmt *s, int i, const char *text);	/* NULL binds NULL; the text must stay until the step */
+void db_bind_blob(sqlite3_stmt *s, int i, const void *p, size_t len);

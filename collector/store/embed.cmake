@@ -1,0 +1,13 @@
+# cmake -DOUT=HEADER -DFILES=a.sql;b.sql -P embed.cmake: the files as C strings named after them.
+set(text "/* Made from the .sql files by embed.cmake. */\n#pragma once\n\n")
+foreach(file ${FILES})
+	get_filename_component(name ${file} NAME)
+	string(REPLACE "." "_" name ${name})
+	string(APPEND text "static const char ${name}[] =")
+	file(READ ${file} body)
+	string(REPLACE "\\" "\\\\" body "${body}")
+	string(REPLACE "\"" "\\\"" body "${body}")
+	string(REPLACE "\n" "\\n\"\n\t\"" body "${body}")
+	string(APPEND text "\n\t\"${body}\";\n\n")
+endforeach()
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,44 @@
+/*
+ * Keys: what a journey is found by. 64 bits each, in one space:
+ *
+ *   fingerprint   the fingerprint itself
+ *   flow          32 bits of a hash of protocol and both addresses (equal for both directions), then the port of the lower
+ *                 address and the port of the higher one; ICMP: id and type. A pair of addresses is a range of them.
+ *   address       32 bits of a hash of the address, then zeros
+ *
+ * A found row is a candidate: its journey is compared with the question.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "common/flow.h"
+#include "common/journey.h"
+
+enum { KEYS_MAX = 1 + 3 * (TUPLES_MAX + 1) };
+
+struct key_range {
+	uint64_t from, to;
+};
+
+size_t keys_of(const struct journey *j, uint64_t keys[static KEYS_MAX]);
+size_t keys_of_tuple(const struct tuple *t, uint64_t keys[static 3]);
+/* The narrowest range that holds every journey of the flow; false when the flow names no address. */
+bool keys_of_flow(const struct flow *f, struct key_range *r);
+
+/* The open segment's keys in memory, until its index is on disk. Locked inside. */
+struct key_map;
+
+struct key_map *key_map_new(void);
+void key_map_free(struct key_map *m);
+int key_map_add(struct key_map *m, const uint64_t *keys, size_t n, uint32_t row);
+/* Rows of the range, newest first, each once in a run; at most max. Returns how many there are. */
+size_t key_map_find(struct key_map *m, const struct key_range *r, uint32_t *rows, size_t max);
+
+struct key_row {
+	uint64_t key;
+	uint32_t row;
+};
+
+/* All entries in order; the caller frees them. NULL without memory. */
+struct key_row *key_map_sorted(struct key_map *m, size_t *count);

@@ -1,0 +1,152 @@
+/*
+ * See segment.h.
+ */
+#include "collector/store/segment.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_schema.h"
+
+enum { SEGMENT_VERSION = 1 };
+
+void segment_path(char path[static PATH_MAX_LEN], const char *dir, uint32_t no)
+{
+	snprintf(path, PATH_MAX_LEN, "%s/segments/%06" PRIu32 ".db", dir, no);
+}
+
+int segment_open(struct segment *s, const char *dir, uint32_t no)
+{
+	char path[PATH_MAX_LEN];
+	sqlite3_stmt *q;
+	int r;
+
+	memset(s, 0, sizeof(*s));
+	s->no = no;
+	segment_path(path, dir, no);
+	r = db_open(&s->db, path, schema_segment_sql, SEGMENT_VERSION);
+	if (r < 0)
+		return r;
+	s->map = key_map_new();
+	q = db_stmt(&s->db, STMT_last_journey);
+	if (!s->map || !q || sqlite3_step(q) != SQLITE_ROW) {
+		segment_close(s);
+		return -EIO;
+	}
+	s->rows = (uint64_t)sqlite3_column_int64(q, 0);
+	s->t_min = sqlite3_column_int64(q, 1);
+	s->t_max = sqlite3_column_int64(q, 2);
+	sqlite3_reset(q);
+	return 0;
+}
+
+void segment_close(struct segment *s)
+{
+	db_close(&s->db);
+	s->map = NULL;			/* the store keeps it for readers */
+}
+
+int segment_insert(struct segment *s, const struct row *r, const uint64_t *keys, const uint8_t *body, int64_t offset, int64_t error)
+{
+	size_t len = r->tuple.src.family == 4 ? 4 : 16;
+	sqlite3_stmt *q = db_stmt(&s->db, STMT_put_journey);
+	int ret;
+
+	if (!q)
+		return -EIO;
+	sqlite3_bind_int64(q, 1, (int64_t)s->rows + 1);
+	sqlite3_bind_int64(q, 2, (int64_t)r->host);
+	sqlite3_bind_int64(q, 3, r->t);
+	sqlite3_bind_int64(q, 4, (int64_t)r->fp);
+	db_bind_blob(q, 5, r->tuple.src.b, len);
+	db_bind_blob(q, 6, r->tuple.dst.b, len);
+	sqlite3_bind_int(q, 7, r->tuple.sport);
+	sqlite3_bind_int(q, 8, r->tuple.dport);
+	sqlite3_bind_int(q, 9, r->tuple.proto);
+	sqlite3_bind_int64(q, 10, offset);
+	sqlite3_bind_int64(q, 11, error);
+	db_bind_blob(q, 12, body + r->body, r->body_len);
+	ret = db_run(q);
+	if (ret < 0)
+		return ret;
+	s->rows++;
+	if (!s->t_min || r->t < s->t_min)
+		s->t_min = r->t;
+	if (r->t > s->t_max)
+		s->t_max = r->t;
+	return key_map_add(s->map, keys + r->keys, r->key_count, (uint32_t)s->rows);
+}
+
+int segment_mark(struct segment *s, const struct origin *o)
+{
+	return catalog_mark(&s->db, o);
+}
+
+int segment_rebuild(const char *dir, uint32_t no, struct key_map *map)
+{
+	uint64_t keys[KEYS_MAX];
+	char path[PATH_MAX_LEN];
+	struct arena arena;
+	sqlite3_stmt *q;
+	struct db d;
+	int r;
+
+	segment_path(path, dir, no);
+	r = db_open_reader(&d, path);
+	if (r < 0)
+		return r;
+	arena_init(&arena, MSG_HEAP_MAX);
+	q = db_stmt(&d, STMT_scan_journeys);
+	r = q ? 0 : -EIO;
+	if (q)
+		sqlite3_bind_int64(q, 1, 0);
+	while (r == 0 && sqlite3_step(q) == SQLITE_ROW) {
+		struct record rec;
+
+		arena_reset(&arena);
+		if (unpack(sqlite3_column_blob(q, 5), (size_t)sqlite3_column_bytes(q, 5), &arena, &rec) == 0)
+			r = key_map_add(map, keys, keys_of(&rec.journey, keys), (uint32_t)sqlite3_column_int64(q, 0));
+	}
+	arena_free(&arena);
+	db_close(&d);
+	return r;
+}
+
+int segment_seal(const char *dir, uint32_t no, struct key_map *map)
+{
+	struct key_row *list;
+	char path[PATH_MAX_LEN];
+	size_t n = 0;
+	struct db d;
+	int r;
+
+	segment_path(path, dir, no);
+	r = db_open(&d, path, schema_segment_sql, SEGMENT_VERSION);
+	if (r < 0)
+		return r;
+	list = key_map_sorted(map, &n);
+	r = list ? db_run(db_stmt(&d, STMT_begin)) : -ENOMEM;
+	if (r == 0)
+		r = db_run(db_stmt(&d, STMT_clear_keys));
+	for (size_t i = 0; i < n && r == 0; i++) {
+		sqlite3_stmt *q = db_stmt(&d, STMT_put_key);
+
+		if (!q) {
+			r = -EIO;
+			break;
+		}
+		sqlite3_bind_int64(q, 1, (int64_t)list[i].key);
+		sqlite3_bind_int64(q, 2, list[i].row);
+		r = db_run(q);
+	}
+	if (r == 0)
+		r = db_run(db_stmt(&d, STMT_commit));
+	if (r == 0)
+		r = db_exec(&d, "PRAGMA wal_checkpoint(TRUNCATE)");
+	free(list);
+	db_close(&d);
+	return r;
+}

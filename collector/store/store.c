@@ -1,0 +1,972 @@
+/*
+ * The writing half. Batches are turned into rows on the caller's thread and queued; the writer takes all that wait, puts what
+ * belongs to the catalog there, commits, then the journeys into the open segment, commits, and only then says so.
+ * A crash between the two is harmless: the batch comes again and the catalog's mark skips its half.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collector/store/internal.h"
+#include "common/content.h"
+#include "common/must.h"
+#include "store_schema.h"
+
+enum {
+	CATALOG_VERSION = 1,
+	QUEUE_MAX = 64 << 20,		/* bytes that wait for the writer */
+	ROWS_PER_COMMIT = 20000,
+	RETRY_MS = 500,
+	CLONE_NS_FACTOR = 60,
+};
+
+static const uint64_t SEGMENT_ROWS = 1000000;
+static const int64_t SEGMENT_NS = 3600LL * NS_PER_S;
+
+/* --- agents ---------------------------------------------------------------------------------------------------- */
+
+struct known_agent *store_agent_of(struct store *s, uint64_t agent)
+{
+	struct known_agent **at = &s->agents[agent % 1024];
+
+	for (; *at; at = &(*at)->next) {
+		if ((*at)->agent == agent)
+			return *at;
+	}
+	*at = calloc(1, sizeof(**at));
+	if (*at)
+		(*at)->agent = agent;
+	return *at;
+}
+
+static int one_agent(struct store *s, const struct msg_hello *h, struct store_agent *a, struct why *why)
+{
+	int64_t now = wall_now().v;
+	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_get_agent);
+	int r;
+
+	if (!q)
+		return why_set(why, -EIO, "the catalog cannot be read");
+	db_bind_text(q, 1, h->id);
+	if (sqlite3_step(q) == SQLITE_ROW) {
+		const void *instance = sqlite3_column_blob(q, 1);
+		bool same = instance && !memcmp(instance, h->instance, sizeof(h->instance));
+		int64_t seen = sqlite3_column_int64(q, 3);
+
+		if (!same && now - seen < (int64_t)CLONE_NS_FACTOR * NS_PER_S) {
+			sqlite3_reset(q);
+			return why_set(why, -EBUSY, "another instance of agent %s was heard of in the last minute: give this one an --id of its own",
+				       h->id);
+		}
+	}
+	sqlite3_reset(q);
+	q = db_stmt(&s->catalog, STMT_put_agent);
+	if (!q)
+		return -EIO;
+	db_bind_text(q, 1, h->id);
+	db_bind_blob(q, 2, h->instance, sizeof(h->instance));
+	sqlite3_bind_int64(q, 3, (int64_t)h->epoch);
+	sqlite3_bind_int64(q, 4, now);
+	r = db_run(q);
+	if (r < 0)
+		return why_set(why, r, "the catalog cannot be written");
+	q = db_stmt(&s->catalog, STMT_get_agent);
+	if (!q)
+		return -EIO;
+	db_bind_text(q, 1, h->id);
+	if (sqlite3_step(q) == SQLITE_ROW)
+		a->agent = (uint64_t)sqlite3_column_int64(q, 0);
+	sqlite3_reset(q);
+	return a->agent ? 0 : -EIO;
+}
+
+static int one_host(struct store *s, const char *name, uint64_t agent, uint64_t *host)
+{
+	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_put_host);
+	int r;
+
+	if (!q)
+		return -EIO;
+	db_bind_text(q, 1, name);
+	sqlite3_bind_int64(q, 2, (int64_t)agent);
+	sqlite3_bind_int64(q, 3, wall_now().v);
+	r = db_run(q);
+	if (r < 0)
+		return r;
+	q = db_stmt(&s->catalog, STMT_get_host);
+	if (!q)
+		return -EIO;
+	db_bind_text(q, 1, name);
+	r = sqlite3_step(q) == SQLITE_ROW ? 0 : -EIO;
+	*host = r == 0 ? (uint64_t)sqlite3_column_int64(q, 0) : 0;
+	sqlite3_reset(q);
+	return r;
+}
+
+/* A new run of an agent: what the old one had armed is gone since it was last heard of. */
+static int end_armings(struct store *s, uint64_t host, int64_t at)
+{
+	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_close_armings);
+
+	if (!q)
+		return -EIO;
+	sqlite3_bind_int64(q, 1, (int64_t)host);
+	sqlite3_bind_int64(q, 2, at);
+	return db_run(q);
+}
+
+int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *a, struct why *why)
+{
+	struct known_agent *k;
+	bool restarted;
+	int r;
+
+	memset(a, 0, sizeof(*a));
+	if (h->host_count > HOSTS_PER_AGENT)
+		return why_set(why, -EINVAL, "too many hosts: at most %d", HOSTS_PER_AGENT);
+	pthread_mutex_lock(&s->catalog_lock);
+	r = db_run(db_stmt(&s->catalog, STMT_begin));
+	if (r == 0) {
+		r = one_agent(s, h, a, why);
+		pthread_mutex_lock(&s->lock);
+		k = store_agent_of(s, a->agent);
+		restarted = k && k->epoch != h->epoch;
+		pthread_mutex_unlock(&s->lock);
+		for (uint32_t i = 0; i < h->host_count && r == 0; i++) {
+			r = one_host(s, h->hosts[i].id, a->agent, &a->hosts[i]);
+			if (r == 0 && restarted)
+				r = end_armings(s, a->hosts[i], wall_now().v);
+		}
+		if (db_run(db_stmt(&s->catalog, r == 0 ? STMT_commit : STMT_rollback)) < 0 && r == 0)
+			r = -EIO;
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+	if (r < 0)
+		return r == -EBUSY ? r : why_set(why, r, "the store refused the Hello: %s", strerror(-r));
+
+	pthread_mutex_lock(&s->lock);
+	k = store_agent_of(s, a->agent);
+	if (k) {
+		k->run = h->epoch;
+		a->epoch = k->done_epoch;
+		a->seq = k->done;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+void store_offset(struct store *s, uint64_t agent, const struct clock_offset *o)
+{
+	struct known_agent *k;
+
+	pthread_mutex_lock(&s->lock);
+	k = store_agent_of(s, agent);
+	if (k)
+		k->offset = *o;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* --- queueing ---------------------------------------------------------------------------------------------------- */
+
+static void job_free(struct job *j)
+{
+	if (!j)
+		return;
+	free(j->rows);
+	free(j->keys);
+	buf_clear(&j->bytes);
+	buf_clear(&j->others);
+	free(j);
+}
+
+static size_t job_bytes(const struct job *j)
+{
+	return sizeof(*j) + j->bytes.cap + j->others.cap + j->row_count * sizeof(*j->rows) + j->key_cap * sizeof(*j->keys);
+}
+
+static int job_journey(struct job *j, struct packer *p, const struct store_agent *a, const struct record *r)
+{
+	struct row *row = &j->rows[j->row_count];
+	struct record alone = *r;
+	int ret;
+
+	if (j->key_cap - j->key_count < KEYS_MAX) {
+		uint32_t cap = j->key_cap ? j->key_cap * 2 : 16 * KEYS_MAX;
+		uint64_t *keys = realloc(j->keys, cap * sizeof(*keys));
+
+		if (!keys)
+			return -ENOMEM;
+		j->keys = keys;
+		j->key_cap = cap;
+	}
+	row->host = a->hosts[r->host];
+	row->t = r->journey.at.v + j->origin.offset;
+	row->fp = r->journey.fp;
+	row->tuple = r->journey.tuples[0];
+	row->keys = j->key_count;
+	row->key_count = (uint8_t)keys_of(&r->journey, j->keys + j->key_count);
+	j->key_count += row->key_count;
+	row->body = (uint32_t)j->bytes.len;
+	alone.host = 0;
+	ret = pack(p, &alone, &j->bytes);
+	row->body_len = (uint32_t)(j->bytes.len - row->body);
+	if (ret == 0)
+		j->row_count++;
+	return ret;
+}
+
+static int job_new(struct job **out, struct store *s, const struct store_agent *a, const struct msg_batch *b, const struct clock_offset *o,
+		   uint64_t epoch)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	struct batch *rest = NULL;
+	int r = -ENOMEM;
+
+	if (!j)
+		return r;
+	buf_init(&j->bytes, 64 << 20);
+	buf_init(&j->others, FRAME_INFLATED_MAX);
+	j->origin = (struct origin){ .agent = a->agent, .epoch = epoch, .seq = b->seq, .offset = o->offset, .error = o->error,
+				     .host_count = HOSTS_PER_AGENT };
+	memcpy(j->origin.hosts, a->hosts, sizeof(j->origin.hosts));
+	j->rows = calloc(b->count ? b->count : 1, sizeof(*j->rows));
+	if (!j->rows)
+		goto out;
+	r = 0;
+	for (uint32_t i = 0; i < b->count && r == 0; i++) {
+		const struct record *rec = &b->records[i];
+
+		if (rec->host >= HOSTS_PER_AGENT || !a->hosts[rec->host])
+			continue;
+		if (rec->kind == RECORD_JOURNEY) {
+			r = job_journey(j, s->packer, a, rec);
+			continue;
+		}
+		if (!rest)
+			r = batch_new(&rest);
+		if (r == 0)
+			r = batch_add(rest, rec);
+	}
+	if (r == 0 && rest)
+		r = batch_end(rest, b->seq, &j->others);
+out:
+	batch_free(rest);
+	if (r < 0) {
+		job_free(j);
+		return r;
+	}
+	*out = j;
+	return 0;
+}
+
+bool store_room(const struct store *s)
+{
+	struct store *m = (struct store *)s;
+	bool room;
+
+	pthread_mutex_lock(&m->lock);
+	room = m->queued_bytes < QUEUE_MAX / 2;
+	pthread_mutex_unlock(&m->lock);
+	return room;
+}
+
+int store_put(struct store *s, const struct store_agent *a, const struct msg_batch *b)
+{
+	struct clock_offset o = { 0 };
+	struct known_agent *k;
+	uint64_t run = 0, done = 0;
+	bool full, known;
+	struct job *j;
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	k = store_agent_of(s, a->agent);
+	full = !k || s->queued_bytes >= QUEUE_MAX;
+	known = k && (k->epoch > k->run || (k->epoch == k->run && k->queued >= b->seq));
+	if (k) {
+		o = k->offset;
+		run = k->run;
+		done = k->done_epoch == run ? k->done : 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (full)
+		return -EAGAIN;
+	if (known) {			/* it will be acknowledged with what is queued, or was and may be again */
+		if (s->o.committed && done >= b->seq)
+			s->o.committed(s->o.arg, a->agent, run, done);
+		return 0;
+	}
+	r = job_new(&j, s, a, b, &o, run);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&s->lock);
+	k->epoch = run;
+	k->queued = b->seq;
+	s->queued_bytes += job_bytes(j);
+	*s->last = j;
+	s->last = &j->next;
+	pthread_cond_signal(&s->work);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+bool store_has_content(struct store *s, const struct content_id *id)
+{
+	sqlite3_stmt *q;
+	bool has = false;
+
+	pthread_mutex_lock(&s->catalog_lock);
+	q = db_stmt(&s->catalog, STMT_has_content);
+	if (q) {
+		db_bind_blob(q, 1, id->b, CONTENT_ID_LEN);
+		has = sqlite3_step(q) == SQLITE_ROW;
+		sqlite3_reset(q);
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+	return has;
+}
+
+int store_put_content(struct store *s, const struct content_id *id, const char *text, size_t len)
+{
+	sqlite3_stmt *q;
+	int r = -EIO;
+
+	pthread_mutex_lock(&s->catalog_lock);
+	q = db_stmt(&s->catalog, STMT_put_content);
+	if (q) {
+		db_bind_blob(q, 1, id->b, CONTENT_ID_LEN);
+		sqlite3_bind_text64(q, 2, text, len, SQLITE_STATIC, SQLITE_UTF8);
+		r = db_run(q);
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+	return r;
+}
+
+int store_put_lease(struct store *s, const struct store_lease *l)
+{
+	sqlite3_stmt *q;
+	int r = -EIO;
+
+	pthread_mutex_lock(&s->catalog_lock);
+	q = db_stmt(&s->catalog, STMT_put_lease);
+	if (q) {
+		sqlite3_bind_int64(q, 1, (int64_t)l->id);
+		sqlite3_bind_int64(q, 2, l->from.v);
+		sqlite3_bind_int64(q, 3, l->until.v);
+		db_bind_text(q, 4, l->flow);
+		db_bind_text(q, 5, l->by);
+		sqlite3_bind_int64(q, 6, l->rate);
+		sqlite3_bind_int(q, 7, l->ended);
+		r = db_run(q);
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+	return r;
+}
+
+int store_retire(struct store *s, const char *host)
+{
+	sqlite3_stmt *q;
+	int r = -EIO;
+
+	pthread_mutex_lock(&s->catalog_lock);
+	q = db_stmt(&s->catalog, STMT_retire_host);
+	if (q) {
+		db_bind_text(q, 1, host);
+		r = db_run(q);
+		if (r == 0 && sqlite3_changes(s->catalog.sql) == 0)
+			r = -ENOENT;
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+	return r;
+}
+
+/* --- segments ------------------------------------------------------------------------------------------------------ */
+
+static int put_segment(struct store *s, const struct known_segment *k, const char *state)
+{
+	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_put_segment);
+
+	if (!q)
+		return -EIO;
+	sqlite3_bind_int(q, 1, (int)k->no);
+	db_bind_text(q, 2, state);
+	sqlite3_bind_int64(q, 3, k->created);
+	sqlite3_bind_int64(q, 4, k->t_min);
+	sqlite3_bind_int64(q, 5, k->t_max);
+	return db_run(q);
+}
+
+/* Under s->lock. */
+static struct known_segment *add_segment(struct store *s)
+{
+	struct known_segment *bigger = realloc(s->segments, (s->segment_count + 1) * sizeof(*bigger));
+
+	if (!bigger)
+		return NULL;
+	s->segments = bigger;
+	memset(&bigger[s->segment_count], 0, sizeof(*bigger));
+	return &bigger[s->segment_count++];
+}
+
+/* Begins segment `no`, with all marks of the one before. */
+static int next_segment(struct store *s, uint32_t no)
+{
+	struct segment next;
+	struct known_segment *k;
+	sqlite3_stmt *q;
+	int r = segment_open(&next, s->dir, no);
+
+	if (r < 0)
+		return r;
+	next.created = wall_now().v;
+	r = db_run(db_stmt(&next.db, STMT_begin));
+	q = s->open.db.sql ? db_stmt(&s->open.db, STMT_get_marks) : NULL;
+	while (r == 0 && q && sqlite3_step(q) == SQLITE_ROW) {
+		struct origin o = { .agent = (uint64_t)sqlite3_column_int64(q, 0), .epoch = (uint64_t)sqlite3_column_int64(q, 1),
+				    .seq = (uint64_t)sqlite3_column_int64(q, 2) };
+
+		r = segment_mark(&next, &o);
+	}
+	if (q)
+		sqlite3_reset(q);
+	if (r == 0)
+		r = db_run(db_stmt(&next.db, STMT_commit));
+	if (r < 0) {
+		key_map_free(next.map);
+		segment_close(&next);
+		return r;
+	}
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segment_count; i++) {
+		if (s->segments[i].no == s->open.no) {
+			s->segments[i].t_min = s->open.t_min;
+			s->segments[i].t_max = s->open.t_max;
+		}
+	}
+	k = add_segment(s);
+	if (k)
+		*k = (struct known_segment){ .no = no, .map = next.map, .created = next.created };
+	pthread_cond_signal(&s->sealing);
+	pthread_mutex_unlock(&s->lock);
+	if (!k)
+		return -ENOMEM;
+	pthread_mutex_lock(&s->catalog_lock);
+	r = put_segment(s, k, "open");
+	pthread_mutex_unlock(&s->catalog_lock);
+	if (s->open.db.sql)
+		segment_close(&s->open);
+	s->open = next;
+	return r;
+}
+
+static int rotate(struct store *s)
+{
+	uint64_t rows = s->o.segment_rows ? s->o.segment_rows : SEGMENT_ROWS;
+	int64_t age = s->o.segment_ns ? s->o.segment_ns : SEGMENT_NS;
+
+	if (s->open.rows < rows && (s->open.rows == 0 || wall_now().v - s->open.created < age))
+		return 0;
+	return next_segment(s, s->open.no + 1);
+}
+
+/* --- the writer ---------------------------------------------------------------------------------------------------- */
+
+static int write_catalog(struct store *s, struct job *list)
+{
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, MSG_HEAP_MAX);
+	pthread_mutex_lock(&s->catalog_lock);
+	r = db_run(db_stmt(&s->catalog, STMT_begin));
+	for (struct job *j = list; j && r == 0; j = j->next) {
+		struct msg m;
+		int has;
+
+		if (!j->others.len)
+			continue;
+		has = catalog_has(&s->catalog, &j->origin);
+		if (has != 0) {
+			r = has < 0 ? has : 0;
+			continue;
+		}
+		arena_reset(&arena);
+		r = msg_decode(&m, j->others.p, j->others.len, &arena);
+		must(r != -EPROTO);	/* we packed it */
+		for (uint32_t i = 0; r == 0 && i < m.batch.count; i++)
+			r = catalog_apply(&s->catalog, s->catalog_packer, &j->origin, &m.batch.records[i]);
+		if (r == 0)
+			r = catalog_mark(&s->catalog, &j->origin);
+	}
+	if (db_run(db_stmt(&s->catalog, r == 0 ? STMT_commit : STMT_rollback)) < 0 && r == 0)
+		r = -EIO;
+	pthread_mutex_unlock(&s->catalog_lock);
+	arena_free(&arena);
+	return r;
+}
+
+static int write_segment(struct store *s, struct job *list)
+{
+	uint64_t rows = s->open.rows;
+	int r = db_run(db_stmt(&s->open.db, STMT_begin));
+
+	for (struct job *j = list; j && r == 0; j = j->next) {
+		for (uint32_t i = 0; i < j->row_count && r == 0; i++)
+			r = segment_insert(&s->open, &j->rows[i], j->keys, j->bytes.p, j->origin.offset, j->origin.error);
+		if (r == 0)
+			r = segment_mark(&s->open, &j->origin);
+	}
+	if (r == 0)
+		r = db_run(db_stmt(&s->open.db, STMT_commit));
+	if (r < 0) {
+		/* Keys of rows that did not come to be find nothing; their numbers are used again. */
+		db_run(db_stmt(&s->open.db, STMT_rollback));
+		s->open.rows = rows;
+	}
+	return r;
+}
+
+static struct job *take_jobs(struct store *s, bool *stopping)
+{
+	struct job *list, *j;
+	uint32_t rows = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->first && !s->stopping)
+		pthread_cond_wait(&s->work, &s->lock);
+	list = s->first;
+	for (j = list; j && j->next && rows + j->row_count < ROWS_PER_COMMIT; j = j->next)
+		rows += j->row_count;
+	if (j) {
+		s->first = j->next;
+		if (!s->first)
+			s->last = &s->first;
+		j->next = NULL;
+	}
+	*stopping = s->stopping;
+	pthread_mutex_unlock(&s->lock);
+	return list;
+}
+
+static void done_jobs(struct store *s, struct job *list)
+{
+	size_t bytes = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct job *j = list; j; j = j->next) {
+		struct known_agent *k = store_agent_of(s, j->origin.agent);
+
+		if (k) {
+			k->done_epoch = j->origin.epoch;
+			k->done = j->origin.seq;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	for (struct job *j = list, *next; j; j = next) {
+		next = j->next;
+		bytes += job_bytes(j);
+		if (s->o.committed)
+			s->o.committed(s->o.arg, j->origin.agent, j->origin.epoch, j->origin.seq);
+		job_free(j);
+	}
+	pthread_mutex_lock(&s->lock);
+	s->queued_bytes -= bytes;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void complain(struct store *s, int r)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "the store cannot be written (%s): nothing is acknowledged until it can", strerror(-r));
+	if (s->o.trouble)
+		s->o.trouble(s->o.arg, text);
+}
+
+static void *writer_main(void *arg)
+{
+	struct store *s = arg;
+	bool stopping = false, troubled = false;
+	struct job *list;
+
+	while ((list = take_jobs(s, &stopping)) || !stopping) {
+		int r;
+
+		while (list && (r = write_catalog(s, list)) < 0) {
+			complain(s, r);
+			troubled = true;
+			if (stopping)
+				return NULL;
+			usleep(RETRY_MS * 1000);
+		}
+		while (list && ((r = rotate(s)) < 0 || (r = write_segment(s, list)) < 0)) {
+			complain(s, r);
+			troubled = true;
+			if (stopping)
+				return NULL;
+			usleep(RETRY_MS * 1000);
+		}
+		if (troubled && s->o.trouble)
+			s->o.trouble(s->o.arg, NULL);
+		troubled = false;
+		done_jobs(s, list);
+	}
+	return NULL;
+}
+
+/* --- the sealer: indexes full segments, and retention -------------------------------------------------------------- */
+
+static void set_state(struct store *s, const struct known_segment *k, const char *state)
+{
+	pthread_mutex_lock(&s->catalog_lock);
+	put_segment(s, k, state);
+	pthread_mutex_unlock(&s->catalog_lock);
+}
+
+/* The next segment that is full and not sealed; the open one is the last. */
+static bool next_full(struct store *s, struct known_segment *out)
+{
+	for (size_t i = 0; i + 1 < s->segment_count; i++) {
+		if (!s->segments[i].sealed) {
+			*out = s->segments[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static void finish_seal(struct store *s, struct known_segment *k)
+{
+	k->sealed = true;
+	set_state(s, k, "sealed");
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segment_count; i++) {
+		if (s->segments[i].no != k->no)
+			continue;
+		/* Readers look a map up under this lock and keep none of it. */
+		key_map_free(s->segments[i].map);
+		s->segments[i].map = NULL;
+		s->segments[i].sealed = true;
+		s->segments[i].rebuilding = false;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static uint64_t file_bytes(const char *dir, uint32_t no)
+{
+	char path[PATH_MAX_LEN];
+	struct stat st;
+
+	segment_path(path, dir, no);
+	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static void drop_oldest(struct store *s)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	char path[PATH_MAX_LEN], file[PATH_MAX_LEN + 8];
+	uint32_t no;
+	sqlite3_stmt *q;
+
+	pthread_mutex_lock(&s->lock);
+	no = s->segments[0].no;
+	key_map_free(s->segments[0].map);
+	memmove(s->segments, s->segments + 1, --s->segment_count * sizeof(*s->segments));
+	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&s->catalog_lock);
+	q = db_stmt(&s->catalog, STMT_drop_segment);
+	if (q) {
+		sqlite3_bind_int(q, 1, (int)no);
+		db_run(q);
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+	segment_path(path, s->dir, no);
+	for (int i = 0; i < 3; i++) {
+		snprintf(file, sizeof(file), "%s%s", path, suffixes[i]);
+		unlink(file);
+	}
+}
+
+static void expire_catalog(struct store *s, int64_t before)
+{
+	static const enum stmt_id list[] = { STMT_expire_conn_keys, STMT_expire_conns, STMT_expire_losses, STMT_expire_facts };
+
+	pthread_mutex_lock(&s->catalog_lock);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		sqlite3_stmt *q = db_stmt(&s->catalog, list[i]);
+
+		if (q) {
+			sqlite3_bind_int64(q, 1, before);
+			db_run(q);
+		}
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+}
+
+static void retain(struct store *s)
+{
+	int64_t now = wall_now().v;
+
+	for (;;) {
+		uint64_t bytes = 0;
+		bool drop = false;
+
+		pthread_mutex_lock(&s->lock);
+		for (size_t i = 0; s->o.keep_bytes && i < s->segment_count; i++)
+			bytes += file_bytes(s->dir, s->segments[i].no);
+		if (s->segment_count > 1 && s->segments[0].sealed)
+			drop = (s->o.keep_bytes && bytes > s->o.keep_bytes) || (s->o.keep_ns && s->segments[0].t_max < now - s->o.keep_ns);
+		pthread_mutex_unlock(&s->lock);
+		if (!drop)
+			break;
+		drop_oldest(s);
+	}
+	if (s->o.keep_ns)
+		expire_catalog(s, now - s->o.keep_ns);
+}
+
+static void rebuild(struct store *s)
+{
+	for (size_t i = 0; i < s->segment_count; i++) {
+		struct key_map *map = NULL;
+		uint32_t no = 0;
+
+		pthread_mutex_lock(&s->lock);
+		if (i < s->segment_count && s->segments[i].rebuilding) {
+			map = s->segments[i].map;
+			no = s->segments[i].no;
+		}
+		pthread_mutex_unlock(&s->lock);
+		if (!map)
+			continue;
+		segment_rebuild(s->dir, no, map);
+		pthread_mutex_lock(&s->lock);
+		s->segments[i].rebuilding = false;
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+static void *sealer_main(void *arg)
+{
+	struct store *s = arg;
+	struct known_segment k;
+
+	rebuild(s);
+	for (;;) {
+		struct timespec until;
+		bool stop, full;
+		int r;
+
+		pthread_mutex_lock(&s->lock);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += 10;
+		full = next_full(s, &k);
+		if (!full && !s->stopping)
+			pthread_cond_timedwait(&s->sealing, &s->lock, &until);
+		full = next_full(s, &k);
+		stop = s->stopping;
+		pthread_mutex_unlock(&s->lock);
+		if (stop)
+			return NULL;
+		if (full) {
+			r = segment_seal(s->dir, k.no, k.map);
+			if (r == 0)
+				finish_seal(s, &k);
+			else
+				complain(s, r);
+			if (r < 0)
+				usleep(RETRY_MS * 1000);
+		}
+		retain(s);
+	}
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------------- */
+
+static int lock_dir(struct store *s, struct why *why)
+{
+	char path[PATH_MAX_LEN + 16];
+
+	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
+		return why_set(why, -errno, "cannot make the store's directory %s: %s", s->dir, strerror(errno));
+	snprintf(path, sizeof(path), "%s/segments", s->dir);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return why_set(why, -errno, "cannot make %s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/lock", s->dir);
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->lock_fd < 0)
+		return why_set(why, -errno, "cannot open %s: %s", path, strerror(errno));
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return why_set(why, -EBUSY, "another collector uses the store %s", s->dir);
+	return 0;
+}
+
+/* Segments as the catalog lists them; the newest one goes on as the open one. */
+static int load_segments(struct store *s)
+{
+	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_get_segments);
+	uint32_t newest = 0;
+	int r = q ? 0 : -EIO;
+
+	while (r == 0 && sqlite3_step(q) == SQLITE_ROW) {
+		struct known_segment *k = add_segment(s);
+
+		if (!k) {
+			r = -ENOMEM;
+			break;
+		}
+		k->no = (uint32_t)sqlite3_column_int(q, 0);
+		k->sealed = !strcmp((const char *)sqlite3_column_text(q, 1), "sealed");
+		k->created = sqlite3_column_int64(q, 2);
+		k->t_min = sqlite3_column_int64(q, 3);
+		k->t_max = sqlite3_column_int64(q, 4);
+		newest = k->no;
+		if (!k->sealed) {
+			k->rebuilding = true;
+			k->map = key_map_new();
+			r = k->map ? 0 : -ENOMEM;
+		}
+	}
+	if (q)
+		sqlite3_reset(q);
+	if (r < 0)
+		return r;
+	if (!newest || s->segments[s->segment_count - 1].sealed)
+		return next_segment(s, newest + 1);
+	r = segment_open(&s->open, s->dir, newest);
+	if (r == -EBADMSG) {
+		char path[PATH_MAX_LEN], aside[PATH_MAX_LEN + 16];
+
+		segment_path(path, s->dir, newest);
+		snprintf(aside, sizeof(aside), "%s.corrupt", path);
+		rename(path, aside);
+		if (s->o.trouble)
+			s->o.trouble(s->o.arg, "the newest segment is damaged and was moved aside");
+		r = segment_open(&s->open, s->dir, newest);
+	}
+	if (r < 0)
+		return r;
+	key_map_free(s->open.map);
+	s->open.map = s->segments[s->segment_count - 1].map;
+	s->open.created = s->segments[s->segment_count - 1].created;
+	return 0;
+}
+
+static int load_marks(struct store *s)
+{
+	sqlite3_stmt *q = db_stmt(&s->open.db, STMT_get_marks);
+
+	if (!q)
+		return -EIO;
+	while (sqlite3_step(q) == SQLITE_ROW) {
+		struct known_agent *k = store_agent_of(s, (uint64_t)sqlite3_column_int64(q, 0));
+
+		if (!k)
+			return -ENOMEM;
+		k->epoch = k->done_epoch = (uint64_t)sqlite3_column_int64(q, 1);
+		k->queued = k->done = (uint64_t)sqlite3_column_int64(q, 2);
+	}
+	sqlite3_reset(q);
+	return 0;
+}
+
+int store_open(struct store **out, const struct store_options *o, struct why *why)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	char path[PATH_MAX_LEN + 16];
+	int r;
+
+	if (!s)
+		return why_set(why, -ENOMEM, "out of memory");
+	s->o = *o;
+	s->lock_fd = -1;
+	s->last = &s->first;
+	snprintf(s->dir, sizeof(s->dir), "%s", o->dir);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->catalog_lock, NULL);
+	pthread_cond_init(&s->work, NULL);
+	pthread_cond_init(&s->sealing, NULL);
+	r = lock_dir(s, why);
+	if (r < 0)
+		goto out;
+	snprintf(path, sizeof(path), "%s/catalog.db", s->dir);
+	r = db_open(&s->catalog, path, schema_catalog_sql, CATALOG_VERSION);
+	if (r == -EPROTONOSUPPORT)
+		why_set(why, r, "%s was written by a newer lasthop: use that version, or another --store", path);
+	else if (r < 0)
+		why_set(why, r, "cannot open %s: %s", path, strerror(-r));
+	if (r == 0)
+		r = packer_new(&s->packer);
+	if (r == 0)
+		r = packer_new(&s->catalog_packer);
+	if (r == 0) {
+		r = load_segments(s);
+		if (r == 0)
+			r = load_marks(s);
+		if (r < 0)
+			why_set(why, r, "cannot open the segments of %s: %s", s->dir, strerror(-r));
+	}
+	if (r < 0)
+		goto out;
+	if (pthread_create(&s->writer, NULL, writer_main, s) != 0) {
+		r = why_set(why, -EAGAIN, "cannot start the store's threads");
+		goto out;
+	}
+	must(pthread_create(&s->sealer, NULL, sealer_main, s) == 0);
+	*out = s;
+	return 0;
+out:
+	s->stopping = true;
+	store_close(s);
+	return r;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
+	pthread_cond_broadcast(&s->work);
+	pthread_cond_broadcast(&s->sealing);
+	pthread_mutex_unlock(&s->lock);
+	if (s->writer)
+		pthread_join(s->writer, NULL);
+	if (s->sealer)
+		pthread_join(s->sealer, NULL);
+	while (s->first) {
+		struct job *next = s->first->next;
+
+		job_free(s->first);
+		s->first = next;
+	}
+	if (s->open.db.sql)
+		segment_close(&s->open);
+	if (s->catalog.sql)
+		db_close(&s->catalog);
+	for (size_t i = 0; i < s->segment_count; i++)
+		key_map_free(s->segments[i].map);
+	free(s->segments);
+	for (size_t i = 0; i < 1024; i++) {
+		for (struct known_agent *k = s->agents[i], *next; k; k = next) {
+			next = k->next;
+			free(k);
+		}
+	}
+	packer_free(s->packer);
+	packer_free(s->catalog_packer);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->catalog_lock);
+	pthread_cond_destroy(&s->work);
+	pthread_cond_destroy(&s->sealing);
+	free(s);
+}
