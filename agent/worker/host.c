@@ -300,7 +300,9 @@ static void tell_sources(struct host *h, struct boot_ns now)
 	};
 	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 5, list } };
 
+	/* What is being opened is told when it is known how that went. */
 	if (!resolved(h, SLOT_CONNTRACK) || !resolved(h, SLOT_HOST) ||
+	    h->opening[SLOT_LEGACY] == OPENING_ASKED || h->opening[SLOT_NFT] == OPENING_ASKED ||
 	    (!h->rules.known && h->rules.why[0] == '\0'))
 		return;
 	if (h->rules.why[0] != '\0') {
