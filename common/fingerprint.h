@@ -13,7 +13,7 @@
  *                  UDP:  length 2, first 12 payload bytes (fewer: zero filled)
  *                  ICMP: type 1, code 1, bytes 6..7 of the header, then 12 bytes after the header
  *                        (errors: 10, since NAT rewrites the embedded header's checksum behind them)
- *                  ICMPv6: the same; errors: 10 bytes, of the embedded IPv6 header its first 8
+ *                  ICMPv6: the same; errors: 8 (the embedded header as far as its hop limit)
  *
  * hashed by XXH3-64 with the seed below. 0 never comes out (it means "none"): a hash of 0 becomes 1.
  * Packets without a whole transport header (cut, non-first fragments, unknown transport) have none.
@@ -21,7 +21,7 @@
  * fp_long adds, where the capture is long enough, the TCP timestamp option (8 bytes) and the first
  * 32 payload bytes; two packets whose fp_long are both known and differ are different packets.
  *
- * Test vectors stand in tests/unit/test_fingerprint.c.
+ * Test vectors: tests/data/packet holds captures (NAME.bin) and their fingerprints (NAME.txt).
  */
 #pragma once
 
