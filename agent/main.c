@@ -572,6 +572,7 @@ static int agent_open(struct agent *a, struct why *why)
 		.link = a->link,
 		.spool = a->spool,
 		.allow_trace = a->options.allow_trace,
+		.open_max = JOURNEYS_OPEN_MAX / (a->options.netns_count ? a->options.netns_count : 1),
 		.lease_seconds = a->options.lease_seconds,
 		.lease_rate = a->options.lease_rate,
 		.watch = watch_source,

@@ -437,7 +437,7 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 	for (int i = 0; i < SLOT_COUNT; i++)
 		h->sources[i].fd = -1;
 	rules_init(&h->rules);
-	r = assembler_new(&h->assembler, JOURNEYS_OPEN_MAX, on_journey, h);
+	r = assembler_new(&h->assembler, env->open_max, on_journey, h);
 	if (r < 0)
 		return r;
 	host_open(h, SLOT_CONNTRACK);

@@ -21,6 +21,7 @@ struct host_env {
 	struct link *link;		/* borrowed */
 	struct spool *spool;		/* borrowed */
 	bool allow_trace;
+	uint32_t open_max;		/* journeys that this host may hold open */
 	uint32_t lease_seconds, lease_rate;	/* at most; local configuration */
 	/* A descriptor to poll for reading, or not any more: it is closed right after. */
 	void (*watch)(void *arg, struct host *h, struct source *s);
