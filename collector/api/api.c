@@ -17,6 +17,7 @@ enum {
 	CHUNK = 64 << 10,		/* of an answer, written when the socket has room */
 	IDLE_S = 30,
 	REQUEST_S = 10,
+	LINGER_S = 1,
 };
 
 struct connection {
@@ -124,6 +125,8 @@ static int begin(struct api *a, struct lws *wsi, struct connection *c)
 		}
 		x->close_after = true;
 		exchange_error(x, 400, "64 KiB are the most", "the body is too big");
+	} else if (method != LWSHUMETH_GET && method != LWSHUMETH_DELETE) {
+		x->close_after = true;	/* libwebsockets would wait for a body of unknown length */
 	}
 	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
 	if (!x->answered)
@@ -140,6 +143,8 @@ static int body(struct exchange *x, const void *p, size_t len)
 
 static int body_end(struct exchange *x)
 {
+	if (!x->body_pending)
+		return 0;		/* libwebsockets says so again when more arrives before the answer */
 	x->body_pending = false;
 	lws_set_timeout(x->wsi, NO_PENDING_TIMEOUT, 0);
 	if (!x->answered)
@@ -180,7 +185,11 @@ static int answer_end(struct connection *c)
 	bool end = c->x->close_after;
 
 	connection_drop(c);
-	return end || lws_http_transaction_completed(wsi) ? -1 : 0;
+	if (end) {			/* not at once: a reset could overtake the answer */
+		lws_set_timeout(wsi, PENDING_TIMEOUT_CLOSE_SEND, LINGER_S);
+		return 0;
+	}
+	return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
 /* The socket has room for one more piece. */
@@ -216,9 +225,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	case LWS_CALLBACK_HTTP:
 		return begin(lws_context_user(lws_get_context(wsi)), wsi, c);
 	case LWS_CALLBACK_HTTP_BODY:
-		return c->x ? body(c->x, in, len) : -1;
+		return c->x ? body(c->x, in, len) : 0;
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-		return c->x ? body_end(c->x) : -1;
+		return c->x ? body_end(c->x) : 0;
 	case LWS_CALLBACK_HTTP_WRITEABLE:
 		return writeable(c);
 	case LWS_CALLBACK_CLOSED_HTTP:

@@ -34,6 +34,7 @@ static int welcome(struct session *s, const struct store_agent *a)
  *  2. of two with the same id, the one that is connected stays; the other is a clone, unless it is the same instance
  *     again, whose newer connection stands (the older is dead and does not know it yet)
  *  3. the store's word: a clone that was here a moment ago, a full disk
+ *  4. an epoch that the store has gone beyond would name batches that are stored already: they would be taken for them
  */
 int session_greet(struct session *s, const struct msg_hello *h)
 {
@@ -56,6 +57,11 @@ int session_greet(struct session *s, const struct msg_hello *h)
 	r = store_hello(g->store, h, &a, &why);			/* 3 */
 	if (r < 0)
 		return refuse(s, h, why.text[0] ? why.text : strerror(-r));
+	if (h->epoch < a.epoch || (p && p->epoch == h->epoch && memcmp(p->instance, h->instance, sizeof(p->instance)))) {
+		snprintf(line, sizeof(line), "its epoch %llu is behind: its --state was lost or restored; %llu is stored",
+			 (unsigned long long)h->epoch, (unsigned long long)a.epoch);
+		return refuse(s, h, line);			/* 4 */
+	}
 	r = peer_take(&p, g, &a, h);
 	if (r < 0)
 		return refuse(s, h, "the collector has no room for another agent");

@@ -129,6 +129,9 @@ static void strangers_are_refused_with_a_reason(void **state)
 	client_greet(&c, &b, "gw", 1, NULL);
 	h = hello("gw", 1, 2, &host);
 	expect_refusal(&b, &h, "another agent");
+	fake_agent(b.store, "gw")->epoch = 5;
+	h = hello("gw", 4, 1, &host);
+	expect_refusal(&b, &h, "5 is stored");
 	b.store->clone = true;
 	h = hello("sv", 1, 2, &host);
 	expect_refusal(&b, &h, "clone");
