@@ -122,6 +122,12 @@ class Host:
     def rules_saved(self, version=4):
         return self.run("ip%stables-legacy-save" % ("" if version == 4 else "6")).stdout
 
+    def hits(self, table, chain, number, version=4):
+        """How many packets a rule has met, as the kernel counts."""
+        line = self.run("ip%stables-legacy" % ("" if version == 4 else "6"), "-w", "10", "-t", table, "-nvxL", chain,
+                        str(number)).stdout
+        return int(line.split()[0])
+
     def nft(self, text, **more):
         done = self.run("nft", "-f", "-", stdin=text, **more)
         self.changed()
@@ -267,7 +273,7 @@ class Fleet:
 
     def wait_ready(self, *names):
         def states():
-            for program in self.programs:
+            for program in [self.collector] + [h.agent for h in self.hosts.values() if h.agent]:
                 if not program.running() and program.pid not in self.expected_deaths:
                     raise Trouble("%s ended:\n%s" % (program.label, program.said()))
             listed = {h["id"]: h["state"] for h in self.host_list()}

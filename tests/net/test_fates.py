@@ -150,16 +150,30 @@ def test_no_agent_on_the_server(fleet, std):
     assert [h["host"] for h in answer["hops"]] == ["cl", "gw", "rt"]
 
 
-def test_no_agent_between(fleet, std):
-    """Nobody watches the router: the path goes on where its packets reappear, and the link says so."""
+def test_no_agent_on_the_router_that_translates(fleet, std):
+    """Nobody knows its DNAT, so a second lease names the server's side; the path goes on where the packet reappears."""
+    std.publish(443, "10.0.3.2:8443")
+    std.sv.rules("-A INPUT -p tcp --dport 8443 -j DROP")
+    fleet.start_collector()
+    fleet.start_agents(std.cl, std.gw, std.sv)
+    fleet.trace("tcp 10.0.1.2 203.0.113.10:443")
+    fleet.trace("-p tcp -d 10.0.3.2 --dport 8443")
+    assert std.cl.tcp("203.0.113.10", 443).outcome == "silent"
+    answer = fleet.where("tcp 10.0.1.2 203.0.113.10:443")
+    check(answer, verdict="dropped", direction="original", died_at={"host": "sv", "chain": "INPUT", "rule": 1})
+    assert [h["host"] for h in answer["hops"]] == ["cl", "gw", "sv"]
+    assert answer["hops"][2]["link"] == "packet"
+
+
+def test_a_lease_that_the_server_is_not_asked_for(fleet, std):
+    """The same without the second lease: the packet left for where nobody looked, and nothing is said about sv."""
     std.publish(443, "10.0.3.2:8443")
     std.sv.rules("-A INPUT -p tcp --dport 8443 -j DROP")
     met, answer = answer_for(fleet, std, "tcp 10.0.1.2 203.0.113.10:443", lambda: std.cl.tcp("203.0.113.10", 443),
                              agents=(std.cl, std.gw, std.sv))
     assert met.outcome == "silent"
-    check(answer, verdict="dropped", direction="original", died_at={"host": "sv", "chain": "INPUT", "rule": 1})
-    assert [h["host"] for h in answer["hops"]] == ["cl", "gw", "sv"]
-    assert answer["hops"][2]["link"] == "packet"
+    assert answer["verdict"] in ("left", "unknown") and answer["died_at"] is None
+    assert [h["host"] for h in answer["hops"]] == ["cl", "gw"]
 
 
 def test_nothing_happened(fleet, std):

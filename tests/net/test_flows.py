@@ -59,7 +59,9 @@ def test_retransmissions_of_one_syn(fleet, std):
     fleet.trace("tcp 10.0.1.2 10.0.3.2:443")
     met = std.cl.tcp("10.0.3.2", 443, timeout=3.5)
     assert met.outcome == "silent"
-    check(fleet.where("tcp 10.0.1.2 10.0.3.2:443"), verdict="dropped", matched=1, packets=3, partial=False,
+    sent = std.sv.hits("filter", "INPUT", 1)    # how many is the kernel's choice: it may try linearly at first
+    assert sent >= 3
+    check(fleet.where("tcp 10.0.1.2 10.0.3.2:443"), verdict="dropped", matched=1, packets=sent, partial=False,
           died_at={"host": "sv", "chain": "INPUT", "rule": 1})
 
 
@@ -134,10 +136,10 @@ def test_ipv6_without_nat(fleet, std):
     warm_up_ipv6(std)
     fleet.start_collector()
     fleet.start_agents()
-    fleet.trace("tcp [2001:db8:1::2] [2001:db8:3::2]:443")
+    fleet.trace("tcp 2001:db8:1::2 [2001:db8:3::2]:443")
     met = std.cl.tcp("2001:db8:3::2", 443)
     assert met.outcome == "silent"
-    answer = fleet.where("tcp [2001:db8:1::2] [2001:db8:3::2]:443")
+    answer = fleet.where("tcp 2001:db8:1::2 [2001:db8:3::2]:443")
     check(answer, verdict="dropped", direction="original", packets=2,
           flow={"proto": "tcp", "src": "2001:db8:1::2", "sport": met.sport, "dst": "2001:db8:3::2", "dport": 443},
           died_at={"host": "rt", "backend": "legacy", "family": "ipv6", "table": "filter", "chain": "FORWARD",
@@ -152,8 +154,8 @@ def test_ipv6_delivered(fleet, std):
     warm_up_ipv6(std)
     fleet.start_collector()
     fleet.start_agents()
-    fleet.trace("tcp [2001:db8:1::2] [2001:db8:3::2]:443")
+    fleet.trace("tcp 2001:db8:1::2 [2001:db8:3::2]:443")
     assert std.cl.tcp("2001:db8:3::2", 443).outcome == "answered"
-    answer = fleet.where("tcp [2001:db8:1::2] [2001:db8:3::2]:443")
+    answer = fleet.where("tcp 2001:db8:1::2 [2001:db8:3::2]:443")
     check(answer, verdict="delivered", reply_seen=True)
     assert hosts(answer) == ["cl", "gw", "rt", "sv"] and hosts(answer, "reply") == ["sv", "rt", "gw", "cl"]
