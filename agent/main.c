@@ -25,10 +25,10 @@
 enum { EXIT_USAGE = 2, EXIT_PRIVILEGE = 77 };
 
 enum {
-	DRAIN_MAX = 256,		/* datagrams of one source before the others have their turn */
-	DUMP_DRAIN_MAX = 4,		/* 32 KiB each: some milliseconds */
-	NAP_MS = 1,			/* after a short read: no wakeup for each packet */
-	UNREACHABLE_S = 30,		/* without the collector leases end */
+	DRAIN_MAX = 256,    /* datagrams of one source before the others have their turn */
+	DUMP_DRAIN_MAX = 4, /* 32 KiB each: some milliseconds */
+	NAP_MS = 1,         /* after a short read: no wakeup for each packet */
+	UNREACHABLE_S = 30, /* without the collector leases end */
 	GOODBYE_MS = 1000,
 	TRIM_S = 10,
 };
@@ -41,7 +41,7 @@ struct watch {
 	struct watch *next;
 	struct agent *agent;
 	struct host *host;
-	struct source *source;		/* borrowed; NULL: closing */
+	struct source *source; /* borrowed; NULL: closing */
 	bool napping;
 };
 
@@ -53,8 +53,8 @@ struct agent {
 	struct uplink *uplink;
 	struct host_env env;
 	uint32_t host_count;
-	struct host *hosts;		/* owned */
-	struct msg_host *hello_hosts;	/* owned */
+	struct host *hosts;           /* owned */
+	struct msg_host *hello_hosts; /* owned */
 	uint8_t boot_id[16];
 	struct boot_ns started, trimmed;
 
@@ -66,7 +66,7 @@ struct agent {
 	bool flush, stopping, over;
 	int status;
 
-	const struct ruleset *mapped;	/* between content() and content_end() */
+	const struct ruleset *mapped; /* between content() and content_end() */
 	const char *text;
 };
 
@@ -411,7 +411,9 @@ static void up_forgotten(void *arg)
 	say("the collector has lost evidence that it had acknowledged");
 	for (uint32_t i = 0; i < a->host_count; i++) {
 		r.host = i;
-		r.loss = (struct loss){ .from = a->started, .until = boot_now(), .source = "uplink" };
+		r.loss = (struct loss){ .from = a->started,
+					.until = boot_now(),
+					.source = "uplink" };
 		(void)spool_add(a->spool, &r);
 		host_resend(&a->hosts[i]);
 	}
@@ -423,7 +425,8 @@ static void up_changed(void *arg, bool streaming, const char *why)
 	struct agent *a = arg;
 
 	if (!streaming) {
-		fprintf(stderr, "lasthop-agent: no session with %s: %s\n", a->options.collector, why);
+		fprintf(stderr, "lasthop-agent: no session with %s: %s\n", a->options.collector,
+			why);
 		settle_soon(a);
 		return;
 	}
@@ -490,10 +493,10 @@ static int address_read(struct sockaddr_storage *out, const char *text, struct w
 	else
 		memcpy(host, text, len);
 	if (strcmp(host, "localhost") == 0)
-		strcpy(host, "127.0.0.1");
+		snprintf(host, sizeof(host), "127.0.0.1");
 	if (!addr_parse(&addr, host) || !addr_is_loopback(&addr))
-		return why_set(why, -EINVAL, "--insecure reaches a collector on loopback only, not %s",
-			       text);
+		return why_set(why, -EINVAL,
+			       "--insecure reaches a collector on loopback only, not %s", text);
 	if (addr.family == 4)
 		return uv_ip4_addr(host, (int)port, (struct sockaddr_in *)out);
 	return uv_ip6_addr(host, (int)port, (struct sockaddr_in6 *)out);
@@ -525,7 +528,7 @@ static int hosts_open(struct agent *a, struct why *why)
 static void loop_open(struct agent *a)
 {
 	uv_handle_t *const own[] = {
-		(uv_handle_t *)&a->helper, (uv_handle_t *)&a->tick,    (uv_handle_t *)&a->nap,
+		(uv_handle_t *)&a->helper,  (uv_handle_t *)&a->tick,    (uv_handle_t *)&a->nap,
 		(uv_handle_t *)&a->goodbye, (uv_handle_t *)&a->sigterm, (uv_handle_t *)&a->sigint,
 	};
 
@@ -572,7 +575,8 @@ static int agent_open(struct agent *a, struct why *why)
 		.link = a->link,
 		.spool = a->spool,
 		.allow_trace = a->options.allow_trace,
-		.open_max = JOURNEYS_OPEN_MAX / (a->options.netns_count ? a->options.netns_count : 1),
+		.open_max =
+			JOURNEYS_OPEN_MAX / (a->options.netns_count ? a->options.netns_count : 1),
 		.lease_seconds = a->options.lease_seconds,
 		.lease_rate = a->options.lease_rate,
 		.watch = watch_source,

@@ -19,9 +19,9 @@
 enum from { FROM_LEGACY, FROM_NFT, FROM_COUNT };
 
 enum {
-	STEPS_EACH = 16,		/* what open_max journeys may hold on average */
+	STEPS_EACH = 16, /* what open_max journeys may hold on average */
 	NAMES_MAX = 1 << 20,
-	COMPLETE_IDLE_MS = 50,		/* a journey whose last checkpoint came is whole after that */
+	COMPLETE_IDLE_MS = 50, /* a journey whose last checkpoint came is whole after that */
 };
 
 struct placed {
@@ -30,34 +30,34 @@ struct placed {
 };
 
 struct told {
-	struct placed *list;		/* owned */
+	struct placed *list; /* owned */
 	uint16_t count, cap;
-	int64_t place;			/* of the last with a place of its own */
-	uint32_t base_number;		/* legacy: of the last rule met in the built-in chain there */
+	int64_t place;        /* of the last with a place of its own */
+	uint32_t base_number; /* legacy: of the last rule met in the built-in chain there */
 };
 
 struct open {
-	struct open *older, *newer;	/* by last event */
-	struct open *key_next;		/* same bucket, by creation */
-	struct open *trace_next;	/* same bucket, the newest first */
+	struct open *older, *newer; /* by last event */
+	struct open *key_next;      /* same bucket, by creation */
+	struct open *trace_next;    /* same bucket, the newest first */
 	uint64_t key;
 	struct boot_ns last;
-	uint32_t hooks;			/* 1 << enum hook */
-	bool complete;			/* its last checkpoint came */
+	uint32_t hooks; /* 1 << enum hook */
+	bool complete;  /* its last checkpoint came */
 	struct told told[FROM_COUNT];
-	struct journey j;		/* without its steps; tuples in order of arrival */
+	struct journey j; /* without its steps; tuples in order of arrival */
 };
 
 struct assembler {
 	assembler_emit *emit;
 	void *arg;
 	uint32_t open_max, count;
-	uint32_t steps;			/* held by all open journeys */
-	uint32_t buckets;		/* a power of two */
-	struct open **by_key, **by_trace;	/* owned, while anything is open */
+	uint32_t steps;                   /* held by all open journeys */
+	uint32_t buckets;                 /* a power of two */
+	struct open **by_key, **by_trace; /* owned, while anything is open */
 	struct open *oldest, *newest;
 	struct names *names;
-	struct step *merged;		/* owned; STEPS_MAX, made when first needed */
+	struct step *merged; /* owned; STEPS_MAX, made when first needed */
 	struct assembler_losses losses;
 };
 
@@ -183,8 +183,7 @@ static void merge(struct assembler *a, struct open *o)
 	j->steps = a->merged;
 	j->step_count = 0;
 	while (li < l->count || ni < n->count) {
-		nft = li == l->count ||
-		      (ni < n->count && n->list[ni].place < l->list[li].place);
+		nft = li == l->count || (ni < n->count && n->list[ni].place < l->list[li].place);
 		j->steps[j->step_count] = nft ? n->list[ni++].step : l->list[li++].step;
 		/* No step is earlier than the first: the best time for it is the earliest of all. */
 		if (j->step_count == 0 || j->steps[j->step_count].at.v < j->at.v)

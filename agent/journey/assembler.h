@@ -24,5 +24,8 @@ uint32_t assembler_tick(struct assembler *a, struct boot_ns now);
 /* Finishes all of them. */
 void assembler_flush(struct assembler *a);
 /* Orphaned events and journeys finished early since the last call; both are losses. */
-struct assembler_losses { uint64_t orphans, early; struct boot_ns since; } assembler_losses(struct assembler *a);
+struct assembler_losses {
+	uint64_t orphans, early;
+	struct boot_ns since;
+} assembler_losses(struct assembler *a);
 void assembler_free(struct assembler *a);

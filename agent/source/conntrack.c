@@ -15,8 +15,13 @@
 #include "agent/source/netlink.h"
 
 /* The highest attribute of each list that is read; kernels add more behind. */
-enum { TOP_MAX = CTA_ZONE, TUPLE_MAX = CTA_TUPLE_PROTO, IP_MAX = CTA_IP_V6_DST,
-       PROTO_MAX = CTA_PROTO_ICMPV6_CODE, LIST_MAX = CTA_ZONE };
+enum {
+	TOP_MAX = CTA_ZONE,
+	TUPLE_MAX = CTA_TUPLE_PROTO,
+	IP_MAX = CTA_IP_V6_DST,
+	PROTO_MAX = CTA_PROTO_ICMPV6_CODE,
+	LIST_MAX = CTA_ZONE
+};
 
 struct attrs {
 	uint16_t max;

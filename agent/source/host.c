@@ -18,7 +18,15 @@
 
 #include "agent/source/netlink.h"
 
-enum stage { STAGE_LINK, STAGE_ADDR, STAGE_ROUTE4, STAGE_ROUTE6, STAGE_CONF4, STAGE_CONF6, STAGE_COUNT };
+enum stage {
+	STAGE_LINK,
+	STAGE_ADDR,
+	STAGE_ROUTE4,
+	STAGE_ROUTE6,
+	STAGE_CONF4,
+	STAGE_CONF6,
+	STAGE_COUNT
+};
 
 enum { TRIES = 3 };
 
@@ -28,7 +36,7 @@ struct dump {
 	enum stage stage;
 	uint32_t seq;
 	uint32_t link_cap, addr_cap, route_cap;
-	struct facts facts;		/* arrays owned */
+	struct facts facts; /* arrays owned */
 };
 
 /* One more element of a growing array; NULL beyond max or without memory. */

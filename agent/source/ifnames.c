@@ -66,6 +66,13 @@ const char *ifnames_find(const struct ifnames *n, int32_t ifindex)
 	return at < n->count && n->list[at].ifindex == ifindex ? n->list[at].name : "";
 }
 
+void ifnames_copy(const struct ifnames *n, int32_t ifindex, char name[static IFNAME_MAX + 1])
+{
+	const char *found = ifnames_find(n, ifindex);
+
+	memcpy(name, found, strlen(found) + 1);
+}
+
 void ifnames_clear(struct ifnames *n)
 {
 	free(n->list);

@@ -14,7 +14,7 @@ struct ifname {
 };
 
 struct ifnames {
-	struct ifname *list;		/* owned; sorted by ifindex */
+	struct ifname *list; /* owned; sorted by ifindex */
 	uint32_t count, cap;
 };
 
@@ -24,4 +24,6 @@ enum { IFNAMES_MAX = 16384 };
 int ifnames_set(struct ifnames *n, int32_t ifindex, const char *name);
 /* "" for what is not known; valid until the next change. */
 const char *ifnames_find(const struct ifnames *n, int32_t ifindex);
+/* Copies the name, or "". */
+void ifnames_copy(const struct ifnames *n, int32_t ifindex, char name[static IFNAME_MAX + 1]);
 void ifnames_clear(struct ifnames *n);

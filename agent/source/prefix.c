@@ -13,10 +13,8 @@ static const struct {
 	const char *name;
 	int32_t priority;
 } tables[] = {
-	{ "raw", NF_IP_PRI_RAW },
-	{ "mangle", NF_IP_PRI_MANGLE },
-	{ "nat", NF_IP_PRI_NAT_DST },
-	{ "filter", NF_IP_PRI_FILTER },
+	{ "raw", NF_IP_PRI_RAW },           { "mangle", NF_IP_PRI_MANGLE },
+	{ "nat", NF_IP_PRI_NAT_DST },       { "filter", NF_IP_PRI_FILTER },
 	{ "security", NF_IP_PRI_SECURITY },
 };
 

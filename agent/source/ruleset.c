@@ -16,9 +16,10 @@
 
 /* Matches and targets that exist only with connection tracking. */
 static const char *const conntrack_words[] = {
-	"-m conntrack ", "-m state ", "-m connmark ", "-m connlimit ", "-m connbytes ",
-	"-m connlabel ", "-m helper ", "-j CT ", "-j CONNMARK ", "-j CONNSECMARK ",
-	"-j DNAT ", "-j SNAT ", "-j MASQUERADE", "-j REDIRECT", "-j NETMAP ", "-j SYNPROXY ",
+	"-m conntrack ", "-m state ",       "-m connmark ", "-m connlimit ",
+	"-m connbytes ", "-m connlabel ",   "-m helper ",   "-j CT ",
+	"-j CONNMARK ",  "-j CONNSECMARK ", "-j DNAT ",     "-j SNAT ",
+	"-j MASQUERADE", "-j REDIRECT",     "-j NETMAP ",   "-j SYNPROXY ",
 };
 
 int ruleset_open(struct ruleset *r, int fd)

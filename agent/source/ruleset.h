@@ -16,11 +16,11 @@ struct ruleset_table {
 	uint8_t backend, family;
 	bool torn;
 	char name[TABLE_NAME_MAX + 1];
-	size_t offset, len;		/* of the text, in the memfd */
+	size_t offset, len; /* of the text, in the memfd */
 };
 
 struct ruleset {
-	int fd;				/* owned; -1 none */
+	int fd; /* owned; -1 none */
 	size_t size;
 	uint32_t count;
 	struct ruleset_table tables[RULESET_TABLES_MAX];

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DATAGRAM_MAX = 64 << 10 };	/* the kernel's dumps use up to 32 KiB */
+enum { DATAGRAM_MAX = 64 << 10 }; /* the kernel's dumps use up to 32 KiB */
 
 static void loss_unknown(struct source *s, struct boot_ns now, const struct sink *out)
 {
@@ -80,7 +80,7 @@ int source_drain(struct source *s, int max, const struct sink *out)
 			return -errno;
 		count++;
 		if (mh.msg_namelen >= sizeof(from) && from.nl_pid != 0)
-			continue;	/* only the kernel is believed */
+			continue; /* only the kernel is believed */
 		if (mh.msg_flags & MSG_TRUNC) {
 			loss_unknown(s, now, out);
 			continue;

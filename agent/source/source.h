@@ -12,15 +12,15 @@
  * carries the packet; an nft one carries it in the first event of each base chain only.
  */
 struct trace_event {
-	struct step step;		/* table and chain point into the message; tuple index unused */
-	struct boot_ns received;	/* step.at may be the kernel's earlier time */
-	uint32_t trace_id;		/* nft; 0: none */
+	struct step step;        /* table and chain point into the message; tuple index unused */
+	struct boot_ns received; /* step.at may be the kernel's earlier time */
+	uint32_t trace_id;       /* nft; 0: none */
 	bool has_packet;
 	struct packet packet;
 	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];
 	uint8_t src_mac[6];
 	uint32_t mark;
-	int32_t priority;		/* of the base chain, where the event tells or implies it */
+	int32_t priority; /* of the base chain, where the event tells or implies it */
 	bool priority_known;
 };
 
@@ -30,10 +30,10 @@ struct sink {
 	void (*trace)(void *arg, const struct trace_event *e);
 	void (*conn)(void *arg, const struct conn *c);
 	void (*loss)(void *arg, const struct loss *l);
-	void (*facts_changed)(void *arg);	/* links, addresses or routes: dump again */
-	void (*facts)(void *arg, const struct facts *f);	/* the answer to host_dump() */
-	void (*link)(void *arg, int32_t ifindex, const char *name);	/* "": it is gone */
-	void (*done)(void *arg, int error);	/* a conntrack dump has ended: 0 or -errno */
+	void (*facts_changed)(void *arg); /* links, addresses or routes: dump again */
+	void (*facts)(void *arg, const struct facts *f);            /* the answer to host_dump() */
+	void (*link)(void *arg, int32_t ifindex, const char *name); /* "": it is gone */
+	void (*done)(void *arg, int error); /* a conntrack dump has ended: 0 or -errno */
 };
 
 /* if_indextoname is not ours to ask (another namespace): the source keeps names from the host's facts. */
@@ -41,29 +41,30 @@ struct ifnames;
 
 struct source {
 	const struct source_ops *ops;
-	int fd;				/* owned; -1 none */
-	const struct ifnames *names;	/* borrowed */
-	uint32_t seq;			/* legacy: the next sequence number expected */
+	int fd;                      /* owned; -1 none */
+	const struct ifnames *names; /* borrowed */
+	uint32_t seq;                /* legacy: the next sequence number expected */
 	bool seq_known;
-	bool overrun;			/* the kernel said that it dropped some; the count is to come */
-	struct boot_ns last;		/* of the last message: where a loss span starts */
-	uint32_t portid;		/* the socket's own: tells answers from notifications */
-	void *state;			/* owned, by ops: NULL until needed */
+	bool overrun;        /* the kernel said that it dropped some; the count is to come */
+	struct boot_ns last; /* of the last message: where a loss span starts */
+	uint32_t portid;     /* the socket's own: tells answers from notifications */
+	void *state;         /* owned, by ops: NULL until needed */
 };
 
 struct source_ops {
-	const char *name;		/* as in hosts: trace-legacy, trace-nft, conntrack, host */
+	const char *name; /* as in hosts: trace-legacy, trace-nft, conntrack, host */
 	/* Decodes one datagram of netlink messages. 0, or -errno when it must be given up. */
 	int (*decode)(struct source *s, const uint8_t *p, size_t len, struct boot_ns now,
 		      const struct sink *out);
-	bool counts;			/* sequence numbers tell how much an overrun took */
-	void (*clear)(struct source *s);	/* frees state; NULL when there is none */
+	bool counts;                     /* sequence numbers tell how much an overrun took */
+	void (*clear)(struct source *s); /* frees state; NULL when there is none */
 };
 
 extern const struct source_ops source_trace_legacy, source_trace_nft, source_conntrack, source_host;
 
 /* Takes fd, which is set non-blocking; -1 for a source that is only fed. */
-void source_init(struct source *s, const struct source_ops *ops, int fd, const struct ifnames *names);
+void source_init(struct source *s, const struct source_ops *ops, int fd,
+		 const struct ifnames *names);
 /* Closes the socket. The object may be initialized again. */
 void source_clear(struct source *s);
 /*

@@ -28,14 +28,14 @@ static void name_set(const struct source *s, char out[static IFNAME_MAX + 1],
 		     const struct nlattr *a)
 {
 	if (a)
-		strcpy(out, ifnames_find(s->names, (int32_t)attr_be32(a)));
+		ifnames_copy(s->names, (int32_t)attr_be32(a), out);
 }
 
 static enum hook hook_of(uint8_t nf_hook)
 {
 	static const enum hook hooks[] = {
-		[NF_INET_PRE_ROUTING] = HOOK_PREROUTING, [NF_INET_LOCAL_IN] = HOOK_INPUT,
-		[NF_INET_FORWARD] = HOOK_FORWARD,	 [NF_INET_LOCAL_OUT] = HOOK_OUTPUT,
+		[NF_INET_PRE_ROUTING] = HOOK_PREROUTING,   [NF_INET_LOCAL_IN] = HOOK_INPUT,
+		[NF_INET_FORWARD] = HOOK_FORWARD,          [NF_INET_LOCAL_OUT] = HOOK_OUTPUT,
 		[NF_INET_POST_ROUTING] = HOOK_POSTROUTING,
 	};
 
@@ -98,8 +98,8 @@ static void mac_set(struct trace_event *e, struct nlattr **attr)
 		memcpy(e->src_mac, frame + ETHER_SRC, sizeof(e->src_mac));
 }
 
-static void packet_event(struct source *s, struct nlattr **attr, uint8_t family,
-			 struct boot_ns now, const struct sink *out)
+static void packet_event(struct source *s, struct nlattr **attr, uint8_t family, struct boot_ns now,
+			 const struct sink *out)
 {
 	struct trace_event e = { .received = now };
 	const struct nfulnl_msg_packet_hdr *hdr;
@@ -123,9 +123,9 @@ static void packet_event(struct source *s, struct nlattr **attr, uint8_t family,
 	time_set(&e.step, attr[NFULA_TIMESTAMP], now);
 	mac_set(&e, attr);
 	if (attr[NFULA_PAYLOAD]) {
-		e.has_packet = packet_decode(&e.packet, mnl_attr_get_payload(attr[NFULA_PAYLOAD]),
-					     mnl_attr_get_payload_len(attr[NFULA_PAYLOAD]), NULL,
-					     0) == 0;
+		e.has_packet =
+			packet_decode(&e.packet, mnl_attr_get_payload(attr[NFULA_PAYLOAD]),
+				      mnl_attr_get_payload_len(attr[NFULA_PAYLOAD]), NULL, 0) == 0;
 		e.step.ttl = e.packet.ttl;
 	}
 

@@ -149,16 +149,16 @@ static void packet_set(const struct source *s, struct trace_event *e, const stru
 	const struct nlattr *th = attr[NFTA_TRACE_TRANSPORT_HEADER];
 
 	if (attr[NFTA_TRACE_IIF])
-		strcpy(e->in_if, ifnames_find(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_IIF])));
+		ifnames_copy(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_IIF]), e->in_if);
 	if (attr[NFTA_TRACE_OIF])
-		strcpy(e->out_if, ifnames_find(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_OIF])));
+		ifnames_copy(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_OIF]), e->out_if);
 	mac_set(e, attr);
 	if (!net)
 		return;
-	e->has_packet = packet_decode(&e->packet, mnl_attr_get_payload(net),
-				      mnl_attr_get_payload_len(net),
-				      th ? mnl_attr_get_payload(th) : NULL,
-				      th ? mnl_attr_get_payload_len(th) : 0) == 0;
+	e->has_packet =
+		packet_decode(&e->packet, mnl_attr_get_payload(net), mnl_attr_get_payload_len(net),
+			      th ? mnl_attr_get_payload(th) : NULL,
+			      th ? mnl_attr_get_payload_len(th) : 0) == 0;
 	e->step.ttl = e->packet.ttl;
 }
 
@@ -170,7 +170,7 @@ static void hold(struct source *s, const struct trace_event *e)
 	if (!h) {
 		h = calloc(1, sizeof(*h));
 		if (!h)
-			return;		/* the checkpoint then comes without headers */
+			return; /* the checkpoint then comes without headers */
 		s->state = h;
 	}
 	h->list[e->trace_id % HELD] = *e;
@@ -247,9 +247,9 @@ static void trace_event(struct source *s, const struct nlattr **attr, uint8_t nf
 	} else {
 		if (!e.has_packet)
 			take_held(s, &e);
-		e.step.label = type == NFT_TRACETYPE_POLICY ? LABEL_POLICY :
-			       type == NFT_TRACETYPE_RETURN ? LABEL_RETURN :
-							      LABEL_RULE;
+		e.step.label = type == NFT_TRACETYPE_POLICY   ? LABEL_POLICY
+			       : type == NFT_TRACETYPE_RETURN ? LABEL_RETURN
+							      : LABEL_RULE;
 		e.step.table = table;
 		e.step.chain = chain;
 		e.step.handle = attr_be64(attr[NFTA_TRACE_RULE_HANDLE]);

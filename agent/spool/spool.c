@@ -15,7 +15,7 @@
 struct closed {
 	struct closed *next;
 	uint64_t seq;
-	struct boot_ns from, until;	/* opened and closed */
+	struct boot_ns from, until; /* opened and closed */
 	uint16_t records[HOSTS_PER_AGENT];
 	size_t len;
 	uint8_t frame[];
@@ -28,11 +28,11 @@ struct lost {
 
 struct spool {
 	size_t max, bytes;
-	uint64_t next_seq;		/* the open batch's */
+	uint64_t next_seq; /* the open batch's */
 	struct closed *oldest, *newest;
-	struct batch *open;		/* owned; NULL while empty */
+	struct batch *open; /* owned; NULL while empty */
 	struct boot_ns opened;
-	uint16_t records[HOSTS_PER_AGENT];	/* of the open batch */
+	uint16_t records[HOSTS_PER_AGENT]; /* of the open batch */
 	struct lost lost[HOSTS_PER_AGENT];
 };
 

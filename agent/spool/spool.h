@@ -11,7 +11,7 @@ struct spool;
 
 struct spool_batch {
 	uint64_t seq;
-	const uint8_t *frame;		/* borrowed: framed and ready to be written */
+	const uint8_t *frame; /* borrowed: framed and ready to be written */
 	size_t len;
 };
 
@@ -28,8 +28,8 @@ bool spool_next(const struct spool *s, uint64_t seq, struct spool_batch *b);
 void spool_acked(struct spool *s, uint64_t seq);
 /* Records dropped so far and not yet told; the caller ships them as a loss of source "spool". */
 bool spool_take_loss(struct spool *s, struct loss *l, uint32_t *host);
-uint64_t spool_first(const struct spool *s);	/* lowest seq held; the next one to come when empty */
-uint64_t spool_last(const struct spool *s);	/* highest closed seq; 0 none */
-struct boot_ns spool_oldest(const struct spool *s);	/* of the oldest batch not acked; 0 none */
+uint64_t spool_first(const struct spool *s); /* lowest seq held; the next one to come when empty */
+uint64_t spool_last(const struct spool *s);  /* highest closed seq; 0 none */
+struct boot_ns spool_oldest(const struct spool *s); /* of the oldest batch not acked; 0 none */
 size_t spool_bytes(const struct spool *s);
 void spool_free(struct spool *s);

@@ -17,13 +17,13 @@
 enum {
 	READ_CHUNK = 4096,
 	IN_MAX = FRAME_HEAD + FRAME_MAX + READ_CHUNK,
-	QUEUE_MAX = 256 << 10,		/* bytes in libuv's queue before we wait for the socket */
+	QUEUE_MAX = 256 << 10, /* bytes in libuv's queue before we wait for the socket */
 	GREET_MS = 10000,
-	DEAD_MS = 30000,		/* the collector pings every 10 s */
+	DEAD_MS = 30000, /* the collector pings every 10 s */
 	PAUSE_MIN_MS = 200,
 	PAUSE_MAX_MS = 10000,
 	PAUSE_REFUSED_MS = 60000,
-	NEED_MAX = 1024,		/* contents asked for and not yet sent */
+	NEED_MAX = 1024, /* contents asked for and not yet sent */
 };
 
 struct uplink {
@@ -32,20 +32,20 @@ struct uplink {
 	uv_connect_t connect;
 	uv_loop_t *loop;
 	struct sockaddr_storage addr;
-	struct spool *spool;		/* borrowed */
+	struct spool *spool; /* borrowed */
 	const struct uplink_ops *ops;
 	void *arg;
 	enum uplink_state state;
 	bool ending, tcp_open, timer_open, refused;
-	bool was_up, told_down;		/* for changed(): say it once */
+	bool was_up, told_down; /* for changed(): say it once */
 	unsigned int failures;
 	struct boot_ns heard;
-	uint64_t epoch;			/* as our Hello said */
-	uint64_t sent, acked;		/* batches */
+	uint64_t epoch;       /* as our Hello said */
+	uint64_t sent, acked; /* batches */
 	struct buf in;
-	struct buf need;		/* content ids, the first is being sent */
+	struct buf need; /* content ids, the first is being sent */
 	uint64_t need_offset;
-	struct why why;			/* why the session ends */
+	struct why why; /* why the session ends */
 };
 
 struct write {
@@ -259,7 +259,7 @@ static int take_ack(struct uplink *u, uint64_t seq)
 
 static void take_need(struct uplink *u, const struct msg_ids *ids)
 {
-	size_t first = u->need_offset > 0;	/* what is half sent need not be asked for again */
+	size_t first = u->need_offset > 0; /* what is half sent need not be asked for again */
 
 	for (uint32_t i = 0; i < ids->count; i++) {
 		bool there = false;
@@ -334,8 +334,8 @@ static void on_dead(uv_timer_t *t)
 {
 	struct uplink *u = t->data;
 
-	session_end(u, u->state == UPLINK_STREAMING ? "the collector has been silent for 30 s" :
-						      "the collector does not answer");
+	session_end(u, u->state == UPLINK_STREAMING ? "the collector has been silent for 30 s"
+						    : "the collector does not answer");
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
@@ -356,10 +356,10 @@ static void on_read(uv_stream_t *st, ssize_t n, const uv_buf_t *buf)
 	struct frame f;
 	int r = 0;
 
-	(void)buf;			/* it is the free end of u->in */
+	(void)buf; /* it is the free end of u->in */
 	if (n < 0) {
-		session_end(u, n == UV_EOF ? "the collector closed the session" :
-					     uv_strerror((int)n));
+		session_end(u,
+			    n == UV_EOF ? "the collector closed the session" : uv_strerror((int)n));
 		return;
 	}
 	if (n == 0)
@@ -375,7 +375,8 @@ static void on_read(uv_stream_t *st, ssize_t n, const uv_buf_t *buf)
 			break;
 	}
 	if (r < 0) {
-		session_end(u, u->why.text[0] ? u->why.text : "the collector speaks another protocol");
+		session_end(u,
+			    u->why.text[0] ? u->why.text : "the collector speaks another protocol");
 		return;
 	}
 	if (u->state != UPLINK_STREAMING && u->state != UPLINK_GREETING)
@@ -435,8 +436,8 @@ int uplink_open(struct uplink **out, uv_loop_t *loop, const struct sockaddr *add
 		struct spool *spool, const struct uplink_ops *ops, void *arg)
 {
 	struct uplink *u = calloc(1, sizeof(*u));
-	size_t len = addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) :
-						  sizeof(struct sockaddr_in6);
+	size_t len = addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+						: sizeof(struct sockaddr_in6);
 
 	if (!u)
 		return -ENOMEM;

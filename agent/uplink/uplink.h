@@ -27,7 +27,8 @@ struct uplink_ops {
 	 * One piece of a content, at most PART_MAX bytes from offset. False when it is not there any more.
 	 * The bytes stay valid until content_end().
 	 */
-	bool (*content)(void *arg, const struct content_id *id, uint64_t offset, struct msg_part *part);
+	bool (*content)(void *arg, const struct content_id *id, uint64_t offset,
+			struct msg_part *part);
 	void (*content_end)(void *arg);
 	/* The collector has forgotten what it had acknowledged. */
 	void (*forgotten)(void *arg);
@@ -38,8 +39,8 @@ struct uplink_ops {
 struct uplink;
 
 /* addr is the collector's; the spool is borrowed. Connects at once. */
-int uplink_open(struct uplink **out, uv_loop_t *loop, const struct sockaddr *addr, struct spool *spool,
-		const struct uplink_ops *ops, void *arg);
+int uplink_open(struct uplink **out, uv_loop_t *loop, const struct sockaddr *addr,
+		struct spool *spool, const struct uplink_ops *ops, void *arg);
 /* The spool may hold more to send. */
 void uplink_kick(struct uplink *u);
 /* Offers contents; only useful while streaming. */

@@ -14,8 +14,8 @@
 #include "agent/worker/host_lease.h"
 
 enum {
-	FACTS_PAUSE_MS = 200,		/* changes come in bursts */
-	DUMP_PAUSE_S = 30,		/* between two dumps of conntrack */
+	FACTS_PAUSE_MS = 200, /* changes come in bursts */
+	DUMP_PAUSE_S = 30,    /* between two dumps of conntrack */
 	REOPEN_S = 60,
 	ASSEMBLER_MS = 50,
 };
@@ -218,8 +218,8 @@ void host_open(struct host *h, enum slot slot)
 
 	if (h->opening[slot] == OPENING_ASKED || h->opening[slot] == OPENING_DONE)
 		return;
-	h->opening[slot] = link_ask(h->env->link, &q, -1, on_opened, h) < 0 ? OPENING_FAILED :
-									       OPENING_ASKED;
+	h->opening[slot] =
+		link_ask(h->env->link, &q, -1, on_opened, h) < 0 ? OPENING_FAILED : OPENING_ASKED;
 }
 
 void host_close(struct host *h, enum slot slot)
@@ -292,10 +292,8 @@ static bool resolved(const struct host *h, enum slot slot)
 static void tell_sources(struct host *h, struct boot_ns now)
 {
 	struct source_fact list[5] = {
-		fact_of(h, SLOT_LEGACY),
-		fact_of(h, SLOT_NFT),
-		fact_of(h, SLOT_CONNTRACK),
-		{ .name = "ruleset", .state = SOURCE_ON },
+		fact_of(h, SLOT_LEGACY),    fact_of(h, SLOT_NFT),
+		fact_of(h, SLOT_CONNTRACK), { .name = "ruleset", .state = SOURCE_ON },
 		fact_of(h, SLOT_HOST),
 	};
 	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 5, list } };
@@ -372,7 +370,8 @@ static void tick_assembler(struct host *h, struct boot_ns now)
 
 	if (!h->assembler_due.v || h->assembler_due.v > now.v)
 		return;
-	h->assembler_due.v = assembler_tick(h->assembler, now) ? now.v + ASSEMBLER_MS * NS_PER_MS : 0;
+	h->assembler_due.v =
+		assembler_tick(h->assembler, now) ? now.v + ASSEMBLER_MS * NS_PER_MS : 0;
 	lost = assembler_losses(h->assembler);
 	if (lost.orphans + lost.early == 0)
 		return;

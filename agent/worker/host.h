@@ -18,17 +18,17 @@ struct host;
 /* What a host needs of the program. */
 struct host_env {
 	void *arg;
-	struct link *link;		/* borrowed */
-	struct spool *spool;		/* borrowed */
+	struct link *link;   /* borrowed */
+	struct spool *spool; /* borrowed */
 	bool allow_trace;
-	uint32_t open_max;		/* journeys that this host may hold open */
-	uint32_t lease_seconds, lease_rate;	/* at most; local configuration */
+	uint32_t open_max;                  /* journeys that this host may hold open */
+	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
 	/* A descriptor to poll for reading, or not any more: it is closed right after. */
 	void (*watch)(void *arg, struct host *h, struct source *s);
 	void (*unwatch)(void *arg, struct source *s);
 	void (*have)(void *arg, const struct content_id *ids, uint32_t count);
-	void (*flush)(void *arg);	/* what is in the spool must go out now */
-	void (*say)(void *arg, const struct host *h, const char *text);	/* for the log */
+	void (*flush)(void *arg); /* what is in the spool must go out now */
+	void (*say)(void *arg, const struct host *h, const char *text); /* for the log */
 };
 
 enum slot { SLOT_CONNTRACK, SLOT_HOST, SLOT_DUMP, SLOT_LEGACY, SLOT_NFT, SLOT_COUNT };
@@ -42,12 +42,12 @@ enum host_lease_state {
 
 struct host_lease {
 	enum host_lease_state state;
-	bool again;			/* changed while it was asked for: ask once more */
+	bool again; /* changed while it was asked for: ask once more */
 	bool state_asked;
 	struct helper_lease want;
-	struct boot_ns state_at, told_at;	/* of the last LEASE_STATE, of the last record */
+	struct boot_ns state_at, told_at; /* of the last LEASE_STATE, of the last record */
 	uint64_t traced, refused;
-	char why[WHY_MAX + 1];		/* why it ends */
+	char why[WHY_MAX + 1]; /* why it ends */
 };
 
 enum opening { OPENING_NO, OPENING_ASKED, OPENING_DONE, OPENING_FAILED };
@@ -55,7 +55,7 @@ enum opening { OPENING_NO, OPENING_ASKED, OPENING_DONE, OPENING_FAILED };
 struct host {
 	uint32_t index;
 	char id[HOST_MAX + 1];
-	const struct host_env *env;	/* borrowed */
+	const struct host_env *env; /* borrowed */
 	struct ifnames names;
 	struct source sources[SLOT_COUNT];
 	enum opening opening[SLOT_COUNT];
@@ -63,7 +63,7 @@ struct host {
 	struct assembler *assembler;
 	struct rules rules;
 	struct host_lease leases[LEASES_MAX];
-	struct boot_ns facts_due, dump_due, dump_last, conntrack_due;	/* 0: not */
+	struct boot_ns facts_due, dump_due, dump_last, conntrack_due; /* 0: not */
 	uint64_t facts_hash;
 	bool dump_done, sources_told, sources_changed;
 	struct boot_ns assembler_due;

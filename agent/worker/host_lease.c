@@ -96,7 +96,7 @@ static void tracing_end(struct host *h)
 		host_close(h, traces[i]);
 	}
 	assembler_flush(h->assembler);
-	h->assembler_due = boot_now();		/* its losses are still to be told */
+	h->assembler_due = boot_now(); /* its losses are still to be told */
 }
 
 static void lease_ended(struct host *h, struct host_lease *l, enum lease_state state,
@@ -168,7 +168,7 @@ static void lease_stop(struct host *h, struct host_lease *l, const char *why)
 			lease_ended(h, l, LEASE_ENDED, why);
 		break;
 	default:
-		break;		/* the answer that is under way looks at l->why */
+		break; /* the answer that is under way looks at l->why */
 	}
 }
 

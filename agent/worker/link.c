@@ -24,7 +24,7 @@ enum { ON_WIRE_MAX = 16, WAITING_MAX = 1024 };
 struct pending {
 	struct pending *next;
 	struct helper_request q;
-	int fd;				/* owned: to be passed; -1 none or sent */
+	int fd; /* owned: to be passed; -1 none or sent */
 	bool sent;
 	link_answer *done;
 	void *arg;
@@ -34,7 +34,7 @@ struct link {
 	int fd;
 	pid_t pid;
 	uint32_t tag, on_wire, waiting;
-	struct pending *first;		/* owned; in the order of asking */
+	struct pending *first; /* owned; in the order of asking */
 };
 
 static bool helper_path(char path[static PATH_MAX])
@@ -46,12 +46,12 @@ static bool helper_path(char path[static PATH_MAX])
 		path[n] = '\0';
 		slash = strrchr(path, '/');
 		if (slash) {
-			strcpy(slash + 1, HELPER_NAME);
+			memcpy(slash + 1, HELPER_NAME, sizeof(HELPER_NAME));
 			if (access(path, X_OK) == 0)
 				return true;
 		}
 	}
-	strcpy(path, HELPER_DIR "/" HELPER_NAME);
+	snprintf(path, PATH_MAX, "%s/%s", HELPER_DIR, HELPER_NAME);
 	return access(path, X_OK) == 0;
 }
 
@@ -79,7 +79,7 @@ static char **helper_argv(const char *const *netns, uint32_t count)
 		return NULL;
 	argv[n++] = (char *)(uintptr_t)HELPER_NAME;
 	for (uint32_t i = 0; i < count; i++) {
-		argv[n++] = (char *)(uintptr_t)"--netns";
+		argv[n++] = (char *)(uintptr_t) "--netns";
 		argv[n++] = (char *)(uintptr_t)netns[i];
 	}
 	return argv;
@@ -177,7 +177,7 @@ static int send_waiting(struct link *l)
 			continue;
 		r = send_one(l, p);
 		if (r == -EAGAIN && l->on_wire > 0)
-			return 0;	/* the next answer makes room */
+			return 0; /* the next answer makes room */
 		if (r < 0)
 			return r;
 	}

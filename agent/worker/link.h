@@ -11,7 +11,8 @@
 struct link;
 
 /* One answer to q; fd (-1: none) is the callee's. */
-typedef void link_answer(void *arg, const struct helper_request *q, const struct helper_answer *a, int fd);
+typedef void link_answer(void *arg, const struct helper_request *q, const struct helper_answer *a,
+			 int fd);
 
 /*
  * Starts lasthop-helper, found beside our own executable or in the directory for such programs, for these network
@@ -26,7 +27,8 @@ int link_pid(const struct link *l);
  * Sends q (its tag is set here), with a copy of pass_fd (-1: none) for RCVBUF; waits in a queue while the helper is
  * busy. done runs once, from link_read(). 0 or -errno.
  */
-int link_ask(struct link *l, const struct helper_request *q, int pass_fd, link_answer *done, void *arg);
+int link_ask(struct link *l, const struct helper_request *q, int pass_fd, link_answer *done,
+	     void *arg);
 /* Takes all answers that are there. 0, or -errno when the helper has ended or is not ours any more. */
 int link_read(struct link *l);
 /* Closes our end, which ends the helper, and waits for it at most wait_ms. Callbacks do not run. */

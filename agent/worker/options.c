@@ -11,8 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum flag { FLAG_ID = 1, FLAG_COLLECTOR, FLAG_STATE, FLAG_NETNS, FLAG_ALLOW_TRACE, FLAG_CONFIG,
-	    FLAG_INSECURE, FLAG_HELP, FLAG_VERSION };
+enum flag {
+	FLAG_ID = 1,
+	FLAG_COLLECTOR,
+	FLAG_STATE,
+	FLAG_NETNS,
+	FLAG_ALLOW_TRACE,
+	FLAG_CONFIG,
+	FLAG_INSECURE,
+	FLAG_HELP,
+	FLAG_VERSION
+};
 
 static const struct {
 	const char *name, *value, *help;
@@ -208,9 +217,9 @@ static int check(const struct options *o, struct why *why)
 {
 	if (!o->id || !o->collector || !o->state)
 		return why_set(why, -EINVAL, "--%s is missing",
-			       !o->id	     ? "id" :
-			       !o->collector ? "collector" :
-					       "state");
+			       !o->id          ? "id"
+			       : !o->collector ? "collector"
+					       : "state");
 	if (!id_valid(o->id))
 		return why_set(why, -EINVAL, "--id takes 1 to %d of A-Z a-z 0-9 . _ -", ID_MAX);
 	for (uint32_t i = 0; i < o->netns_count; i++) {
@@ -242,7 +251,8 @@ int options_read(struct options *o, int argc, char **argv, struct why *why)
 
 void options_usage(FILE *to)
 {
-	fprintf(to, "usage: lasthop-agent --id ID --collector HOST:PORT --state DIR [OPTION]...\n\n");
+	fprintf(to,
+		"usage: lasthop-agent --id ID --collector HOST:PORT --state DIR [OPTION]...\n\n");
 	for (int i = 0; i < FLAG_COUNT; i++) {
 		char left[40];
 

@@ -11,11 +11,11 @@
 #include "common/why.h"
 
 struct options {
-	char *id, *collector, *state, *config;	/* owned */
-	char **netns;			/* owned, with its texts */
+	char *id, *collector, *state, *config; /* owned */
+	char **netns;                          /* owned, with its texts */
 	uint32_t netns_count;
 	bool allow_trace, insecure, help, version;
-	uint32_t lease_seconds, lease_rate;	/* at most */
+	uint32_t lease_seconds, lease_rate; /* at most */
 };
 
 /*

@@ -39,7 +39,8 @@ int privilege_drop(struct why *why)
 	/* The bounding set can be given up only with SETPCAP; without it, no_new_privs keeps it harmless. */
 	if (capng_apply(CAPNG_SELECT_ALL) < 0 && capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return why_set(why, -EPERM, "cannot give up our capabilities");
-	if (capng_get_caps_process() < 0 || capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
+	if (capng_get_caps_process() < 0 ||
+	    capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
 		return why_set(why, -EPERM, "our capabilities are still there");
 	return 0;
 }

@@ -10,7 +10,7 @@
 
 #include "common/content.h"
 
-enum { CPU_SHARE = 100, RETRY_S = 5 };	/* looking for changes may cost 1 % of a core */
+enum { CPU_SHARE = 100, RETRY_S = 5 }; /* looking for changes may cost 1 % of a core */
 
 void rules_init(struct rules *r)
 {

@@ -10,14 +10,14 @@
 
 struct rules {
 	struct ruleset newest;
-	struct content_id ids[RULESET_TABLES_MAX];	/* of newest.tables */
-	bool known;			/* it has been read */
-	bool conntrack;			/* a rule of it uses connection tracking */
+	struct content_id ids[RULESET_TABLES_MAX]; /* of newest.tables */
+	bool known;                                /* it has been read */
+	bool conntrack;                            /* a rule of it uses connection tracking */
 	uint64_t digest;
-	struct boot_ns last;		/* `before` of the last read */
-	struct boot_ns due;		/* of the next read */
+	struct boot_ns last; /* `before` of the last read */
+	struct boot_ns due;  /* of the next read */
 	bool asked, check_wanted;
-	char why[WHY_MAX + 1];		/* of the last failure; "" none */
+	char why[WHY_MAX + 1]; /* of the last failure; "" none */
 };
 
 /* Where the findings go. */
@@ -30,8 +30,8 @@ struct helper_request rules_request(const struct rules *r, uint32_t host);
  * Takes the answer and its fd; emits RECORD_RULESET for each table that changed or vanished, and RECORD_RULESET_CHECKED
  * when none did and one was wanted. True when there is something new. Sets when to read next.
  */
-bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host, rules_emit *emit,
-		void *arg);
+bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
+		rules_emit *emit, void *arg);
 /* Emits all tables as they stand: the collector has forgotten them. */
 void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *arg);
 /* The index of the table with this content; -1 none. */

@@ -67,16 +67,17 @@ static int load(struct state *s, int dir, struct why *why)
 	ssize_t n;
 
 	if (fd < 0 && errno == ENOENT)
-		return getrandom(s->instance, sizeof(s->instance), 0) == sizeof(s->instance) ?
-			       0 :
-			       why_set(why, -EIO, "no random numbers");
+		return getrandom(s->instance, sizeof(s->instance), 0) == sizeof(s->instance)
+			       ? 0
+			       : why_set(why, -EIO, "no random numbers");
 	if (fd < 0)
 		return why_set(why, -errno, "cannot read agent.state: %s", strerror(errno));
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	if (n < 0 || !parse(s, text))
-		return why_set(why, -EBADMSG,
-			       "agent.state is damaged: remove it to begin anew as another instance");
+		return why_set(
+			why, -EBADMSG,
+			"agent.state is damaged: remove it to begin anew as another instance");
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "common/why.h"
 
 struct state {
-	int fd;				/* owned: holds the lock */
+	int fd; /* owned: holds the lock */
 	uint64_t epoch;
 	uint8_t instance[16];
 };

@@ -33,7 +33,9 @@ static void on_loss(void *arg, const struct loss *l)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t sum = 0;
-	const struct sink out = { .arg = &sum, .trace = on_trace, .conn = on_conn, .loss = on_loss };
+	const struct sink out = {
+		.arg = &sum, .trace = on_trace, .conn = on_conn, .loss = on_loss
+	};
 	/* A copy of just this size, aligned as a receive buffer is. */
 	uint8_t *copy = malloc(size ? size : 1);
 	struct source s;

@@ -19,7 +19,8 @@ enum { KEPT = 64 };
 
 struct bench {
 	struct assembler *a;
-	struct journey got[KEPT];	/* with steps of their own; names are interned as long as `a` is busy */
+	struct journey
+		got[KEPT]; /* with steps of their own; names are interned as long as `a` is busy */
 	int count;
 	struct boot_ns now;
 };
@@ -163,11 +164,11 @@ static void expect(const struct journey *j, const char *want)
 		else if (s->label == LABEL_LOG)
 			snprintf(text + len, sizeof(text) - len, "%slog", i ? " " : "");
 		else if (s->backend == BACKEND_NATIVE)
-			snprintf(text + len, sizeof(text) - len, "%s%s#%lu", i ? " " : "",
-				 s->chain, (unsigned long)s->handle);
+			snprintf(text + len, sizeof(text) - len, "%s%s#%lu", i ? " " : "", s->chain,
+				 (unsigned long)s->handle);
 		else
-			snprintf(text + len, sizeof(text) - len, "%s%s%u", i ? " " : "",
-				 s->table, s->number);
+			snprintf(text + len, sizeof(text) - len, "%s%s%u", i ? " " : "", s->table,
+				 s->number);
 	}
 	assert_string_equal(text, want);
 }
@@ -283,8 +284,8 @@ static void two_passages_through_lo_are_four_journeys(void **state)
 	for (int i = 0; i < 4; i++) {
 		bool out = b->got[i].steps[0].hook == HOOK_OUTPUT;
 
-		expect(&b->got[i], out ? "<out_first> filter1 <post_last>" :
-					 "<pre_first> raw1 filter1 <in_last>");
+		expect(&b->got[i], out ? "<out_first> filter1 <post_last>"
+				       : "<pre_first> raw1 filter1 <in_last>");
 	}
 }
 
@@ -380,7 +381,7 @@ static void events_without_a_packet_are_counted_orphans(void **state)
 	checkpoint(b, CHECKPOINT_PRE_FIRST, 5, &p);
 	native(b, "chain", 1, 6, NULL);
 	settle(b);
-	native(b, "chain", 1, 5, NULL);		/* its journey has ended */
+	native(b, "chain", 1, 5, NULL); /* its journey has ended */
 	lost = assembler_losses(b->a);
 	assert_int_equal(lost.orphans, 3);
 	assert_true(lost.since.v > 0 && lost.since.v < b->now.v);
@@ -425,7 +426,7 @@ static void too_many_open_finish_the_oldest_early(void **state)
 		struct packet p = packet("10.0.0.1", "10.0.0.2", 100 + i);
 
 		legacy(b, HOOK_INPUT, "filter", "INPUT", 1, &p);
-		if (i > 0) {		/* the first stays the busiest */
+		if (i > 0) { /* the first stays the busiest */
 			struct packet first = packet("10.0.0.1", "10.0.0.2", 100);
 
 			legacy(b, HOOK_INPUT, "filter", "INPUT", 1 + (uint32_t)i, &first);
@@ -450,12 +451,12 @@ static void the_steps_of_all_open_journeys_are_bounded(void **state)
 		for (uint32_t n = 1; n <= 100; n++)
 			legacy(b, HOOK_INPUT, "filter", "INPUT", n, &p);
 	}
-	assert_true(b->count >= 5);		/* 16 journeys, 16 steps each on average */
+	assert_true(b->count >= 5); /* 16 journeys, 16 steps each on average */
 	assembler_flush(b->a);
 	assert_int_equal(b->count, 8);
 	for (int i = 0; i < 8; i++)
 		steps += b->got[i].step_count;
-	assert_int_equal(steps, 800);		/* ended early, not lost */
+	assert_int_equal(steps, 800); /* ended early, not lost */
 }
 
 static void packets_without_fingerprint_are_told_by_their_header(void **state)
@@ -481,7 +482,7 @@ static void log_lines_join_without_moving_the_place(void **state)
 	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
 	struct trace_event log = { .has_packet = true, .packet = p };
 
-	log.step.hook = HOOK_PREROUTING;	/* conntrack's complaints name no hook */
+	log.step.hook = HOOK_PREROUTING; /* conntrack's complaints name no hook */
 	log.step.label = LABEL_LOG;
 	log.step.table = log.step.chain = "";
 	log.step.prefix = "nf_ct_proto_6: invalid ";
@@ -498,10 +499,12 @@ static void interfaces_come_from_the_hooks_that_have_them(void **state)
 {
 	struct bench *b = bench_of(state);
 	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
-	struct trace_event in = { .has_packet = true, .packet = p, .in_if = "lan",
-				  .src_mac = { 2, 0, 0, 0, 0, 9 } };
-	struct trace_event out = { .has_packet = true, .packet = p, .in_if = "other",
-				   .out_if = "wan", .mark = 66 };
+	struct trace_event in = {
+		.has_packet = true, .packet = p, .in_if = "lan", .src_mac = { 2, 0, 0, 0, 0, 9 }
+	};
+	struct trace_event out = {
+		.has_packet = true, .packet = p, .in_if = "other", .out_if = "wan", .mark = 66
+	};
 
 	in.step.hook = HOOK_PREROUTING;
 	in.step.table = out.step.table = "raw";

@@ -19,8 +19,10 @@ static const struct {
 	const char *name;
 	const struct source_ops *const ops;
 } captures[] = {
-	{ "trace_legacy", &source_trace_legacy }, { "trace_nft", &source_trace_nft },
-	{ "conntrack", &source_conntrack },	  { "conntrack_dump", &source_conntrack },
+	{ "trace_legacy", &source_trace_legacy },
+	{ "trace_nft", &source_trace_nft },
+	{ "conntrack", &source_conntrack },
+	{ "conntrack_dump", &source_conntrack },
 	{ "host", &source_host },
 };
 
@@ -140,8 +142,12 @@ static void decodes(void **state)
 	char *text = NULL, *want, path[512];
 	size_t text_len, want_len, len;
 	struct source s;
-	struct sink out = { .trace = put_trace, .conn = put_conn, .loss = put_loss,
-			    .facts_changed = put_changed, .link = put_link, .done = put_done };
+	struct sink out = { .trace = put_trace,
+			    .conn = put_conn,
+			    .loss = put_loss,
+			    .facts_changed = put_changed,
+			    .link = put_link,
+			    .done = put_done };
 	uint8_t *bin = (uint8_t *)slurp(captures[i].name, "bin", &len);
 	FILE *f = open_memstream(&text, &text_len);
 

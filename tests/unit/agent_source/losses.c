@@ -39,8 +39,8 @@ static void on_trace(void *arg, const struct trace_event *e)
 
 static size_t message(uint8_t *buf, uint32_t seq, int64_t wall_ns)
 {
-	static const uint8_t ip[28] = { 0x45, 0, 0, 28, 0, 7, 0, 0, 61, 17, 0, 0, 10, 0, 0, 1,
-					10, 0, 0, 2, 0, 53, 0, 54, 0, 8, 0, 0 };
+	static const uint8_t ip[28] = { 0x45, 0, 0,  28, 0, 7, 0, 0,  61, 17, 0, 0, 10, 0,
+					0,    1, 10, 0,  0, 2, 0, 53, 0,  54, 0, 8, 0,  0 };
 	struct nfulnl_msg_packet_hdr hdr = { .hw_protocol = htons(0x0800), .hook = 2 };
 	struct nfulnl_msg_packet_timestamp ts = { htobe64((uint64_t)wall_ns / NS_PER_S),
 						  htobe64((uint64_t)wall_ns % NS_PER_S / 1000) };

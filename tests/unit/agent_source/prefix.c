@@ -44,12 +44,21 @@ static void keeps_colons_of_chain_names(void **state)
 static void refuses_everything_else(void **state)
 {
 	static const char *const lines[] = {
-		"", "TRACE: ", "TRACE: filter:FORWARD:policy:4", "TRACE: filter:FORWARD:policy: ",
-		"TRACE: filter:FORWARD:policy:04 ", "TRACE: filter:FORWARD:policy:-1 ",
-		"TRACE: filter:FORWARD:policy:0 ", "TRACE: filter:FORWARD:policy:4294967296 ",
-		"TRACE: filter:FORWARD:drop:4 ", "TRACE: other:FORWARD:rule:4 ",
-		"TRACE: filter::rule:4 ", "TRACE: filter:rule:4 ", "trace: filter:FORWARD:rule:4 ",
-		"TRACE: filter:FORWARD:rule:4  ", " TRACE: filter:FORWARD:rule:4 ",
+		"",
+		"TRACE: ",
+		"TRACE: filter:FORWARD:policy:4",
+		"TRACE: filter:FORWARD:policy: ",
+		"TRACE: filter:FORWARD:policy:04 ",
+		"TRACE: filter:FORWARD:policy:-1 ",
+		"TRACE: filter:FORWARD:policy:0 ",
+		"TRACE: filter:FORWARD:policy:4294967296 ",
+		"TRACE: filter:FORWARD:drop:4 ",
+		"TRACE: other:FORWARD:rule:4 ",
+		"TRACE: filter::rule:4 ",
+		"TRACE: filter:rule:4 ",
+		"trace: filter:FORWARD:rule:4 ",
+		"TRACE: filter:FORWARD:rule:4  ",
+		" TRACE: filter:FORWARD:rule:4 ",
 		"TRACE: filter:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:rule:4 ",
 	};
 	struct trace_prefix t;

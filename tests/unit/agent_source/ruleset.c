@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -17,13 +18,14 @@
 #include "agent/source/ruleset.h"
 #include "common/journey.h"
 
-static const char text[] = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m state --state NEW -j DROP\nCOMMIT\n";
+static const char text[] =
+	"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m state --state NEW -j DROP\nCOMMIT\n";
 
 static struct ruleset_part part(const char *name, uint32_t len)
 {
 	struct ruleset_part p = { .backend = BACKEND_LEGACY, .family = FAMILY_IPV4, .len = len };
 
-	strcpy(p.table, name);
+	snprintf(p.table, sizeof(p.table), "%s", name);
 	return p;
 }
 
@@ -70,7 +72,7 @@ static void refuses_lengths_beyond_the_file(void **state)
 	assert_int_equal(r.fd, -1);
 	p.len = UINT32_MAX;
 	assert_int_equal(ruleset_open(&r, file(&p, sizeof(text) - 1)), -EBADMSG);
-	p = part("filter", 3);		/* what follows is no header */
+	p = part("filter", 3); /* what follows is no header */
 	assert_int_equal(ruleset_open(&r, file(&p, 10)), -EBADMSG);
 	p = part("filter", 4);
 	memset(p.table, 'x', sizeof(p.table));

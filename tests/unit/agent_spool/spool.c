@@ -63,12 +63,12 @@ static void numbers_batches_from_one(void **state)
 	assert_int_equal(spool_new(&s, 1 << 20), 0);
 	assert_int_equal(spool_first(s), 1);
 	assert_int_equal(spool_last(s), 0);
-	assert_false(spool_tick(s, now, true));		/* there is nothing to close */
+	assert_false(spool_tick(s, now, true)); /* there is nothing to close */
 	assert_false(spool_open_since(s, &since));
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(spool_add(s, &r), 0);
 		assert_true(spool_open_since(s, &since));
-		assert_false(spool_tick(s, since, false));	/* too young */
+		assert_false(spool_tick(s, since, false)); /* too young */
 		since.v += (int64_t)BATCH_AGE_MS * NS_PER_MS;
 		assert_true(spool_tick(s, since, false));
 	}
@@ -149,7 +149,9 @@ static void a_record_that_fits_nowhere_is_a_loss(void **state)
 {
 	static char why[FRAME_INFLATED_MAX + 1];
 	struct source_fact f = { .name = "host", .why = why };
-	struct record r = { .kind = RECORD_SOURCES, .host = 2, .sources = { .count = 1, .list = &f } };
+	struct record r = { .kind = RECORD_SOURCES,
+			    .host = 2,
+			    .sources = { .count = 1, .list = &f } };
 	struct record small = conn(2, 1);
 	struct spool *s;
 	struct loss l;

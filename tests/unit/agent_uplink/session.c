@@ -29,7 +29,7 @@ struct bench {
 	char why[256];
 	char text[TEXT_LEN];
 
-	int listener, peer;		/* the collector's side; -1 none */
+	int listener, peer; /* the collector's side; -1 none */
 	struct buf in;
 	struct arena arena;
 	struct buf body;
@@ -42,7 +42,9 @@ static void on_hello(void *arg, struct msg_hello *h)
 	static struct msg_host host = { "a", "" };
 
 	(void)arg;
-	*h = (struct msg_hello){ .id = "a", .version = "1", .epoch = 9, .host_count = 1, .hosts = &host };
+	*h = (struct msg_hello){
+		.id = "a", .version = "1", .epoch = 9, .host_count = 1, .hosts = &host
+	};
 }
 
 static void on_message(void *arg, const struct msg *m)
@@ -304,7 +306,7 @@ static void what_the_collector_forgot_is_told(void **state)
 	steps(b, 40);
 	hang_up(b);
 	welcome(b, 9, 2);
-	expect_batches(b, 5, 6);	/* 3 and 4 are gone */
+	expect_batches(b, 5, 6); /* 3 and 4 are gone */
 	assert_int_equal(b->forgotten, 1);
 }
 
@@ -338,7 +340,7 @@ static void a_ping_is_answered_with_both_clocks(void **state)
 static void contents_go_in_pieces(void **state)
 {
 	struct bench *b = *state;
-	struct content_id ids[2] = { { { 2 } }, { { 1 } } };	/* the first is not there */
+	struct content_id ids[2] = { { { 2 } }, { { 1 } } }; /* the first is not there */
 	struct msg m = { .kind = MSG_NEED, .need = { 2, ids } };
 	uint64_t got = 0;
 
