@@ -192,7 +192,7 @@ static inline json_t *at(const char *path)
 
 		memcpy(part, path, n);
 		part[n] = '\0';
-		v = json_is_array(v) ? json_array_get(v, (size_t)atol(part)) : json_object_get(v, part);
+		v = json_is_array(v) ? json_array_get(v, strtoul(part, NULL, 10)) : json_object_get(v, part);
 		path += n + (path[n] == '.');
 	}
 	return v;
