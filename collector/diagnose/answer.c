@@ -222,7 +222,7 @@ static const char *outcome_of(const struct fate *f)
 	return f->verdict == VERDICT_LOST ? "left" : verdict_name(f->verdict);
 }
 
-static void packet_text(const struct journey *j, char text[static 32])
+void packet_text(const struct journey *j, char text[static 32])
 {
 	struct packet p = { .tuple = j->tuples[0], .ip_version = j->ip_version, .total_len = j->total_len, .has_l4 = j->fp != 0 };
 

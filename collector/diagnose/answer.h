@@ -11,6 +11,8 @@ json_t *json_text(const char *text);		/* null for NULL or ""; invalid UTF-8 beco
 json_t *json_flow(const struct tuple *t);	/* proto, src, sport, dst, dport; icmp_type and icmp_id */
 json_t *json_tuple(const struct tuple *t);
 const char *direction_name(enum direction d);
+/* "SYN", "echo-request" ... */
+void packet_text(const struct journey *j, char text[static 32]);
 
 /*
  * One hop. peers: other paths of the conversation, which may have met the NAT rule that this packet's connection

@@ -246,6 +246,7 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	const struct ruling *r = &list[0];
 	json_t *o = json_object(), *others = json_array(), *hops = json_array(), *causes = causes_of(q, r);
 	bool died = r->verdict <= VERDICT_LOST;
+	char kind[32] = "";
 	size_t told = 0;
 
 	if (r->healed) {
@@ -269,7 +270,9 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	put(o, "first", json_wall(r->first));
 	put(o, "last", json_wall(r->last));
 	put(o, "died_at", json_died_at(q, died ? r->decisive : NULL));
-	put(o, "kind", json_array_size(hops) ? json_copy(json_object_get(json_array_get(hops, 0), "packet")) : json_null());
+	if (died)
+		packet_text(path_packet(r->decisive->path), kind);
+	put(o, "kind", json_text(kind));
 	put(o, "hops", hops);
 	put(o, "causes", causes);
 	put(o, "others", others);
