@@ -211,10 +211,13 @@ bool store_room(const struct store *s)
 
 bool store_has_content(struct store *s, const struct content_id *id)
 {
+	bool has = false;
+
+	pthread_mutex_lock(&s->lock);
 	for (uint32_t i = 0; i < s->content_count; i++)
-		if (!memcmp(&s->contents[i].id, id, sizeof(*id)))
-			return true;
-	return false;
+		has |= !memcmp(&s->contents[i].id, id, sizeof(*id));
+	pthread_mutex_unlock(&s->lock);
+	return has;
 }
 
 int store_put_content(struct store *s, const struct content_id *id, const char *text, size_t len)
@@ -222,10 +225,12 @@ int store_put_content(struct store *s, const struct content_id *id, const char *
 	if (store_has_content(s, id))
 		return 0;
 	assert_true(s->content_count < FAKE_CONTENTS);
+	pthread_mutex_lock(&s->lock);
 	s->contents[s->content_count].id = *id;
 	s->contents[s->content_count].text = memcpy(malloc(len + 1), text, len);
 	s->contents[s->content_count].text[len] = 0;
 	s->contents[s->content_count++].len = len;
+	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
 
@@ -236,11 +241,13 @@ int store_put_lease(struct store *s, const struct store_lease *l)
 	for (i = 0; i < s->lease_count && s->leases[i].id != l->id; i++)
 		;
 	assert_true(i < FAKE_LEASES);
+	pthread_mutex_lock(&s->lock);
 	if (i == s->lease_count)
 		s->lease_count++;
 	s->leases[i] = *l;
 	s->leases[i].flow = strncpy(s->lease_text[i][0], l->flow, FLOW_TEXT_MAX - 1);
 	s->leases[i].by = strncpy(s->lease_text[i][1], l->by, FLOW_TEXT_MAX - 1);
+	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
 
@@ -293,22 +300,28 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 	(void)since, (void)until;
 	*out = arena_alloc(arena, FAKE_TABLES * sizeof(**out));
 	*count = 0;
+	pthread_mutex_lock(&r->s->lock);
 	for (uint32_t i = 0; i < r->s->table_count; i++)
 		if (host == 0 || r->s->tables[i].host == host)
 			(*out)[(*count)++] = r->s->tables[i];
+	pthread_mutex_unlock(&r->s->lock);
 	return 0;
 }
 
 int reader_content(struct reader *r, const struct content_id *id, struct arena *arena, const char **text, size_t *len)
 {
-	for (uint32_t i = 0; i < r->s->content_count; i++) {
+	int found = -ENOENT;
+
+	pthread_mutex_lock(&r->s->lock);
+	for (uint32_t i = 0; i < r->s->content_count && found < 0; i++) {
 		if (memcmp(&r->s->contents[i].id, id, sizeof(*id)))
 			continue;
 		*len = r->s->contents[i].len;
 		*text = arena_strndup(arena, r->s->contents[i].text, *len);
-		return 0;
+		found = 0;
 	}
-	return -ENOENT;
+	pthread_mutex_unlock(&r->s->lock);
+	return found;
 }
 
 int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out, size_t *count)
@@ -335,8 +348,13 @@ int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena
 
 int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct sources *out)
 {
+	bool has;
+
 	(void)host;
-	if (!r->s->has_sources)
+	pthread_mutex_lock(&r->s->lock);
+	has = r->s->has_sources;
+	pthread_mutex_unlock(&r->s->lock);
+	if (!has)
 		return -ENOENT;
 	*out = (struct sources){ .count = 1 };
 	out->list = arena_alloc(arena, sizeof(*out->list));
@@ -366,7 +384,9 @@ int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena, s
 {
 	(void)since;
 	*out = arena_alloc(arena, FAKE_LEASES * sizeof(**out));
+	pthread_mutex_lock(&r->s->lock);
 	memcpy(*out, r->s->leases, r->s->lease_count * sizeof(**out));
 	*count = r->s->lease_count;
+	pthread_mutex_unlock(&r->s->lock);
 	return 0;
 }

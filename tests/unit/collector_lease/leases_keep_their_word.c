@@ -54,7 +54,8 @@ static void on_answer(void *arg, const struct lease_view *v)
 		return;
 	assert_true(v->host_count <= 8);
 	t->view = *v;
-	memcpy(t->hosts, v->hosts, v->host_count * sizeof(*v->hosts));
+	for (size_t i = 0; i < v->host_count; i++)
+		t->hosts[i] = v->hosts[i];
 	t->view.hosts = t->hosts;
 }
 
@@ -158,9 +159,11 @@ static void add_nat(struct table_bench *t)
 	struct content_id id = content_id_of(nat, sizeof(nat) - 1);
 
 	assert_int_equal(store_put_content(t->b.store, &id, nat, sizeof(nat) - 1), 0);
+	pthread_mutex_lock(&t->b.store->lock);
 	t->b.store->tables[0] = (struct stored_table){ .host = 4, .family = FAMILY_IPV4, .table = "nat", .content = id,
 						       .from = { 1 } };
 	t->b.store->table_count = 1;
+	pthread_mutex_unlock(&t->b.store->lock);
 }
 
 static void patterns_follow_nat_as_it_changes(void **state)
