@@ -24,9 +24,9 @@ struct collector {
 	struct asks *asks;
 	struct leases *leases;
 	struct api *api;
-	pthread_mutex_t lock;		/* the writer's thread says what troubles it */
+	pthread_mutex_t lock; /* the writer's thread says what troubles it */
 	struct why trouble;
-	char trouble_now[WHY_MAX + 1];	/* the loop's copy */
+	char trouble_now[WHY_MAX + 1]; /* the loop's copy */
 };
 
 static void say(void *arg, const char *line)
@@ -37,7 +37,8 @@ static void say(void *arg, const char *line)
 
 	(void)arg;
 	for (i = 0; i + 1 < sizeof(text) && p[i]; i++)
-		text[i] = p[i] < ' ' || p[i] == 0x7f ? '?' : (char)p[i];	/* agents' words are in it */
+		text[i] =
+			p[i] < ' ' || p[i] == 0x7f ? '?' : (char)p[i]; /* agents' words are in it */
 	text[i] = '\0';
 	fprintf(stderr, "lasthop-collector: %s\n", text);
 }
@@ -51,8 +52,9 @@ static void on_trouble(void *arg, const char *why)
 	if (why)
 		strncat(c->trouble.text, why, WHY_MAX);
 	pthread_mutex_unlock(&c->lock);
-	fprintf(stderr, "lasthop-collector: the store %s%s\n", why ? "does not keep up its promise, nothing is acknowledged: " :
-		"is well again", why ? why : "");
+	fprintf(stderr, "lasthop-collector: the store %s%s\n",
+		why ? "does not keep up its promise, nothing is acknowledged: " : "is well again",
+		why ? why : "");
 }
 
 static const char *trouble(void *arg)
@@ -107,7 +109,11 @@ static int collector_start(struct collector *c, const struct options *o, struct 
 		.trouble = on_trouble,
 		.arg = c,
 	};
-	struct api_options ao = { .loop = &c->loop, .address = o->http.address, .port = o->http.port, .trouble = trouble, .arg = c };
+	struct api_options ao = { .loop = &c->loop,
+				  .address = o->http.address,
+				  .port = o->http.port,
+				  .trouble = trouble,
+				  .arg = c };
 	struct sockaddr_storage listen;
 	uint16_t port, http;
 	int r;
@@ -129,10 +135,14 @@ static int collector_start(struct collector *c, const struct options *o, struct 
 	if (r == 0)
 		r = ingest_listen(c->ingest, c->store, (struct sockaddr *)&listen, &port, why);
 	if (r == 0)
-		fprintf(stderr, strchr(o->listen.address, ':') ? "listening on [%s]:%u, " : "listening on %s:%u, ",
+		fprintf(stderr,
+			strchr(o->listen.address, ':') ? "listening on [%s]:%u, "
+						       : "listening on %s:%u, ",
 			o->listen.address, port);
 	if (r == 0)
-		fprintf(stderr, strchr(o->http.address, ':') ? "http on [%s]:%u\n" : "http on %s:%u\n", o->http.address, http);
+		fprintf(stderr,
+			strchr(o->http.address, ':') ? "http on [%s]:%u\n" : "http on %s:%u\n",
+			o->http.address, http);
 	return r;
 }
 
@@ -176,11 +186,11 @@ int main(int argc, char **argv)
 	uv_run(&c.loop, UV_RUN_DEFAULT);
 
 	api_free(c.api);
-	uv_run(&c.loop, UV_RUN_DEFAULT);	/* libwebsockets closes its last handles only now */
+	uv_run(&c.loop, UV_RUN_DEFAULT); /* libwebsockets closes its last handles only now */
 	leases_free(c.leases);
 	asks_free(c.asks);
-	store_close(c.store);		/* commits what is queued */
-	ingest_free(c.ingest);		/* the last commit could still call it */
+	store_close(c.store);  /* commits what is queued */
+	ingest_free(c.ingest); /* the last commit could still call it */
 	must(uv_loop_close(&c.loop) == 0);
 	return r < 0 ? 1 : 0;
 }

@@ -24,7 +24,7 @@ struct segment {
 };
 
 struct config {
-	char *listen, *http, *store;	/* owned by libcyaml, as all of it */
+	char *listen, *http, *store; /* owned by libcyaml, as all of it */
 	struct keep keep;
 	struct segment segment;
 };
@@ -44,9 +44,12 @@ static const cyaml_schema_field_t segment_fields[] = {
 };
 
 static const cyaml_schema_field_t fields[] = {
-	CYAML_FIELD_STRING_PTR("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config, listen, 1, 80),
-	CYAML_FIELD_STRING_PTR("http", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config, http, 1, 80),
-	CYAML_FIELD_STRING_PTR("store", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config, store, 1, PATH_TEXT_MAX - 1),
+	CYAML_FIELD_STRING_PTR("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
+			       listen, 1, 80),
+	CYAML_FIELD_STRING_PTR("http", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
+			       http, 1, 80),
+	CYAML_FIELD_STRING_PTR("store", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
+			       store, 1, PATH_TEXT_MAX - 1),
 	CYAML_FIELD_MAPPING("keep", CYAML_FLAG_OPTIONAL, struct config, keep, keep_fields),
 	CYAML_FIELD_MAPPING("segment", CYAML_FLAG_OPTIONAL, struct config, segment, segment_fields),
 	CYAML_FIELD_END,
@@ -101,7 +104,8 @@ int options_load(struct options *o, const char *file, struct why *why)
 	int r;
 
 	if (e != CYAML_OK)
-		return why_set(why, -EINVAL, "%.60s: %.60s: %.70s", file, cyaml_strerror(e), said.text);
+		return why_set(why, -EINVAL, "%.60s: %.60s: %.70s", file, cyaml_strerror(e),
+			       said.text);
 	r = take(o, c, why);
 	cyaml_free(&config, &schema, c, 0);
 	return r;

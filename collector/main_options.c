@@ -30,7 +30,8 @@ static void help(void)
 
 	printf("lasthop-collector: gather and keep what lasthop-agents saw, and answer questions about it\n\n");
 	for (i = 0; i < OPT_COUNT; i++)
-		printf("  --%-8s %-10s %s\n", texts[i].name, texts[i].arg ? texts[i].arg : "", texts[i].help);
+		printf("  --%-8s %-10s %s\n", texts[i].name, texts[i].arg ? texts[i].arg : "",
+		       texts[i].help);
 }
 
 bool endpoint_parse(struct endpoint *e, const char *text)
@@ -84,9 +85,12 @@ static int check(const struct options *o, struct why *why)
 	if (!o->listen.address[0] || !o->http.address[0] || !o->store[0])
 		return why_set(why, -EINVAL, "--listen, --http and --store are needed; try --help");
 	if (!o->insecure)
-		return why_set(why, -EINVAL, "TLS is not there yet: --insecure takes plain TCP, on loopback only");
+		return why_set(
+			why, -EINVAL,
+			"TLS is not there yet: --insecure takes plain TCP, on loopback only");
 	if (!endpoint_is_loopback(&o->listen) || !endpoint_is_loopback(&o->http))
-		return why_set(why, -EINVAL, "--insecure takes loopback addresses only, such as 127.0.0.1:9471");
+		return why_set(why, -EINVAL,
+			       "--insecure takes loopback addresses only, such as 127.0.0.1:9471");
 	return 0;
 }
 
@@ -98,18 +102,24 @@ int options_read(struct options *o, int argc, char **argv, struct why *why)
 
 	*o = (struct options){ 0 };
 	for (i = 0; i < OPT_COUNT; i++)
-		list[i] = (struct option){ texts[i].name, texts[i].arg ? required_argument : no_argument, NULL, i };
+		list[i] =
+			(struct option){ texts[i].name,
+					 texts[i].arg ? required_argument : no_argument, NULL, i };
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", list, NULL)) != -1) {
 		switch (c) {
 		case OPT_LISTEN:
 		case OPT_HTTP:
 			if (!endpoint_parse(c == OPT_LISTEN ? &o->listen : &o->http, optarg))
-				return why_set(why, -EINVAL, "'%.60s' is no ADDR:PORT such as 127.0.0.1:9470", optarg);
+				return why_set(why, -EINVAL,
+					       "'%.60s' is no ADDR:PORT such as 127.0.0.1:9470",
+					       optarg);
 			break;
 		case OPT_STORE:
-			if (snprintf(o->store, sizeof(o->store), "%s", optarg) >= (int)sizeof(o->store))
-				return why_set(why, -EINVAL, "the name of the store's directory is too long");
+			if (snprintf(o->store, sizeof(o->store), "%s", optarg) >=
+			    (int)sizeof(o->store))
+				return why_set(why, -EINVAL,
+					       "the name of the store's directory is too long");
 			break;
 		case OPT_CONFIG:
 			config = optarg;
@@ -124,7 +134,9 @@ int options_read(struct options *o, int argc, char **argv, struct why *why)
 			printf("lasthop-collector %s\n", LASTHOP_VERSION);
 			return 1;
 		default:
-			return why_set(why, -EINVAL, "'%.60s' is no option, or lacks its value; try --help", argv[optind - 1]);
+			return why_set(why, -EINVAL,
+				       "'%.60s' is no option, or lacks its value; try --help",
+				       argv[optind - 1]);
 		}
 	}
 	if (optind < argc)

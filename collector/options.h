@@ -13,15 +13,15 @@
 enum { PATH_TEXT_MAX = 1024 };
 
 struct endpoint {
-	char address[ADDR_TEXT_MAX];	/* numeric; "" not given */
-	uint16_t port;			/* 0: any */
+	char address[ADDR_TEXT_MAX]; /* numeric; "" not given */
+	uint16_t port;               /* 0: any */
 };
 
 struct options {
 	struct endpoint listen, http;
 	char store[PATH_TEXT_MAX];
 	bool insecure;
-	uint64_t segment_rows, keep_bytes;	/* 0: the store's defaults */
+	uint64_t segment_rows, keep_bytes; /* 0: the store's defaults */
 	int64_t segment_ns, keep_ns;
 };
 

@@ -19,7 +19,8 @@ struct answer_hosts {
 	json_t *answer;
 };
 
-static const char *state_of(const struct stored_host *h, const struct live_copy *c, bool has_sources, struct wall_ns now)
+static const char *state_of(const struct stored_host *h, const struct live_copy *c,
+			    bool has_sources, struct wall_ns now)
 {
 	if (h->retired)
 		return "retired";
@@ -30,7 +31,8 @@ static const char *state_of(const struct stored_host *h, const struct live_copy 
 	}
 	if (c)
 		return c->quiet_ms > SILENT_AFTER_MS ? "silent" : "connecting";
-	return now.v - h->last_seen.v > (int64_t)SILENT_AFTER_MS * NS_PER_MS ? "silent" : "connecting";
+	return now.v - h->last_seen.v > (int64_t)SILENT_AFTER_MS * NS_PER_MS ? "silent"
+									     : "connecting";
 }
 
 /* How far its evidence is behind: the age of what is not stored yet, or how long nothing was heard of it. */
@@ -38,7 +40,7 @@ static json_t *lag_of(const struct live_copy *c)
 {
 	if (!c || (c->connected && c->lag_ms < 0))
 		return json_null();
-	if (c->connected && c->quiet_ms < SILENT_AFTER_MS + 2000)	/* it answers pings */
+	if (c->connected && c->quiet_ms < SILENT_AFTER_MS + 2000) /* it answers pings */
 		return json_integer(c->lag_ms);
 	return json_integer(c->quiet_ms > c->lag_ms ? c->quiet_ms : c->lag_ms);
 }
@@ -49,8 +51,10 @@ static json_t *sources_of(const struct sources *s)
 	uint32_t i;
 
 	for (i = 0; i < s->count; i++)
-		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", text_json(s->list[i].name), "state",
-						      source_state_name(s->list[i].state), "why", text_json(s->list[i].why)));
+		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name",
+						      text_json(s->list[i].name), "state",
+						      source_state_name(s->list[i].state), "why",
+						      text_json(s->list[i].why)));
 	return list;
 }
 
@@ -61,11 +65,14 @@ static json_t *losses_of(uint64_t host, const struct stored_loss *losses, size_t
 
 	for (i = 0; i < count; i++)
 		if (losses[i].host == host)
-			json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "source", text_json(losses[i].source),
-							      "count", losses[i].count_known ?
-							      json_integer((json_int_t)losses[i].count) : json_null(),
-							      "from", time_json(losses[i].from), "until",
-							      time_json(losses[i].until)));
+			json_array_append_new(
+				list, json_pack("{s:o, s:o, s:o, s:o}", "source",
+						text_json(losses[i].source), "count",
+						losses[i].count_known
+							? json_integer((json_int_t)losses[i].count)
+							: json_null(),
+						"from", time_json(losses[i].from), "until",
+						time_json(losses[i].until)));
 	return list;
 }
 
@@ -90,7 +97,8 @@ static int tables_of(uint64_t host, const struct stored_table *tables, size_t co
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		n += tables[i].host == host && tables[i].until.v == 0 && !content_id_none(&tables[i].content);
+		n += tables[i].host == host && tables[i].until.v == 0 &&
+		     !content_id_none(&tables[i].content);
 	return n;
 }
 
@@ -122,13 +130,15 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 
 		if (reader_facts(r, h->host, q->now, arena, &facts) < 0)
 			facts.addr_count = 0;
-		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "id", h->id, "state",
-						      state_of(h, c, has_sources, q->now), "lag_ms", lag_of(c), "sources",
-						      sources_of(&sources), "losses", losses_of(h->host, losses, loss_count),
-						      "agent", json_stringn(h->id, len), "last_seen",
-						      time_json(c && c->connected ? q->now : h->last_seen), "addresses",
-						      addresses_of(&facts), "tables",
-						      tables_of(h->host, tables, table_count)));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "id",
+					h->id, "state", state_of(h, c, has_sources, q->now),
+					"lag_ms", lag_of(c), "sources", sources_of(&sources),
+					"losses", losses_of(h->host, losses, loss_count), "agent",
+					json_stringn(h->id, len), "last_seen",
+					time_json(c && c->connected ? q->now : h->last_seen),
+					"addresses", addresses_of(&facts), "tables",
+					tables_of(h->host, tables, table_count)));
 	}
 	q->answer = json_pack("{s:o}", "hosts", list);
 	return 0;
@@ -152,7 +162,8 @@ static void on_done(void *arg)
 	if (q->answer)
 		exchange_answer(q->x, 200, q->answer);
 	else
-		exchange_error(q->x, 503, "the collector's messages say why", "the store does not answer");
+		exchange_error(q->x, 503, "the collector's messages say why",
+			       "the store does not answer");
 	exchange_unref(q->x);
 	live_clear(&q->live);
 	free(q);
@@ -164,7 +175,8 @@ void get_hosts(struct exchange *x)
 
 	if (q)
 		q->now = wall_now();
-	if (!q || live_take(&q->live, x->api->o.ingest) < 0 || asks_run(x->api->o.asks, on_work, on_done, q) < 0) {
+	if (!q || live_take(&q->live, x->api->o.ingest) < 0 ||
+	    asks_run(x->api->o.asks, on_work, on_done, q) < 0) {
 		exchange_error(x, 503, "ask again in a moment", "too many questions at once");
 		if (q)
 			live_clear(&q->live);

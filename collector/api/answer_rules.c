@@ -14,9 +14,9 @@ enum { ANSWER_MEMORY = 192 << 20, CONTENT_MIN = 7 };
 struct answer_rules {
 	struct exchange *x;
 	char host[HOST_MAX + 1];
-	char content[CONTENT_TEXT_MAX];	/* "" none: as it stood at `at` */
+	char content[CONTENT_TEXT_MAX]; /* "" none: as it stood at `at` */
 	struct wall_ns at;
-	int backend, family;		/* -1: any */
+	int backend, family; /* -1: any */
 	unsigned int status;
 	json_t *answer;
 };
@@ -66,15 +66,18 @@ static json_t *what_exists(const struct stored_table *list, size_t count)
 		if (content_id_none(&list[i].content))
 			continue;
 		content_id_print(&list[i].content, id);
-		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "backend", backend_name(list[i].backend),
-						     "family", family_name(list[i].family), "table", text_json(list[i].table),
-						     "content", id, "from", time_json(list[i].from), "until",
+		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "backend",
+						     backend_name(list[i].backend), "family",
+						     family_name(list[i].family), "table",
+						     text_json(list[i].table), "content", id,
+						     "from", time_json(list[i].from), "until",
 						     time_json(list[i].until)));
 	}
 	return out;
 }
 
-static int add_table(json_t *out, struct reader *r, const struct stored_table *t, struct arena *arena)
+static int add_table(json_t *out, struct reader *r, const struct stored_table *t,
+		     struct arena *arena)
 {
 	char id[CONTENT_TEXT_MAX];
 	const char *text = NULL;
@@ -85,17 +88,20 @@ static int add_table(json_t *out, struct reader *r, const struct stored_table *t
 	if (err < 0 && err != -ENOENT)
 		return err;
 	value = text ? json_stringn(text, len) : json_null();
-	if (!value)			/* a comment that is not UTF-8: JSON cannot carry it */
+	if (!value) /* a comment that is not UTF-8: JSON cannot carry it */
 		value = json_null();
 	content_id_print(&t->content, id);
-	json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "backend", backend_name(t->backend),
-					     "family", family_name(t->family), "table", text_json(t->table), "content", id,
-					     "text", value, "from", time_json(t->from), "from_min", time_json(t->from_min),
-					     "until", time_json(t->until)));
+	json_array_append_new(out,
+			      json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "backend",
+					backend_name(t->backend), "family", family_name(t->family),
+					"table", text_json(t->table), "content", id, "text", value,
+					"from", time_json(t->from), "from_min",
+					time_json(t->from_min), "until", time_json(t->until)));
 	return 0;
 }
 
-static int find_host(struct reader *r, struct arena *arena, const char *id, uint64_t *host, json_t **known)
+static int find_host(struct reader *r, struct arena *arena, const char *id, uint64_t *host,
+		     json_t **known)
 {
 	struct stored_host *hosts = NULL;
 	size_t count = 0, i;
@@ -127,7 +133,8 @@ static int build(struct answer_rules *q, struct reader *r, struct arena *arena)
 
 	if (err == -ENOENT) {
 		q->status = 404;
-		q->answer = json_pack("{s:s, s:s, s:o}", "error", "there is no such host", "hint", "lasthop hosts", "hosts", known);
+		q->answer = json_pack("{s:s, s:s, s:o}", "error", "there is no such host", "hint",
+				      "lasthop hosts", "hosts", known);
 		return 0;
 	}
 	if (err == 0)
@@ -142,20 +149,22 @@ static int build(struct answer_rules *q, struct reader *r, struct arena *arena)
 			chosen[chosen_count++] = &list[i];
 	if (chosen_count == 0 && (count > 0 || q->content[0])) {
 		q->status = 404;
-		q->answer = json_pack("{s:s, s:s, s:o}", "error", "no table of this host fits", "hint", "see tables", "tables",
-				      what_exists(list, count));
+		q->answer = json_pack("{s:s, s:s, s:o}", "error", "no table of this host fits",
+				      "hint", "see tables", "tables", what_exists(list, count));
 		return 0;
 	}
 	qsort(chosen, chosen_count, sizeof(*chosen), compare);
 	out = json_array();
 	for (i = 0; i < chosen_count && err == 0; i++) {
 		/* One content may have stood several times; it is shown once. */
-		if (q->content[0] && i > 0 && !memcmp(&chosen[i]->content, &chosen[i - 1]->content, CONTENT_ID_LEN))
+		if (q->content[0] && i > 0 &&
+		    !memcmp(&chosen[i]->content, &chosen[i - 1]->content, CONTENT_ID_LEN))
 			continue;
 		err = add_table(out, r, chosen[i], arena);
 	}
 	q->status = 200;
-	q->answer = json_pack("{s:s, s:o, s:o}", "host", q->host, "at", time_json(q->at), "tables", out);
+	q->answer = json_pack("{s:s, s:o, s:o}", "host", q->host, "at", time_json(q->at), "tables",
+			      out);
 	return err;
 }
 
@@ -179,7 +188,8 @@ static void on_done(void *arg)
 	if (q->answer)
 		exchange_answer(q->x, q->status, q->answer);
 	else
-		exchange_error(q->x, 503, "the collector's messages say why", "the store does not answer");
+		exchange_error(q->x, 503, "the collector's messages say why",
+			       "the store does not answer");
 	exchange_unref(q->x);
 	free(q);
 }
@@ -187,7 +197,8 @@ static void on_done(void *arg)
 /* `at`: decimal nanoseconds, or at least 7 hex digits of a content. Long decimals are times: contents are told by a letter or their length. */
 static bool read_at(struct answer_rules *q, const char *at)
 {
-	size_t len = strlen(at), hex = strspn(at, "0123456789abcdef"), digits = strspn(at, "0123456789");
+	size_t len = strlen(at), hex = strspn(at, "0123456789abcdef"),
+	       digits = strspn(at, "0123456789");
 	int64_t ns;
 
 	if (digits == len && len >= 16 && len <= 19 && exchange_number(q->x, "at", &ns) == 0) {
@@ -217,9 +228,12 @@ void get_rules(struct exchange *x)
 	if (!host || strlen(host) < 1 || strlen(host) > HOST_MAX) {
 		exchange_error(x, 400, "host=ID, as lasthop hosts shows it", "there is no host");
 	} else if ((family && q->family < 0) || (backend && q->backend < 0)) {
-		exchange_error(x, 400, "family=ipv4|ipv6, backend=legacy|nft|native", "family or backend is wrong");
+		exchange_error(x, 400, "family=ipv4|ipv6, backend=legacy|nft|native",
+			       "family or backend is wrong");
 	} else if (at && !read_at(q, at)) {
-		exchange_error(x, 400, "nanoseconds since 1970, or at least 7 hex digits of a content", "at is wrong");
+		exchange_error(x, 400,
+			       "nanoseconds since 1970, or at least 7 hex digits of a content",
+			       "at is wrong");
 	} else {
 		memcpy(q->host, host, strlen(host) + 1);
 		if (asks_run(x->api->o.asks, on_work, on_done, q) == 0) {

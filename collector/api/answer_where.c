@@ -14,37 +14,37 @@
 
 enum {
 	WINDOW_S = 15 * 60,
-	WAIT_MS = 1000,			/* for rulesets to be read once more */
+	WAIT_MS = 1000, /* for rulesets to be read once more */
 	JOURNEYS_DEFAULT = 100,
 	JOURNEYS_MAX = 10000,
-	ANSWER_MEMORY = 16 << 20,	/* of the hosts; diagnose has its own */
+	ANSWER_MEMORY = 16 << 20, /* of the hosts; diagnose has its own */
 };
 
 struct needed {
 	char id[HOST_MAX + 1];
-	bool read;			/* since we asked */
+	bool read; /* since we asked */
 };
 
 struct answer_where {
-	struct exchange *x;		/* a reference */
+	struct exchange *x; /* a reference */
 	struct flow flow;
 	struct wall_ns since, until, now;
-	bool until_now;			/* nobody named the end of the window */
+	bool until_now; /* nobody named the end of the window */
 	bool journeys, again;
 	uint64_t after;
 	size_t limit;
 	struct live_copies live;
 
-	json_t *answer;			/* NULL: error says why not */
+	json_t *answer; /* NULL: error says why not */
 	int error;
 	struct needed need[HOSTS_PER_AGENT];
 	size_t need_count;
 
-	bool waiting;			/* the three below are in use */
+	bool waiting; /* the three below are in use */
 	struct wall_ns asked;
 	struct ingest_observer watch;
 	uv_timer_t patience;
-	struct answer_where *prev, *next;	/* in api.waiting */
+	struct answer_where *prev, *next; /* in api.waiting */
 };
 
 static void ask(struct answer_where *q);
@@ -67,7 +67,8 @@ static void finish(struct answer_where *q)
 	else if (q->error == -EAGAIN)
 		exchange_error(q->x, 503, "ask again in a moment", "too many questions at once");
 	else
-		exchange_error(q->x, 503, "the collector's messages say why", "the store does not answer: %s", strerror(-q->error));
+		exchange_error(q->x, 503, "the collector's messages say why",
+			       "the store does not answer: %s", strerror(-q->error));
 	question_free(q);
 }
 
@@ -116,7 +117,8 @@ static void on_note(void *arg, const struct ingest_note *n)
 {
 	struct answer_where *q = arg;
 
-	if ((n->kind == RECORD_RULESET || n->kind == RECORD_RULESET_CHECKED) && n->at.v + n->error >= q->asked.v)
+	if ((n->kind == RECORD_RULESET || n->kind == RECORD_RULESET_CHECKED) &&
+	    n->at.v + n->error >= q->asked.v)
 		host_done(q, n->host);
 }
 
@@ -179,7 +181,8 @@ void where_stop(struct api *a)
 
 /* --- asking ---------------------------------------------------------------------------------------------- */
 
-static void name_needed(struct answer_where *q, const struct where_need *need, const struct stored_host *hosts, size_t count)
+static void name_needed(struct answer_where *q, const struct where_need *need,
+			const struct stored_host *hosts, size_t count)
 {
 	size_t i, k;
 
@@ -192,7 +195,9 @@ static void name_needed(struct answer_where *q, const struct where_need *need, c
 
 static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
 {
-	struct where_ask w = { .flow = &q->flow, .since = q->since, .until = q->until, .now = q->now };
+	struct where_ask w = {
+		.flow = &q->flow, .since = q->since, .until = q->until, .now = q->now
+	};
 	struct where_need need = { 0 };
 	struct stored_host *hosts = NULL;
 	size_t count = 0;
@@ -248,14 +253,15 @@ static void ask(struct answer_where *q)
 	if (r == 0)
 		r = asks_run(a->o.asks, on_work, on_done, q);
 	if (r < 0) {
-		q->error = r;		/* a first answer, if there was one, still stands */
+		q->error = r; /* a first answer, if there was one, still stands */
 		finish(q);
 	}
 }
 
 static const char *read_window(struct answer_where *q, const struct exchange *x)
 {
-	int since = exchange_number(x, "since", &q->since.v), until = exchange_number(x, "until", &q->until.v);
+	int since = exchange_number(x, "since", &q->since.v),
+	    until = exchange_number(x, "until", &q->until.v);
 
 	if (since == -EINVAL || until == -EINVAL)
 		return "since and until are nanoseconds since 1970";
@@ -271,8 +277,8 @@ static const char *read_follow(struct answer_where *q, const struct exchange *x)
 {
 	int64_t after = 0, limit = JOURNEYS_DEFAULT;
 
-	if (exchange_number(x, "after", &after) == -EINVAL || exchange_number(x, "limit", &limit) == -EINVAL || limit < 1 ||
-	    limit > JOURNEYS_MAX)
+	if (exchange_number(x, "after", &after) == -EINVAL ||
+	    exchange_number(x, "limit", &limit) == -EINVAL || limit < 1 || limit > JOURNEYS_MAX)
 		return "after is a row, limit 1 to 10000";
 	q->after = (uint64_t)after;
 	q->limit = (size_t)limit;

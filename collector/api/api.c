@@ -14,14 +14,14 @@
 enum {
 	CONNECTIONS_MAX = 256,
 	HEADERS_MAX = 8 << 10,
-	CHUNK = 64 << 10,		/* of an answer, written when the socket has room */
+	CHUNK = 64 << 10, /* of an answer, written when the socket has room */
 	IDLE_S = 30,
 	REQUEST_S = 10,
 	LINGER_S = 1,
 };
 
 struct connection {
-	struct exchange *x;		/* a reference */
+	struct exchange *x; /* a reference */
 };
 
 static void connection_drop(struct connection *c)
@@ -51,7 +51,8 @@ static void take_query(struct exchange *x)
 		room = sizeof(x->query) - used;
 		if (room < 3)
 			return;
-		n = lws_hdr_copy_fragment(x->wsi, x->query + used, (int)room - 1, WSI_TOKEN_HTTP_URI_ARGS, i);
+		n = lws_hdr_copy_fragment(x->wsi, x->query + used, (int)room - 1,
+					  WSI_TOKEN_HTTP_URI_ARGS, i);
 		if (n <= 0)
 			break;
 		used += strlen(x->query + used) + 1;
@@ -87,9 +88,11 @@ static void check_head(struct exchange *x, int lws_method)
 	if (!take_method(x, lws_method))
 		exchange_error(x, 400, "GET, POST and DELETE are", "this method is not used here");
 	else if (!fits || !guard_host(host, x->api->port))
-		exchange_error(x, 400, "ask by a loopback name or address, such as 127.0.0.1", "Host is not this collector");
+		exchange_error(x, 400, "ask by a loopback name or address, such as 127.0.0.1",
+			       "Host is not this collector");
 	else if (x->method != METHOD_GET && origin[0] && !guard_origin(origin, x->api->port))
-		exchange_error(x, 400, "only the collector's own pages may change anything", "this Origin is foreign");
+		exchange_error(x, 400, "only the collector's own pages may change anything",
+			       "this Origin is foreign");
 	else if (x->method == METHOD_POST && !guard_json(type))
 		exchange_error(x, 400, "Content-Type: application/json", "the body must be JSON");
 }
@@ -119,14 +122,15 @@ static int begin(struct api *a, struct lws *wsi, struct connection *c)
 	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0) {
 		char number[24];
 
-		if (header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, number, sizeof(number)) && strtoull(number, NULL, 10) <= BODY_MAX) {
+		if (header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, number, sizeof(number)) &&
+		    strtoull(number, NULL, 10) <= BODY_MAX) {
 			x->body_pending = true;
 			return 0;
 		}
 		x->close_after = true;
 		exchange_error(x, 400, "64 KiB are the most", "the body is too big");
 	} else if (method != LWSHUMETH_GET && method != LWSHUMETH_DELETE) {
-		x->close_after = true;	/* libwebsockets would wait for a body of unknown length */
+		x->close_after = true; /* libwebsockets would wait for a body of unknown length */
 	}
 	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
 	if (!x->answered)
@@ -144,7 +148,7 @@ static int body(struct exchange *x, const void *p, size_t len)
 static int body_end(struct exchange *x)
 {
 	if (!x->body_pending)
-		return 0;		/* libwebsockets says so again when more arrives before the answer */
+		return 0; /* libwebsockets says so again when more arrives before the answer */
 	x->body_pending = false;
 	lws_set_timeout(x->wsi, NO_PENDING_TIMEOUT, 0);
 	if (!x->answered)
@@ -156,7 +160,8 @@ static int body_end(struct exchange *x)
 
 static int send_head(struct exchange *x)
 {
-	unsigned char space[LWS_PRE + 1024], *start = space + LWS_PRE, *p = start, *end = space + sizeof(space) - 1;
+	unsigned char space[LWS_PRE + 1024], *start = space + LWS_PRE, *p = start,
+					     *end = space + sizeof(space) - 1;
 	static const struct {
 		const char *name, *value;
 	} fixed[] = {
@@ -166,11 +171,13 @@ static int send_head(struct exchange *x)
 	};
 	size_t i;
 
-	if (lws_add_http_common_headers(x->wsi, x->status, "application/json", x->answer.len - LWS_PRE, &p, end))
+	if (lws_add_http_common_headers(x->wsi, x->status, "application/json",
+					x->answer.len - LWS_PRE, &p, end))
 		return -1;
 	for (i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
 		if (lws_add_http_header_by_name(x->wsi, (const unsigned char *)fixed[i].name,
-						(const unsigned char *)fixed[i].value, (int)strlen(fixed[i].value), &p, end))
+						(const unsigned char *)fixed[i].value,
+						(int)strlen(fixed[i].value), &p, end))
 			return -1;
 	if (lws_finalize_write_http_header(x->wsi, start, &p, end))
 		return -1;
@@ -185,7 +192,7 @@ static int answer_end(struct connection *c)
 	bool end = c->x->close_after;
 
 	connection_drop(c);
-	if (end) {			/* not at once: a reset could overtake the answer */
+	if (end) { /* not at once: a reset could overtake the answer */
 		lws_set_timeout(wsi, PENDING_TIMEOUT_CLOSE_SEND, LINGER_S);
 		return 0;
 	}
@@ -217,7 +224,8 @@ static int writeable(struct connection *c)
 	return answer_end(c);
 }
 
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		    size_t len)
 {
 	struct connection *c = user;
 
@@ -241,7 +249,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 }
 
 static const struct lws_protocols protocols[] = {
-	{ .name = "http", .callback = on_event, .per_session_data_size = sizeof(struct connection) },
+	{ .name = "http",
+	  .callback = on_event,
+	  .per_session_data_size = sizeof(struct connection) },
 	{ 0 },
 };
 
@@ -261,13 +271,14 @@ int api_open(struct api **out, const struct api_options *o, uint16_t *port, stru
 	lws_set_log_level(0, NULL);
 	info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
 	info.foreign_loops = loops;
-	info.fd_limit_per_thread = CONNECTIONS_MAX;	/* else it makes a table for RLIMIT_NOFILE */
+	info.fd_limit_per_thread = CONNECTIONS_MAX; /* else it makes a table for RLIMIT_NOFILE */
 	info.max_http_header_data = HEADERS_MAX;
 	info.pt_serv_buf_size = CHUNK;
 	info.user = a;
 	a->context = lws_create_context(&info);
 	if (!a->context) {
-		why_set(why, r, "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
+		why_set(why, r,
+			"libwebsockets does not start: is libwebsockets-evlib-uv installed?");
 		goto out;
 	}
 	info.port = o->port;
@@ -277,7 +288,8 @@ int api_open(struct api **out, const struct api_options *o, uint16_t *port, stru
 	info.keepalive_timeout = IDLE_S;
 	vhost = lws_create_vhost(a->context, &info);
 	if (!vhost || lws_get_vhost_listen_port(vhost) <= 0) {
-		r = why_set(why, -EADDRINUSE, "cannot listen for HTTP on %s port %u: is it taken?", o->address, o->port);
+		r = why_set(why, -EADDRINUSE, "cannot listen for HTTP on %s port %u: is it taken?",
+			    o->address, o->port);
 		goto out;
 	}
 	a->port = (uint16_t)lws_get_vhost_listen_port(vhost);
@@ -286,7 +298,7 @@ int api_open(struct api **out, const struct api_options *o, uint16_t *port, stru
 	return 0;
 out:
 	if (a->context)
-		lws_context_destroy(a->context);	/* its last part is the loop's, which ends now */
+		lws_context_destroy(a->context); /* its last part is the loop's, which ends now */
 	free(a);
 	return r;
 }
@@ -297,13 +309,13 @@ void api_stop(struct api *a)
 		return;
 	a->stopping = true;
 	where_stop(a);
-	lws_context_destroy(a->context);	/* begins it: the rest needs the loop */
+	lws_context_destroy(a->context); /* begins it: the rest needs the loop */
 }
 
 void api_free(struct api *a)
 {
 	if (!a)
 		return;
-	lws_context_destroy(a->context);	/* ends it */
+	lws_context_destroy(a->context); /* ends it */
 	free(a);
 }

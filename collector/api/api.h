@@ -12,12 +12,12 @@
 struct api;
 
 struct api_options {
-	uv_loop_t *loop;		/* all borrowed until api_free() */
+	uv_loop_t *loop; /* all borrowed until api_free() */
 	struct ingest *ingest;
 	struct asks *asks;
 	struct leases *leases;
-	const char *address;		/* numeric */
-	uint16_t port;			/* 0: any */
+	const char *address; /* numeric */
+	uint16_t port;       /* 0: any */
 	/* What is wrong with the store right now; NULL: nothing. */
 	const char *(*trouble)(void *arg);
 	void *arg;

@@ -64,8 +64,10 @@ void exchange_answer(struct exchange *x, unsigned int status, json_t *value)
 	buf_clear(&x->answer);
 	buf_init(&x->answer, LWS_PRE + ANSWER_MAX);
 	if (!value || !buf_extend(&x->answer, LWS_PRE) ||
-	    json_dump_callback(value, add_text, &x->answer, JSON_COMPACT) < 0 || buf_add(&x->answer, "\n", 1) < 0) {
-		static const char text[] = "{\"error\":\"the answer is too big\",\"hint\":\"ask for less\"}\n";
+	    json_dump_callback(value, add_text, &x->answer, JSON_COMPACT) < 0 ||
+	    buf_add(&x->answer, "\n", 1) < 0) {
+		static const char text[] =
+			"{\"error\":\"the answer is too big\",\"hint\":\"ask for less\"}\n";
 
 		x->answer.len = 0;
 		x->status = 503;
@@ -73,7 +75,7 @@ void exchange_answer(struct exchange *x, unsigned int status, json_t *value)
 			(void)buf_add(&x->answer, text, sizeof(text) - 1);
 	}
 	json_decref(value);
-	if (x->answer.len < LWS_PRE)	/* no memory at all */
+	if (x->answer.len < LWS_PRE) /* no memory at all */
 		lws_set_timeout(x->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
 	else
 		lws_callback_on_writable(x->wsi);
@@ -88,7 +90,7 @@ void exchange_error(struct exchange *x, unsigned int status, const char *hint, c
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	e = json_string(text);		/* NULL when a client's bytes are no UTF-8 */
+	e = json_string(text); /* NULL when a client's bytes are no UTF-8 */
 	if (!e)
 		e = json_string("the request is not UTF-8");
 	exchange_answer(x, status, json_pack("{s:o, s:s}", "error", e, "hint", hint));

@@ -21,25 +21,26 @@ enum method {
 #define X(id) METHOD_##id,
 	METHODS(X)
 #undef X
-	METHOD_COUNT
+		METHOD_COUNT
 };
 
 struct exchange {
-	struct api *api;		/* borrowed */
-	struct lws *wsi;		/* borrowed; NULL: the client has gone */
-	int refs;			/* the connection, and who makes the answer */
+	struct api *api; /* borrowed */
+	struct lws *wsi; /* borrowed; NULL: the client has gone */
+	int refs;        /* the connection, and who makes the answer */
 	enum method method;
 	char path[256];
-	const char *rest;		/* into path: what follows the route's prefix */
-	char query[QUERY_MAX];		/* decoded "name=value", each ended by a zero byte; an empty one ends them */
+	const char *rest; /* into path: what follows the route's prefix */
+	char query
+		[QUERY_MAX]; /* decoded "name=value", each ended by a zero byte; an empty one ends them */
 	struct buf body;
 
-	bool body_pending;		/* the answer waits until the client has said all */
-	bool close_after;		/* it would go on saying what nobody reads */
+	bool body_pending; /* the answer waits until the client has said all */
+	bool close_after;  /* it would go on saying what nobody reads */
 	bool answered, head_sent;
 	unsigned int status;
-	struct buf answer;		/* LWS_PRE bytes, then the text */
-	size_t sent;			/* of the text */
+	struct buf answer; /* LWS_PRE bytes, then the text */
+	size_t sent;       /* of the text */
 };
 
 /* The value of a query parameter; NULL: it was not given. */

@@ -64,8 +64,8 @@ const struct live_copy *live_find(const struct live_copies *l, const char *id)
 	return l->count ? bsearch(id, l->list, l->count, sizeof(*l->list), compare_id) : NULL;
 }
 
-struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts, size_t count,
-			     struct arena *arena, size_t *out_count)
+struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts,
+			     size_t count, struct arena *arena, size_t *out_count)
 {
 	struct live_host *out = arena_alloc(arena, (count + 1) * sizeof(*out));
 	size_t i;

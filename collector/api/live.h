@@ -15,7 +15,7 @@ struct live_copy {
 };
 
 struct live_copies {
-	struct live_copy *list;		/* owned */
+	struct live_copy *list; /* owned */
 	size_t count, cap;
 };
 
@@ -23,6 +23,6 @@ struct live_copies {
 int live_take(struct live_copies *l, const struct ingest *g);
 const struct live_copy *live_find(const struct live_copies *l, const char *id);
 /* As diagnose wants it, for all hosts of the store that are not retired; NULL: no memory. In the arena. */
-struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts, size_t count,
-			     struct arena *arena, size_t *out_count);
+struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts,
+			     size_t count, struct arena *arena, size_t *out_count);
 void live_clear(struct live_copies *l);

@@ -10,16 +10,20 @@ static const char *const method_names[] = {
 
 static const struct route {
 	enum method method;
-	const char *path;		/* a trailing '/' takes one more word */
+	const char *path; /* a trailing '/' takes one more word */
 	void (*handle)(struct exchange *x);
 	const char *help;
 } routes[] = {
-	{ METHOD_GET, "/api/v1/where", get_where, "flow=WORDS, since=NS, until=NS: where did the flow die, and why" },
-	{ METHOD_GET, "/api/v1/journeys", get_journeys, "flow=WORDS, since=NS, until=NS, after=ROW, limit=N: packet by packet" },
+	{ METHOD_GET, "/api/v1/where", get_where,
+	  "flow=WORDS, since=NS, until=NS: where did the flow die, and why" },
+	{ METHOD_GET, "/api/v1/journeys", get_journeys,
+	  "flow=WORDS, since=NS, until=NS, after=ROW, limit=N: packet by packet" },
 	{ METHOD_GET, "/api/v1/hosts", get_hosts, "agents: state, lag, sources, losses" },
-	{ METHOD_GET, "/api/v1/rules", get_rules, "host=ID, at=NS|CONTENT, family=, backend=: tables as iptables-save prints them" },
+	{ METHOD_GET, "/api/v1/rules", get_rules,
+	  "host=ID, at=NS|CONTENT, family=, backend=: tables as iptables-save prints them" },
 	{ METHOD_GET, "/api/v1/trace", get_trace, "leases that run" },
-	{ METHOD_POST, "/api/v1/trace", post_trace, "{\"flow\",\"on\":[],\"for_ms\",\"rate\",\"dry_run\"}: starts a lease" },
+	{ METHOD_POST, "/api/v1/trace", post_trace,
+	  "{\"flow\",\"on\":[],\"for_ms\",\"rate\",\"dry_run\"}: starts a lease" },
 	{ METHOD_DELETE, "/api/v1/trace/", delete_trace, "ID or all: ends leases" },
 	{ METHOD_GET, "/api/v1/status", get_status, "version, uptime, trouble" },
 };
@@ -40,11 +44,14 @@ static void explain(struct exchange *x, bool known)
 	size_t i;
 
 	for (i = 0; i < sizeof(routes) / sizeof(*routes); i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "method", method_names[routes[i].method],
-						      "path", routes[i].path, "help", routes[i].help));
-	exchange_answer(x, 404, json_pack("{s:s, s:s, s:o}", "error",
-					  known ? "this path does not take that method" : "there is no such path",
-					  "hint", "see routes", "routes", list));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "method",
+						      method_names[routes[i].method], "path",
+						      routes[i].path, "help", routes[i].help));
+	exchange_answer(
+		x, 404,
+		json_pack("{s:s, s:s, s:o}", "error",
+			  known ? "this path does not take that method" : "there is no such path",
+			  "hint", "see routes", "routes", list));
 }
 
 void route(struct exchange *x)

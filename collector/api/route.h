@@ -9,10 +9,10 @@
 struct api {
 	struct api_options o;
 	struct wall_ns started;
-	uint16_t port;			/* that we listen on */
+	uint16_t port; /* that we listen on */
 	bool stopping;
-	struct lws_context *context;	/* owned */
-	struct answer_where *waiting;	/* questions that wait for a ruleset to be read once more */
+	struct lws_context *context;  /* owned */
+	struct answer_where *waiting; /* questions that wait for a ruleset to be read once more */
 };
 
 /* Answers x, now or later. */

@@ -6,7 +6,7 @@
 
 #include "common/must.h"
 
-enum { READERS = 4, WAITING_MAX = 256 };	/* as many readers as libuv has threads */
+enum { READERS = 4, WAITING_MAX = 256 }; /* as many readers as libuv has threads */
 
 struct ask {
 	uv_work_t req;
@@ -14,16 +14,16 @@ struct ask {
 	void (*work)(void *arg, struct reader *r);
 	void (*done)(void *arg);
 	void *arg;
-	int slot;			/* of its reader */
+	int slot; /* of its reader */
 	struct ask *prev, *next;
 };
 
 struct asks {
-	uv_loop_t *loop;		/* borrowed */
-	struct store *store;		/* borrowed */
-	struct reader *readers[READERS];	/* owned; opened by the first work of their slot */
+	uv_loop_t *loop;                 /* borrowed */
+	struct store *store;             /* borrowed */
+	struct reader *readers[READERS]; /* owned; opened by the first work of their slot */
 	bool busy[READERS];
-	struct ask *waiting;		/* owned list */
+	struct ask *waiting; /* owned list */
 	uint32_t waiting_count;
 };
 
@@ -57,7 +57,7 @@ static void on_done(uv_work_t *req, int status)
 	struct asks *a = k->asks;
 	int slot = k->slot;
 
-	(void)status;			/* nobody cancels */
+	(void)status; /* nobody cancels */
 	a->busy[slot] = false;
 	next = a->waiting;
 	if (next) {
@@ -76,7 +76,8 @@ static void ask_start(struct asks *a, struct ask *k, int slot)
 	must(uv_queue_work(a->loop, &k->req, on_work, on_done) == 0);
 }
 
-int asks_run(struct asks *a, void (*work)(void *arg, struct reader *r), void (*done)(void *arg), void *arg)
+int asks_run(struct asks *a, void (*work)(void *arg, struct reader *r), void (*done)(void *arg),
+	     void *arg)
 {
 	struct ask *k;
 	int i;

@@ -16,6 +16,7 @@ int asks_new(struct asks **out, uv_loop_t *loop, struct store *s);
  * Runs work(arg, reader) on a thread, then done(arg) on the loop. The reader is NULL when the store gives none.
  * -EAGAIN: too many wait already; neither is called.
  */
-int asks_run(struct asks *a, void (*work)(void *arg, struct reader *r), void (*done)(void *arg), void *arg);
+int asks_run(struct asks *a, void (*work)(void *arg, struct reader *r), void (*done)(void *arg),
+	     void *arg);
 /* After the loop has ended; NULL is fine. */
 void asks_free(struct asks *a);

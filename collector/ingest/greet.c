@@ -5,7 +5,7 @@
 
 #include "collector/ingest/hello.h"
 
-enum { FIRST_ERROR_NS = 50 * NS_PER_MS };	/* of an offset that rests on the Hello alone */
+enum { FIRST_ERROR_NS = 50 * NS_PER_MS }; /* of an offset that rests on the Hello alone */
 
 static int refuse(struct session *s, const struct msg_hello *h, const char *why)
 {
@@ -23,7 +23,8 @@ static int refuse(struct session *s, const struct msg_hello *h, const char *why)
 
 static int welcome(struct session *s, const struct store_agent *a)
 {
-	struct msg m = { .kind = MSG_WELCOME, .welcome = { .epoch = a->epoch, .seq = a->seq, .why = "" } };
+	struct msg m = { .kind = MSG_WELCOME,
+			 .welcome = { .epoch = a->epoch, .seq = a->seq, .why = "" } };
 
 	return session_send(s, &m);
 }
@@ -48,19 +49,24 @@ int session_greet(struct session *s, const struct msg_hello *h)
 	char line[128];
 	int r;
 
-	r = hello_check(h, &why);				/* 1 */
+	r = hello_check(h, &why); /* 1 */
 	if (r < 0)
 		return refuse(s, h, why.text);
-	p = peer_by_id(g, h->id);				/* 2 */
+	p = peer_by_id(g, h->id); /* 2 */
 	if (p && p->session && memcmp(p->instance, h->instance, sizeof(p->instance)))
-		return refuse(s, h, "another agent with this id is connected: give each its own --id and --state");
-	r = store_hello(g->store, h, &a, &why);			/* 3 */
+		return refuse(
+			s, h,
+			"another agent with this id is connected: give each its own --id and --state");
+	r = store_hello(g->store, h, &a, &why); /* 3 */
 	if (r < 0)
 		return refuse(s, h, why.text[0] ? why.text : strerror(-r));
-	if (h->epoch < a.epoch || (p && p->epoch == h->epoch && memcmp(p->instance, h->instance, sizeof(p->instance)))) {
-		snprintf(line, sizeof(line), "its epoch %llu is behind: its --state was lost or restored; %llu is stored",
-			 (unsigned long long)h->epoch, (unsigned long long)a.epoch);
-		return refuse(s, h, line);			/* 4 */
+	if (h->epoch < a.epoch ||
+	    (p && p->epoch == h->epoch && memcmp(p->instance, h->instance, sizeof(p->instance)))) {
+		snprintf(
+			line, sizeof(line),
+			"its epoch %llu is behind: its --state was lost or restored; %llu is stored",
+			(unsigned long long)h->epoch, (unsigned long long)a.epoch);
+		return refuse(s, h, line); /* 4 */
 	}
 	r = peer_take(&p, g, &a, h);
 	if (r < 0)
@@ -81,8 +87,9 @@ int session_greet(struct session *s, const struct msg_hello *h)
 	r = welcome(s, &a);
 	if (r < 0)
 		return r;
-	snprintf(line, sizeof(line), "%u host%s, epoch %llu, %s", h->host_count, h->host_count == 1 ? "" : "s",
-		 (unsigned long long)h->epoch, p->resumed ? "goes on" : "is new");
+	snprintf(line, sizeof(line), "%u host%s, epoch %llu, %s", h->host_count,
+		 h->host_count == 1 ? "" : "s", (unsigned long long)h->epoch,
+		 p->resumed ? "goes on" : "is new");
 	session_greeted(s, true, line);
 	peer_hello(p);
 	return 0;

@@ -10,8 +10,8 @@
 #include "common/must.h"
 
 enum {
-	BACKLOG = 1024,			/* a whole fleet that reconnects at once */
-	AGAIN_MS = 20,			/* between looks for room */
+	BACKLOG = 1024, /* a whole fleet that reconnects at once */
+	AGAIN_MS = 20,  /* between looks for room */
 	LINES_PER_S = 10,
 };
 
@@ -28,7 +28,8 @@ void ingest_say(struct ingest *g, const char *fmt, ...)
 	va_list ap;
 
 	if (more > 0) {
-		g->log_tokens = g->log_tokens + more < LINES_PER_S ? g->log_tokens + more : LINES_PER_S;
+		g->log_tokens =
+			g->log_tokens + more < LINES_PER_S ? g->log_tokens + more : LINES_PER_S;
 		g->log_at_ms = now;
 	}
 	if (g->log_tokens == 0) {
@@ -37,7 +38,8 @@ void ingest_say(struct ingest *g, const char *fmt, ...)
 	}
 	g->log_tokens--;
 	if (g->log_omitted > 0)
-		used = snprintf(line, sizeof(line), "(%llu lines omitted) ", (unsigned long long)g->log_omitted);
+		used = snprintf(line, sizeof(line), "(%llu lines omitted) ",
+				(unsigned long long)g->log_omitted);
 	g->log_omitted = 0;
 	va_start(ap, fmt);
 	vsnprintf(line + used, sizeof(line) - (size_t)used, fmt, ap);
@@ -93,7 +95,7 @@ void ingest_committed(void *ingest, uint64_t agent, uint64_t epoch, uint64_t seq
 		}
 		wake = !g->deaf;
 	}
-	if (wake)			/* under the lock: the handle cannot close meanwhile */
+	if (wake) /* under the lock: the handle cannot close meanwhile */
 		uv_async_send(&g->wake);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -226,7 +228,8 @@ int ingest_new(struct ingest **out, uv_loop_t *loop, const struct ingest_log *lo
 	return 0;
 }
 
-int ingest_listen(struct ingest *g, struct store *s, const struct sockaddr *a, uint16_t *port, struct why *why)
+int ingest_listen(struct ingest *g, struct store *s, const struct sockaddr *a, uint16_t *port,
+		  struct why *why)
 {
 	struct sockaddr_storage ss = { 0 };
 	int len = sizeof(ss);
@@ -314,7 +317,8 @@ bool ingest_live(const struct ingest *g, const char *host, struct ingest_live *o
 	return h != NULL;
 }
 
-void ingest_each(const struct ingest *g, void (*fn)(void *arg, const struct ingest_live *live), void *arg)
+void ingest_each(const struct ingest *g, void (*fn)(void *arg, const struct ingest_live *live),
+		 void *arg)
 {
 	const struct live_host *h;
 	struct ingest_live live;

@@ -8,7 +8,7 @@
 
 struct parcel {
 	struct content_id id;
-	uint64_t total;			/* 0: nothing is being assembled */
+	uint64_t total; /* 0: nothing is being assembled */
 	struct buf text;
 };
 

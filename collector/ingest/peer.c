@@ -30,7 +30,7 @@ static int peer_set_hosts(struct peer *p, const struct store_agent *a, const str
 	for (i = 0; i < h->host_count; i++) {
 		struct live_host *lh = host_find(p->ingest, h->hosts[i].id);
 
-		if (lh)			/* ids begin with the agent's own, and are distinct in a Hello */
+		if (lh) /* ids begin with the agent's own, and are distinct in a Hello */
 			return -EEXIST;
 		lh = calloc(1, sizeof(*lh));
 		if (!lh)
@@ -71,7 +71,8 @@ static void peer_forget_notes(struct peer *p)
 		note_free(p, n);
 }
 
-int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a, const struct msg_hello *h)
+int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a,
+	      const struct msg_hello *h)
 {
 	struct peer *p = peer_find(g, a->agent);
 	uint32_t i;
@@ -98,14 +99,14 @@ int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a, 
 		p->offset = (struct clock_offset){ 0 };
 	}
 	if (!same_hosts(p, a, h)) {
-		peer_forget_notes(p);	/* they name hosts by index */
+		peer_forget_notes(p); /* they name hosts by index */
 		r = peer_set_hosts(p, a, h);
 		if (r < 0)
 			return r;
 	}
 	p->resumed = a->epoch == h->epoch && a->seq > 0;
 	p->agent = *a;
-	p->agent.epoch = p->epoch = h->epoch;	/* from now on: of the batches that come */
+	p->agent.epoch = p->epoch = h->epoch; /* from now on: of the batches that come */
 	p->allow_trace = h->allow_trace;
 	memcpy(p->instance, h->instance, sizeof(p->instance));
 	memcpy(p->boot_id, h->boot_id, sizeof(p->boot_id));
@@ -272,8 +273,8 @@ void peer_offset(struct peer *p, const struct clock_offset *o)
 {
 	int64_t now = (int64_t)uv_now(p->ingest->loop);
 
-	if (p->offset.error > 0 && o->error > OFFSET_FINE_NS && o->error / OFFSET_WORSE > p->offset.error &&
-	    now - p->offset_ms < OFFSET_FRESH_MS)
+	if (p->offset.error > 0 && o->error > OFFSET_FINE_NS &&
+	    o->error / OFFSET_WORSE > p->offset.error && now - p->offset_ms < OFFSET_FRESH_MS)
 		return;
 	p->offset = *o;
 	p->offset_ms = now;

@@ -9,13 +9,13 @@
 #include "collector/ingest/ingest.h"
 
 enum {
-	READ_SLAB = 64 << 10,		/* one read of a socket */
-	UNGREETED_MAX = 128,		/* connections without a Hello */
-	UNGREETED_IN_MAX = 16 << 10,	/* bytes that one of them may make us hold */
-	UNGREETED_PATIENCE_MS = 1000,	/* older ones make room for others */
+	READ_SLAB = 64 << 10,         /* one read of a socket */
+	UNGREETED_MAX = 128,          /* connections without a Hello */
+	UNGREETED_IN_MAX = 16 << 10,  /* bytes that one of them may make us hold */
+	UNGREETED_PATIENCE_MS = 1000, /* older ones make room for others */
 	SESSIONS_MAX = 16384,
 	PEERS_MAX = 65536,
-	CONTENT_BYTES_MAX = 96 << 20,	/* all contents that are being assembled */
+	CONTENT_BYTES_MAX = 96 << 20, /* all contents that are being assembled */
 };
 
 struct session;
@@ -25,40 +25,40 @@ struct peer;
 struct commit {
 	uint64_t agent, epoch, seq;
 	bool queued;
-	struct commit *next;		/* in ingest.committed */
+	struct commit *next; /* in ingest.committed */
 	UT_hash_handle hh;
 };
 
 struct ingest {
-	uv_loop_t *loop;		/* borrowed */
-	struct store *store;		/* borrowed */
+	uv_loop_t *loop;     /* borrowed */
+	struct store *store; /* borrowed */
 	struct ingest_log log;
-	int handles;			/* open ones of the listener */
+	int handles; /* open ones of the listener */
 	bool stopping;
 	uv_tcp_t tcp;
-	uv_async_t wake;		/* the writer has committed something */
-	uv_timer_t again;		/* looks for room: in the store, and for connections that wait */
+	uv_async_t wake;  /* the writer has committed something */
+	uv_timer_t again; /* looks for room: in the store, and for connections that wait */
 
-	struct peer *peers;		/* owned; hash by agent, kept until the end */
-	struct live_host *hosts;	/* hash by host id; the peers own them */
-	struct session *sessions;	/* owned list */
+	struct peer *peers;       /* owned; hash by agent, kept until the end */
+	struct live_host *hosts;  /* hash by host id; the peers own them */
+	struct session *sessions; /* owned list */
 	uint32_t session_count, ungreeted_count, stalled_count;
-	bool accept_waits;		/* a connection was left unaccepted for want of room */
-	struct ingest_observer *observers;	/* borrowed list */
-	uint64_t content_bytes;		/* being assembled in all sessions */
+	bool accept_waits;                 /* a connection was left unaccepted for want of room */
+	struct ingest_observer *observers; /* borrowed list */
+	uint64_t content_bytes;            /* being assembled in all sessions */
 	struct ingest_counts counts;
 
-	pthread_mutex_t lock;		/* protects the three below */
-	struct commit *commits;		/* owned; hash by agent, one per peer */
-	struct commit *committed;	/* list of the queued ones */
-	bool deaf;			/* wake is closing */
+	pthread_mutex_t lock;     /* protects the three below */
+	struct commit *commits;   /* owned; hash by agent, one per peer */
+	struct commit *committed; /* list of the queued ones */
+	bool deaf;                /* wake is closing */
 
 	/* Scratch of one callback. */
-	uint8_t *slab;			/* READ_SLAB bytes */
+	uint8_t *slab; /* READ_SLAB bytes */
 	struct buf body, out;
 	struct arena arena;
 
-	int64_t log_tokens, log_at_ms;	/* rate limit of lines */
+	int64_t log_tokens, log_at_ms; /* rate limit of lines */
 	uint64_t log_omitted;
 };
 

@@ -10,12 +10,12 @@
 #include "common/must.h"
 
 enum {
-	HELLO_MS = 10 * 1000,		/* to say Hello */
-	QUIET_MS = 30 * 1000,		/* without a whole message */
-	LINGER_MS = 2 * 1000,		/* for the refused to read why */
+	HELLO_MS = 10 * 1000, /* to say Hello */
+	QUIET_MS = 30 * 1000, /* without a whole message */
+	LINGER_MS = 2 * 1000, /* for the refused to read why */
 	PING_MS = 10 * 1000,
 	TICK_MS = 1000,
-	WRITE_MAX = 4 << 20,		/* bytes that wait for the agent to read them */
+	WRITE_MAX = 4 << 20, /* bytes that wait for the agent to read them */
 	IN_MAX = FRAME_HEAD + FRAME_MAX + READ_SLAB,
 };
 
@@ -42,8 +42,8 @@ static void session_state(struct session *s, enum session_state to, const char *
 	if (s->state == SESSION_UNGREETED)
 		g->ungreeted_count--;
 	if (why)
-		ingest_say(g, "agent %s at %s: %s -> %s: %s", session_name(s), s->from, state_names[s->state],
-			   state_names[to], why);
+		ingest_say(g, "agent %s at %s: %s -> %s: %s", session_name(s), s->from,
+			   state_names[s->state], state_names[to], why);
 	s->state = to;
 }
 
@@ -84,14 +84,14 @@ void session_close(struct session *s, const char *why)
 
 struct sending {
 	uv_write_t req;
-	uint8_t *bytes;			/* owned */
+	uint8_t *bytes; /* owned */
 };
 
 static void on_sent(uv_write_t *req, int status)
 {
 	struct sending *w = req->data;
 
-	(void)status;			/* a broken connection shows when it is read */
+	(void)status; /* a broken connection shows when it is read */
 	free(w->bytes);
 	free(w);
 }
@@ -166,7 +166,8 @@ static void session_pong(struct session *s, const struct msg_pong *pong)
 	struct clock_offset o;
 	int64_t trip;
 
-	s->peer->lag_ms = pong->oldest_unacked_ms > INT32_MAX ? INT32_MAX : (int64_t)pong->oldest_unacked_ms;
+	s->peer->lag_ms =
+		pong->oldest_unacked_ms > INT32_MAX ? INT32_MAX : (int64_t)pong->oldest_unacked_ms;
 	if (pong->token != s->token || s->token == 0)
 		return;
 	s->token = 0;
@@ -228,7 +229,7 @@ static int session_message(struct session *s, const struct msg *m)
 		session_pong(s, &m->pong);
 		return 0;
 	default:
-		return -EPROTO;		/* a collector's message */
+		return -EPROTO; /* a collector's message */
 	}
 }
 
@@ -330,7 +331,9 @@ static void on_read(uv_stream_t *st, ssize_t n, const uv_buf_t *buf)
 	struct session *s = st->data;
 
 	if (n < 0)
-		session_close(s, s->state == SESSION_REFUSED ? NULL : n == UV_EOF ? "it closed the connection" : uv_strerror((int)n));
+		session_close(s, s->state == SESSION_REFUSED ? NULL
+				 : n == UV_EOF               ? "it closed the connection"
+							     : uv_strerror((int)n));
 	else if (n > 0)
 		session_bytes(s, (const uint8_t *)buf->base, (size_t)n);
 }
@@ -380,7 +383,7 @@ static void on_tick(uv_timer_t *t)
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
 	(void)req;
-	(void)status;			/* it closes, or the tick closes for it */
+	(void)status; /* it closes, or the tick closes for it */
 }
 
 void session_greeted(struct session *s, bool welcome, const char *why)
@@ -388,7 +391,7 @@ void session_greeted(struct session *s, bool welcome, const char *why)
 	session_state(s, welcome ? SESSION_WELCOMED : SESSION_REFUSED, why);
 	if (welcome)
 		session_ping(s);
-	else				/* after what is written: it can read why */
+	else /* after what is written: it can read why */
 		uv_shutdown(&s->shutdown, (uv_stream_t *)&s->tcp, on_shutdown);
 	if (s->ingest->accept_waits)
 		ingest_room(s->ingest);

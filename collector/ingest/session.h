@@ -18,31 +18,31 @@ enum session_state {
 /* A content that this agent was asked for. */
 struct wanted {
 	struct content_id id;
-	bool again;			/* there was no room for it: ask once more */
+	bool again; /* there was no room for it: ask once more */
 };
 
 struct session {
-	struct ingest *ingest;		/* borrowed */
-	struct peer *peer;		/* borrowed; from Hello until close */
+	struct ingest *ingest; /* borrowed */
+	struct peer *peer;     /* borrowed; from Hello until close */
 	enum session_state state;
-	int handles;			/* open ones; memory goes with the last */
+	int handles; /* open ones; memory goes with the last */
 	uv_tcp_t tcp;
 	uv_timer_t tick;
-	uv_shutdown_t shutdown;		/* of a refused one */
+	uv_shutdown_t shutdown; /* of a refused one */
 	char from[ENDPOINT_TEXT_MAX];
-	bool stalled;			/* the store is full: not reading */
-	uint64_t got, acked;		/* batches of this connection; got begins with what Welcome said */
+	bool stalled;        /* the store is full: not reading */
+	uint64_t got, acked; /* batches of this connection; got begins with what Welcome said */
 
-	struct buf in;			/* bytes of frames that are not whole, or wait for room */
-	int64_t opened_ms, heard_ms, pinged_ms;	/* the loop's clock */
+	struct buf in; /* bytes of frames that are not whole, or wait for room */
+	int64_t opened_ms, heard_ms, pinged_ms; /* the loop's clock */
 	uint32_t pings;
-	uint64_t token;			/* of the Ping that is under way; 0: none */
+	uint64_t token; /* of the Ping that is under way; 0: none */
 	struct boot_ns token_at;
 
-	struct wanted *wanted;		/* owned */
+	struct wanted *wanted; /* owned */
 	uint32_t wanted_count, wanted_cap;
 	struct parcel parcel;
-	struct content_id skipping;	/* a content that had no room: its further parts are ignored */
+	struct content_id skipping; /* a content that had no room: its further parts are ignored */
 	struct session *prev, *next;
 };
 

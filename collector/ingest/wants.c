@@ -5,7 +5,9 @@
 
 #include "common/content.h"
 
-enum { WANTED_MAX = 2048 };		/* beyond it the oldest question is forgotten: its Have comes with the next Hello */
+enum {
+	WANTED_MAX = 2048
+}; /* beyond it the oldest question is forgotten: its Have comes with the next Hello */
 
 static struct wanted *wanted_find(struct session *s, const struct content_id *id)
 {
@@ -59,7 +61,8 @@ static int wants_ask(struct session *s, struct msg_ids *ids)
 	for (i = 0; i < ids->count; i++) {
 		const struct content_id *id = &ids->ids[i];
 
-		if (content_id_none(id) || wanted_find(s, id) || store_has_content(s->ingest->store, id))
+		if (content_id_none(id) || wanted_find(s, id) ||
+		    store_has_content(s->ingest->store, id))
 			continue;
 		r = wanted_add(s, id);
 		if (r < 0)
@@ -116,10 +119,11 @@ static int wants_done(struct session *s)
 	struct wanted *w = wanted_find(s, &s->parcel.id);
 	int r;
 
-	r = store_put_content(s->ingest->store, &s->parcel.id, (const char *)s->parcel.text.p, s->parcel.text.len);
+	r = store_put_content(s->ingest->store, &s->parcel.id, (const char *)s->parcel.text.p,
+			      s->parcel.text.len);
 	wants_put_down(s);
 	if (r < 0 && w)
-		w->again = true;	/* the store is in trouble: this content is not lost by it */
+		w->again = true; /* the store is in trouble: this content is not lost by it */
 	else if (w)
 		wanted_drop(s, w);
 	return 0;
@@ -137,7 +141,8 @@ int wants_part(struct session *s, const struct msg_part *part)
 		if (!wants_room(s, part))
 			return 0;
 		s->ingest->content_bytes += part->total;
-		s->parcel.total = part->total;	/* counted from here on, also if parcel_add() fails */
+		s->parcel.total =
+			part->total; /* counted from here on, also if parcel_add() fails */
 	} else if (!memcmp(&s->skipping, &part->id, sizeof(part->id))) {
 		return 0;
 	}
@@ -151,7 +156,8 @@ void wants_again(struct session *s)
 	struct content_id id;
 	uint32_t i;
 
-	if (s->state != SESSION_WELCOMED || s->parcel.total > 0 || s->ingest->content_bytes > CONTENT_BYTES_MAX / 2)
+	if (s->state != SESSION_WELCOMED || s->parcel.total > 0 ||
+	    s->ingest->content_bytes > CONTENT_BYTES_MAX / 2)
 		return;
 	for (i = 0; i < s->wanted_count; i++) {
 		if (!s->wanted[i].again)
@@ -161,7 +167,7 @@ void wants_again(struct session *s)
 		m.need.count = 1;
 		m.need.ids = &id;
 		session_send(s, &m);
-		return;			/* one at a time: they did not fit together */
+		return; /* one at a time: they did not fit together */
 	}
 }
 

@@ -1,74 +1,74 @@
 #include "collector/lease/lease.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <utlist.h>
 
+#include "collector/lease/past.h"
 #include "collector/lease/survey.h"
 #include "common/must.h"
 
 enum {
 	TICK_MS = 100,
-	ANSWER_MS = 5000,		/* until who asked is told */
-	RENEW_MS = 10 * 1000,		/* agents end a lease that nobody renews */
-	CONNS_MS = 5000,		/* new connections are looked for so often */
-	DEBOUNCE_MS = 300,		/* rulesets change in bursts */
+	ANSWER_MS = 5000,     /* until who asked is told */
+	RENEW_MS = 10 * 1000, /* agents end a lease that nobody renews */
+	CONNS_MS = 5000,      /* new connections are looked for so often */
+	DEBOUNCE_MS = 300,    /* rulesets change in bursts */
 	SAMPLE_MS = 2000,
-	LOSS_SPAN_MS = 1000,		/* of one loss record: those of the modulus before do not count */
+	LOSS_SPAN_MS = 1000, /* of one loss record: those of the modulus before do not count */
 	MODULUS_MAX = 4096,
-	NAMED_AFTER_S = 3600,		/* `all` and globs mean hosts that were seen since */
+	NAMED_AFTER_S = 3600, /* `all` and globs mean hosts that were seen since */
 	HOSTS_MAX = 65536,
-	ENDED_KEPT = 32,		/* whose agents may still have to hear of it */
+	ENDED_KEPT = 32, /* whose agents may still have to hear of it */
 };
 
 /* What is known of a lease on one host, beside what people are told. */
 struct member {
-	bool sent;			/* to the connection that stands */
-	bool named;			/* by its whole id: worth waiting for */
-	bool limited;			/* a limit's loss came since the last look */
-	uint32_t modulus;		/* of its last record; what it refused then, and when the modulus was new */
-	uint64_t refused, refused_before;
+	bool sent;                        /* to the connection that stands */
+	bool named;                       /* by its whole id: worth waiting for */
+	bool limited;                     /* a limit's loss came since the last look */
+	uint32_t modulus;                 /* of its last record */
+	uint64_t refused, refused_before; /* then, and when the modulus was new */
 };
 
 struct lease {
-	struct leases *leases;		/* borrowed */
+	struct leases *leases; /* borrowed */
 	uint64_t id;
 	struct pattern named;
 	char flow[FLOW_TEXT_MAX], by[WHY_MAX + 1];
-	char *on[LEASE_NAMES_MAX];	/* owned */
+	char *on[LEASE_NAMES_MAX]; /* owned */
 	size_t on_count;
 	struct wall_ns from, until;
-	int64_t ends_ms, renew_ms, plan_ms, sample_ms, answer_ms;	/* the loop's clock; plan_ms 0: not due */
+	/* The loop's clock. */
+	int64_t ends_ms, renew_ms, plan_ms, sample_ms, answer_ms;
 	uint32_t rate, modulus;
-	struct wall_ns thinned;		/* when the modulus was changed */
+	struct wall_ns thinned; /* when the modulus was changed */
 	bool dry_run, ended, planned, planning;
 
-	struct lease_host *hosts;	/* owned; members[i] is about hosts[i] */
+	struct lease_host *hosts; /* owned; members[i] is about hosts[i] */
 	struct member *members;
 	size_t host_count, host_cap;
 	struct pattern patterns[PATTERNS_MAX];
 	size_t pattern_count;
 	bool cut;
 
-	void (*done)(void *arg, const struct lease_view *v);	/* NULL: told, or nobody asked */
+	void (*done)(void *arg, const struct lease_view *v); /* NULL: told, or nobody asked */
 	void *arg;
-	struct survey survey;		/* the thread's while planning */
+	struct survey survey; /* the thread's while planning */
 	struct lease *prev, *next;
 };
 
 struct leases {
-	uv_loop_t *loop;		/* all borrowed */
+	uv_loop_t *loop; /* all borrowed */
 	struct store *store;
 	struct ingest *ingest;
 	struct asks *asks;
 	struct ingest_observer watch;
 	uv_timer_t tick;
 	bool closed;
-	struct lease *list;		/* owned */
+	struct lease *list; /* owned */
 	struct {
 		uint64_t id;
 		struct wall_ns until;
@@ -76,41 +76,14 @@ struct leases {
 	uint32_t ended_next;
 };
 
-static void lease_plan(struct lease *l);
-
 static int64_t now_ms(const struct leases *ls)
 {
 	return (int64_t)uv_now(ls->loop);
 }
 
-void lease_print(uint64_t id, char text[static LEASE_TEXT_MAX])
-{
-	snprintf(text, LEASE_TEXT_MAX, "%04llx", (unsigned long long)id);
-}
-
-bool lease_parse(uint64_t *id, const char *text)
-{
-	size_t len = strspn(text, "0123456789abcdef");
-
-	if (len == 0 || len >= LEASE_TEXT_MAX || text[len])
-		return false;
-	*id = strtoull(text, NULL, 16);
-	return *id != 0;
-}
-
 static bool is_glob(const char *text)
 {
 	return text[strcspn(text, "*?[")] != '\0' || !strcmp(text, "all");
-}
-
-bool lease_names(const char *const *on, size_t on_count, const char *host)
-{
-	size_t i;
-
-	for (i = 0; i < on_count; i++)
-		if (!strcmp(on[i], "all") || !strcmp(on[i], host) || fnmatch(on[i], host, 0) == 0)
-			return true;
-	return false;
 }
 
 /* --- one lease ------------------------------------------------------------------------------------------ */
@@ -276,7 +249,8 @@ static void lease_end(struct lease *l)
 	if (!l->dry_run) {
 		if (wall_now().v < l->until.v)
 			l->until = wall_now();
-		(void)lease_store(l);	/* a store in trouble says so itself; the deadline stands there anyway */
+		/* A store in trouble says so itself; the deadline stands there anyway. */
+		(void)lease_store(l);
 		ls->ended[ls->ended_next].id = l->id;
 		ls->ended[ls->ended_next].until = deadline;
 		ls->ended_next = (ls->ended_next + 1) % ENDED_KEPT;
@@ -362,7 +336,7 @@ static void on_surveyed(void *arg)
 		l->pattern_count = l->survey.pattern_count;
 		l->cut = l->survey.cut;
 	} else {
-		same = true;		/* the plan that stands is better than none */
+		same = true; /* the plan that stands is better than none */
 	}
 	l->planned = true;
 	if (first) {
@@ -381,7 +355,7 @@ static void on_surveyed(void *arg)
 static void lease_plan(struct lease *l)
 {
 	if (l->planning)
-		return;			/* plan_ms stays due */
+		return; /* plan_ms stays due */
 	l->survey.named = l->named;
 	if (asks_run(l->leases->asks, on_survey, on_surveyed, l) < 0)
 		return;
@@ -416,7 +390,7 @@ static void on_hello(void *arg, const char *host)
 			ingest_send(ls->ingest, host, &m);
 	}
 	if (!ingest_live(ls->ingest, host, &live) || !live.resumed)
-		return;			/* a new agent: its lease begins when its first rulesets are known */
+		return; /* a new agent: its lease begins when its first rulesets are known */
 	DL_FOREACH(ls->list, l) {
 		i = lease_find(l, host);
 		if (l->planned && i < l->host_count)
@@ -498,7 +472,8 @@ static void on_note(void *arg, const struct ingest_note *n)
 	case RECORD_LOSS:
 		DL_FOREACH(ls->list, l) {
 			i = lease_find(l, n->host);
-			if (i < l->host_count && n->at.v >= l->thinned.v + (int64_t)LOSS_SPAN_MS * NS_PER_MS)
+			if (i < l->host_count &&
+			    n->at.v >= l->thinned.v + (int64_t)LOSS_SPAN_MS * NS_PER_MS)
 				l->members[i].limited = true;
 		}
 		break;
@@ -585,28 +560,17 @@ static void lease_begin(struct leases *ls, struct lease *l)
 
 /* --- what an earlier collector left ------------------------------------------------------------------------ */
 
-struct past {
+/* The thread's until it is read. */
+struct taking {
 	struct leases *leases;
-	struct arena arena;
-	struct store_lease *list;
-	size_t count;
-	struct stored_arming *armings;
-	size_t arming_count;
-	struct stored_host *hosts;
-	size_t host_count;
-	int error;
+	struct past past;
 };
 
 static void on_past(void *arg, struct reader *r)
 {
-	struct past *p = arg;
-	struct wall_ns now = wall_now(), since = { now.v - (int64_t)LEASE_SECONDS_MAX * NS_PER_S };
+	struct taking *t = arg;
 
-	p->error = r ? reader_leases(r, since, &p->arena, &p->list, &p->count) : -EIO;
-	if (p->error == 0)
-		p->error = reader_armings(r, since, now, &p->arena, &p->armings, &p->arming_count);
-	if (p->error == 0)
-		p->error = reader_hosts(r, &p->arena, &p->hosts, &p->host_count);
+	past_read(&t->past, r);
 }
 
 /* One lease of the past, with the hosts that had armed it. */
@@ -615,7 +579,9 @@ static struct lease *past_lease(const struct past *p, const struct store_lease *
 	const char *words[1] = { s->flow };
 	struct lease *l = calloc(1, sizeof(*l));
 	struct flow flow;
-	size_t i, k, at;
+	const char *host;
+	uint32_t modulus;
+	size_t at, next = 0;
 
 	if (!l)
 		return NULL;
@@ -629,24 +595,21 @@ static struct lease *past_lease(const struct past *p, const struct store_lease *
 		lease_free(l);
 		return NULL;
 	}
-	for (i = 0; i < p->arming_count; i++) {
-		if (p->armings[i].lease != s->id)
-			continue;
-		for (k = 0; k < p->host_count && p->hosts[k].host != p->armings[i].host; k++)
-			;
-		at = k < p->host_count ? lease_join(l, p->hosts[k].id) : l->host_count;
+	while ((host = past_armed(p, s->id, &next, &modulus))) {
+		at = lease_join(l, host);
 		if (at < l->host_count)
-			l->members[at].modulus = p->armings[i].modulus;
-		if (p->armings[i].modulus > l->modulus)
-			l->modulus = p->armings[i].modulus;
+			l->members[at].modulus = modulus;
+		if (modulus > l->modulus)
+			l->modulus = modulus;
 	}
 	return l;
 }
 
 static void on_past_read(void *arg)
 {
-	struct past *p = arg;
-	struct leases *ls = p->leases;
+	struct taking *t = arg;
+	struct leases *ls = t->leases;
+	struct past *p = &t->past;
 	struct lease *l, *known;
 	size_t i;
 
@@ -661,19 +624,20 @@ static void on_past_read(void *arg)
 			continue;
 		lease_begin(ls, l);
 	}
-	arena_free(&p->arena);
-	free(p);
+	past_clear(p);
+	free(t);
 }
 
 /* --- the manager ---------------------------------------------------------------------------------------- */
 
-int leases_open(struct leases **out, uv_loop_t *loop, struct store *s, struct ingest *g, struct asks *a)
+int leases_open(struct leases **out, uv_loop_t *loop, struct store *s, struct ingest *g,
+		struct asks *a)
 {
 	struct leases *ls = calloc(1, sizeof(*ls));
-	struct past *p = calloc(1, sizeof(*p));
+	struct taking *t = calloc(1, sizeof(*t));
 	int r;
 
-	if (!ls || !p) {
+	if (!ls || !t) {
 		r = -ENOMEM;
 		goto out;
 	}
@@ -681,19 +645,21 @@ int leases_open(struct leases **out, uv_loop_t *loop, struct store *s, struct in
 	ls->store = s;
 	ls->ingest = g;
 	ls->asks = a;
-	p->leases = ls;
-	arena_init(&p->arena, 16 << 20);
-	r = asks_run(a, on_past, on_past_read, p);
+	t->leases = ls;
+	past_init(&t->past);
+	r = asks_run(a, on_past, on_past_read, t);
 	if (r < 0)
 		goto out;
 	ls->tick.data = ls;
 	must(uv_timer_init(loop, &ls->tick) == 0);
-	ls->watch = (struct ingest_observer){ .hello = on_hello, .gone = on_gone, .note = on_note, .arg = ls };
+	ls->watch = (struct ingest_observer){
+		.hello = on_hello, .gone = on_gone, .note = on_note, .arg = ls
+	};
 	ingest_watch(g, &ls->watch);
 	*out = ls;
 	return 0;
 out:
-	free(p);
+	free(t);
 	free(ls);
 	return r;
 }
@@ -749,11 +715,13 @@ static int lease_fill(struct lease *l, const struct lease_request *q, struct why
 	if (r < 0)
 		return r;
 	if (q->for_ms < 1000 || q->for_ms > LEASE_SECONDS_MAX * 1000)
-		return why_set(why, -EINVAL, "a lease lasts 1 second to %d minutes", LEASE_SECONDS_MAX / 60);
+		return why_set(why, -EINVAL, "a lease lasts 1 second to %d minutes",
+			       LEASE_SECONDS_MAX / 60);
 	if (q->rate < 1 || q->rate > LEASE_RATE_MAX)
 		return why_set(why, -EINVAL, "a rate is 1 to %d packets a second", LEASE_RATE_MAX);
 	if (q->on_count < 1 || q->on_count > LEASE_NAMES_MAX)
-		return why_set(why, -EINVAL, "a lease names 1 to %d hosts or globs", LEASE_NAMES_MAX);
+		return why_set(why, -EINVAL, "a lease names 1 to %d hosts or globs",
+			       LEASE_NAMES_MAX);
 	for (i = 0; i < q->on_count; i++) {
 		if (strlen(q->on[i]) < 1 || strlen(q->on[i]) > HOST_MAX)
 			return why_set(why, -EINVAL, "'%.40s' is no host's name", q->on[i]);
@@ -771,8 +739,8 @@ static int lease_fill(struct lease *l, const struct lease_request *q, struct why
 	return 0;
 }
 
-int leases_start(struct leases *ls, const struct lease_request *q, void (*done)(void *arg, const struct lease_view *v),
-		 void *arg, struct why *why)
+int leases_start(struct leases *ls, const struct lease_request *q,
+		 void (*done)(void *arg, const struct lease_view *v), void *arg, struct why *why)
 {
 	struct lease *l, *each;
 	int count = 0;
@@ -780,7 +748,8 @@ int leases_start(struct leases *ls, const struct lease_request *q, void (*done)(
 
 	DL_COUNT(ls->list, each, count);
 	if (count >= LEASES_MAX)
-		return why_set(why, -ENOSPC, "%d leases run already, the most that hosts take", count);
+		return why_set(why, -ENOSPC, "%d leases run already, the most that hosts take",
+			       count);
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;

@@ -19,17 +19,17 @@ struct leases;
 
 struct lease_request {
 	const struct flow *flow;
-	const char *const *on;		/* host ids, globs, or "all" */
-	size_t on_count;		/* at most LEASE_NAMES_MAX */
+	const char *const *on; /* host ids, globs, or "all" */
+	size_t on_count;       /* at most LEASE_NAMES_MAX */
 	uint32_t for_ms, rate;
-	const char *by;			/* who asks */
+	const char *by; /* who asks */
 	bool dry_run;
 };
 
 struct lease_host {
 	char id[HOST_MAX + 1];
 	enum lease_state state;
-	char why[WHY_MAX + 1];		/* "" when there is nothing to say */
+	char why[WHY_MAX + 1]; /* "" when there is nothing to say */
 };
 
 /* A lease, for who asks; borrowed during the call. */
@@ -40,13 +40,14 @@ struct lease_view {
 	uint32_t rate, modulus;
 	const struct lease_host *hosts;
 	size_t host_count;
-	const struct pattern *patterns;	/* the same on all hosts */
+	const struct pattern *patterns; /* the same on all hosts */
 	size_t pattern_count;
-	bool cut;			/* more patterns would have been needed */
+	bool cut; /* more patterns would have been needed */
 };
 
 /* All borrowed until leases_free(). Takes up what an earlier collector left. */
-int leases_open(struct leases **out, uv_loop_t *loop, struct store *s, struct ingest *g, struct asks *a);
+int leases_open(struct leases **out, uv_loop_t *loop, struct store *s, struct ingest *g,
+		struct asks *a);
 /* Stops the clock; who waits for an answer gets none. May be called twice. Leases go on for the next start. */
 void leases_close(struct leases *l);
 /* After the loop has ended; NULL is fine. */
@@ -56,8 +57,8 @@ void leases_free(struct leases *l);
  * Starts a lease. done is called once, when every named host has answered, after 5 s at the latest; a dry run calls it with
  * what would be armed where; a NULL view: the collector is stopping. 0; -EINVAL with why; -ENOSPC: too many run.
  */
-int leases_start(struct leases *l, const struct lease_request *q, void (*done)(void *arg, const struct lease_view *v),
-		 void *arg, struct why *why);
+int leases_start(struct leases *l, const struct lease_request *q,
+		 void (*done)(void *arg, const struct lease_view *v), void *arg, struct why *why);
 /* Ends one lease, 0: all. Returns their number; -ENOENT: no such one. */
 int leases_stop(struct leases *l, uint64_t id);
 void leases_each(struct leases *l, void (*fn)(void *arg, const struct lease_view *v), void *arg);

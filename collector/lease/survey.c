@@ -6,19 +6,19 @@
 
 enum {
 	SURVEY_MEMORY = 64 << 20,
-	CONNS_MAX = 512,		/* of one pattern */
-	ROUNDS = 4,			/* translations one behind the other */
+	CONNS_MAX = 512, /* of one pattern */
+	ROUNDS = 4,      /* translations one behind the other */
 };
 
 /* What one survey holds while it runs. */
 struct field {
-	struct reader *reader;		/* borrowed */
+	struct reader *reader; /* borrowed */
 	struct arena arena;
 	struct stored_host *stored;
 	struct plan_host *hosts;
-	struct table *tables;		/* two for each host; parsed ones are to be cleared */
+	struct table *tables; /* two for each host; parsed ones are to be cleared */
 	size_t host_count;
-	struct conn *conns;		/* owned */
+	struct conn *conns; /* owned */
 	size_t conn_count, conn_cap;
 	struct wall_ns now;
 };
@@ -64,12 +64,14 @@ static int load_tables(struct field *f)
 		struct table *parsed;
 		size_t len;
 
-		if (t->until.v || strcmp(t->table, "nat") || (t->family != FAMILY_IPV4 && t->family != FAMILY_IPV6))
+		if (t->until.v || strcmp(t->table, "nat") ||
+		    (t->family != FAMILY_IPV4 && t->family != FAMILY_IPV6))
 			continue;
 		for (h = 0; h < f->host_count && f->stored[h].host != t->host; h++)
 			;
-		if (h == f->host_count || reader_content(f->reader, &t->content, &f->arena, &text, &len) < 0)
-			continue;	/* gone, or its text has not come yet: planned again when it has */
+		if (h == f->host_count ||
+		    reader_content(f->reader, &t->content, &f->arena, &text, &len) < 0)
+			continue; /* gone, or its text has not come yet: planned again when it has */
 		parsed = &f->tables[2 * h + (t->family == FAMILY_IPV6)];
 		table_clear(parsed);
 		if (table_parse(parsed, text, len) == 0)
@@ -147,8 +149,8 @@ static int plan(struct survey *s, struct field *f)
 			if (r < 0)
 				return r;
 		}
-		r = plan_patterns(&s->named, f->hosts, f->host_count, f->conns, f->conn_count, s->patterns,
-				  &s->pattern_count, &s->cut);
+		r = plan_patterns(&s->named, f->hosts, f->host_count, f->conns, f->conn_count,
+				  s->patterns, &s->pattern_count, &s->cut);
 		if (r < 0 || looked >= s->pattern_count)
 			return r;
 	}

@@ -14,13 +14,13 @@ struct survey_host {
 };
 
 struct survey {
-	struct pattern named;		/* asked */
-	struct pattern patterns[PATTERNS_MAX];	/* answered ... */
+	struct pattern named;                  /* asked */
+	struct pattern patterns[PATTERNS_MAX]; /* answered ... */
 	size_t pattern_count;
 	bool cut;
-	struct survey_host *hosts;	/* owned; all that the store knows */
+	struct survey_host *hosts; /* owned; all that the store knows */
 	size_t host_count;
-	int error;			/* 0, or -errno: then only `named` is planned */
+	int error; /* 0, or -errno: then only `named` is planned */
 };
 
 /* Fills what is answered. */

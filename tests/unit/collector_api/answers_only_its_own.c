@@ -52,7 +52,9 @@ static void server_close(struct server *s)
 
 static int connect_to(const struct server *s)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) }, .sin_port = htons(s->port) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_addr = { htonl(INADDR_LOOPBACK) },
+				 .sin_port = htons(s->port) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
@@ -134,16 +136,25 @@ static void foreign_requests_are_refused(void **state)
 	expect(&s, "GET /api/v1/nothing HTTP/1.1\r\nHost: localhost", NULL, 404);
 	expect(&s, "PUT /api/v1/trace HTTP/1.1\r\nHost: localhost", NULL, 400);
 	expect(&s, "POST /api/v1/trace HTTP/1.1\r\nHost: localhost", "{}", 400);
-	expect(&s, "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-		   "Origin: http://evil.example", "{}", 400);
-	expect(&s, "DELETE /api/v1/trace/all HTTP/1.1\r\nHost: localhost\r\nOrigin: null", NULL, 400);
+	expect(&s,
+	       "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+	       "Origin: http://evil.example",
+	       "{}", 400);
+	expect(&s, "DELETE /api/v1/trace/all HTTP/1.1\r\nHost: localhost\r\nOrigin: null", NULL,
+	       400);
 	expect(&s, "DELETE /api/v1/trace/all HTTP/1.1\r\nHost: localhost", NULL, 200);
-	expect(&s, "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json", "[1", 400);
-	expect(&s, "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json",
+	expect(&s,
+	       "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json",
+	       "[1", 400);
+	expect(&s,
+	       "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json",
 	       "{\"flow\":\"tcp dport 80\",\"for_ms\":99999999}", 400);
-	expect(&s, "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json", big, 400);
+	expect(&s,
+	       "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json",
+	       big, 400);
 	expect(&s, "GET /api/v1/where?flow=%22%ff HTTP/1.1\r\nHost: localhost", NULL, 400);
-	expect(&s, "GET /api/v1/where?since=x&flow=tcp%20dport%2080 HTTP/1.1\r\nHost: localhost", NULL, 400);
+	expect(&s, "GET /api/v1/where?since=x&flow=tcp%20dport%2080 HTTP/1.1\r\nHost: localhost",
+	       NULL, 400);
 	expect(&s, "GET /api/v1/rules?host=nobody HTTP/1.1\r\nHost: localhost", NULL, 404);
 	free(big);
 	server_close(&s);
@@ -151,7 +162,8 @@ static void foreign_requests_are_refused(void **state)
 
 static void hosts_and_rules_are_told(void **state)
 {
-	static const char text[] = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+	static const char text[] =
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 	struct content_id id = content_id_of(text, sizeof(text) - 1);
 	struct record sources = { .kind = RECORD_SOURCES }, rules = checked();
 	struct server s;
@@ -163,7 +175,8 @@ static void hosts_and_rules_are_told(void **state)
 	(void)state;
 	server_open(&s);
 	client_greet(&c, &s.b, "gw", 1, NULL);
-	assert_int_equal(request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL, &answer), 200);
+	assert_int_equal(
+		request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL, &answer), 200);
 	host = json_array_get(json_object_get(answer, "hosts"), 0);
 	assert_string_equal(json_string_value(json_object_get(host, "id")), "gw");
 	assert_string_equal(json_string_value(json_object_get(host, "state")), "connecting");
@@ -174,19 +187,23 @@ static void hosts_and_rules_are_told(void **state)
 	do
 		assert_true(client_recv(&c, &m, MSG_ACK));
 	while (m.ack < 2);
-	assert_int_equal(request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL, &answer), 200);
+	assert_int_equal(
+		request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL, &answer), 200);
 	host = json_array_get(json_object_get(answer, "hosts"), 0);
 	assert_string_equal(json_string_value(json_object_get(host, "state")), "ready");
-	assert_true(json_is_array(json_object_get(host, "sources")) && json_is_array(json_object_get(host, "losses")));
+	assert_true(json_is_array(json_object_get(host, "sources")) &&
+		    json_is_array(json_object_get(host, "losses")));
 	assert_non_null(json_object_get(host, "lag_ms"));
 	json_decref(answer);
 
 	assert_int_equal(store_put_content(s.b.store, &id, text, sizeof(text) - 1), 0);
-	s.b.store->tables[0] = (struct stored_table){ .host = 4, .family = FAMILY_IPV4, .table = "filter", .content = id,
-						      .from = { 5 } };
+	s.b.store->tables[0] = (struct stored_table){
+		.host = 4, .family = FAMILY_IPV4, .table = "filter", .content = id, .from = { 5 }
+	};
 	s.b.store->table_count = 1;
 	content_id_print(&id, hex);
-	snprintf(head, sizeof(head), "GET /api/v1/rules?host=gw&at=%.7s HTTP/1.1\r\nHost: localhost", hex);
+	snprintf(head, sizeof(head),
+		 "GET /api/v1/rules?host=gw&at=%.7s HTTP/1.1\r\nHost: localhost", hex);
 	assert_int_equal(request(&s, head, NULL, &answer), 200);
 	table = json_array_get(json_object_get(answer, "tables"), 0);
 	assert_string_equal(json_string_value(json_object_get(table, "text")), text);
@@ -201,7 +218,8 @@ static void hosts_and_rules_are_told(void **state)
 /* Clients that go away before they are answered, and many that stay. */
 static void many_ask_at_once(void **state)
 {
-	static const char head[] = "GET /api/v1/where?flow=tcp%20dport%2080 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	static const char head[] =
+		"GET /api/v1/where?flow=tcp%20dport%2080 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	int fds[PARALLEL], i, good = 0;
 	struct server s;
 	struct buf in;
@@ -210,7 +228,8 @@ static void many_ask_at_once(void **state)
 	server_open(&s);
 	for (i = 0; i < PARALLEL; i++) {
 		fds[i] = connect_to(&s);
-		assert_int_equal(send(fds[i], head, sizeof(head) - 1, MSG_NOSIGNAL), (ssize_t)sizeof(head) - 1);
+		assert_int_equal(send(fds[i], head, sizeof(head) - 1, MSG_NOSIGNAL),
+				 (ssize_t)sizeof(head) - 1);
 		if (i % 8 == 0)
 			uv_run(&s.b.loop, UV_RUN_NOWAIT);
 	}
@@ -229,8 +248,9 @@ static void many_ask_at_once(void **state)
 
 static void stopping_leaves_nobody_waiting(void **state)
 {
-	static const char head[] = "POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-				   "Content-Length: 41\r\n\r\n{\"flow\":\"tcp 10.0.0.1\",\"on\":[\"nobody\"] }  ";
+	static const char head[] =
+		"POST /api/v1/trace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+		"Content-Length: 41\r\n\r\n{\"flow\":\"tcp 10.0.0.1\",\"on\":[\"nobody\"] }  ";
 	struct server s;
 	int fd;
 
@@ -247,14 +267,22 @@ static void stopping_leaves_nobody_waiting(void **state)
 static void guards_know_loopback(void **state)
 {
 	(void)state;
-	assert_true(guard_host("127.0.0.1", 80) && guard_host("127.0.0.1:80", 80) && guard_host("LocalHost:80", 80));
-	assert_true(guard_host("[::1]:80", 80) && guard_host("[::1]", 80) && guard_host("127.9.9.9", 80));
-	assert_false(guard_host("", 80) || guard_host("127.0.0.1:81", 80) || guard_host("10.0.0.1", 80));
-	assert_false(guard_host("localhost.evil", 80) || guard_host("[::2]", 80) || guard_host("[::1", 80));
-	assert_false(guard_host("127.0.0.1:", 80) || guard_host("127.0.0.1:80x", 80) || guard_host(":80", 80));
-	assert_true(guard_origin("http://localhost:80", 80) && guard_origin("http://127.0.0.1", 80));
-	assert_false(guard_origin("null", 80) || guard_origin("https://evil", 80) || guard_origin("http://evil", 80));
-	assert_true(guard_json("application/json") && guard_json("Application/JSON; charset=utf-8"));
+	assert_true(guard_host("127.0.0.1", 80) && guard_host("127.0.0.1:80", 80) &&
+		    guard_host("LocalHost:80", 80));
+	assert_true(guard_host("[::1]:80", 80) && guard_host("[::1]", 80) &&
+		    guard_host("127.9.9.9", 80));
+	assert_false(guard_host("", 80) || guard_host("127.0.0.1:81", 80) ||
+		     guard_host("10.0.0.1", 80));
+	assert_false(guard_host("localhost.evil", 80) || guard_host("[::2]", 80) ||
+		     guard_host("[::1", 80));
+	assert_false(guard_host("127.0.0.1:", 80) || guard_host("127.0.0.1:80x", 80) ||
+		     guard_host(":80", 80));
+	assert_true(guard_origin("http://localhost:80", 80) &&
+		    guard_origin("http://127.0.0.1", 80));
+	assert_false(guard_origin("null", 80) || guard_origin("https://evil", 80) ||
+		     guard_origin("http://evil", 80));
+	assert_true(guard_json("application/json") &&
+		    guard_json("Application/JSON; charset=utf-8"));
 	assert_false(guard_json("") || guard_json("application/jsonp") || guard_json("text/plain"));
 }
 

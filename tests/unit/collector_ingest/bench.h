@@ -19,14 +19,14 @@ struct bench {
 	struct store *store;
 	struct ingest *ingest;
 	struct sockaddr_in addr;
-	char lines[16][512];		/* the last ones said */
+	char lines[16][512]; /* the last ones said */
 	uint32_t line_count;
 };
 
 struct client {
 	struct bench *b;
 	int fd;
-	bool closed;			/* by the collector */
+	bool closed; /* by the collector */
 	struct buf in, body;
 	struct arena arena;
 };
@@ -58,8 +58,10 @@ static inline void bench_open(struct bench *b)
 	assert_int_equal(ingest_new(&b->ingest, &b->loop, &log), 0);
 	o.arg = b->ingest;
 	assert_int_equal(store_open(&b->store, &o, &why), 0);
-	b->addr = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	assert_int_equal(ingest_listen(b->ingest, b->store, (struct sockaddr *)&b->addr, &port, &why), 0);
+	b->addr = (struct sockaddr_in){ .sin_family = AF_INET,
+					.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	assert_int_equal(
+		ingest_listen(b->ingest, b->store, (struct sockaddr *)&b->addr, &port, &why), 0);
 	b->addr.sin_port = htons(port);
 }
 
@@ -202,7 +204,8 @@ static inline bool client_ended(struct client *c)
 	return c->closed;
 }
 
-static inline struct msg hello(const char *id, uint64_t epoch, uint8_t instance, struct msg_host *host)
+static inline struct msg hello(const char *id, uint64_t epoch, uint8_t instance,
+			       struct msg_host *host)
 {
 	struct msg m = { .kind = MSG_HELLO };
 
@@ -221,7 +224,8 @@ static inline struct msg hello(const char *id, uint64_t epoch, uint8_t instance,
 }
 
 /* Connects and is welcomed. */
-static inline void client_greet(struct client *c, struct bench *b, const char *id, uint64_t epoch, struct msg *welcome)
+static inline void client_greet(struct client *c, struct bench *b, const char *id, uint64_t epoch,
+				struct msg *welcome)
 {
 	struct msg_host host;
 	struct msg m = hello(id, epoch, 1, &host), got;
@@ -238,7 +242,8 @@ static inline void client_greet(struct client *c, struct bench *b, const char *i
 static inline void client_batch(struct client *c, uint64_t seq, const struct record *r)
 {
 	struct record copy = *r;
-	struct msg m = { .kind = MSG_RECORDS, .batch = { .seq = seq, .count = 1, .records = &copy } };
+	struct msg m = { .kind = MSG_RECORDS,
+			 .batch = { .seq = seq, .count = 1, .records = &copy } };
 
 	client_send(c, &m);
 }

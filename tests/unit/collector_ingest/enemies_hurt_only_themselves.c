@@ -62,7 +62,8 @@ static void a_stranger_makes_us_hold_little(void **state)
 static void one_byte_at_a_time_is_understood(void **state)
 {
 	struct record r = checked();
-	struct msg records = { .kind = MSG_RECORDS, .batch = { .seq = 1, .count = 1, .records = &r } };
+	struct msg records = { .kind = MSG_RECORDS,
+			       .batch = { .seq = 1, .count = 1, .records = &r } };
 	struct msg_host host;
 	struct msg h = hello("slow", 1, 1, &host), m;
 	struct buf frame;
@@ -87,7 +88,8 @@ static void one_byte_at_a_time_is_understood(void **state)
 static void every_cut_of_a_session_is_survived(void **state)
 {
 	struct record r = checked();
-	struct msg records = { .kind = MSG_RECORDS, .batch = { .seq = 1, .count = 1, .records = &r } };
+	struct msg records = { .kind = MSG_RECORDS,
+			       .batch = { .seq = 1, .count = 1, .records = &r } };
 	struct msg_host host;
 	struct msg h = hello("cut", 1, 1, &host), m;
 	struct buf hello_frame, frame;
@@ -134,7 +136,7 @@ static void garbage_ends_one_session(void **state)
 	for (i = 0; i < GARBAGE; i++) {
 		msg_frame(&frame, &h);
 		client_open(&c, &b);
-		if (i % 2) {		/* greeted first, then noise with a good length */
+		if (i % 2) { /* greeted first, then noise with a good length */
 			client_bytes(&c, frame.p, frame.len, 0);
 			assert_true(client_recv(&c, &m, MSG_WELCOME));
 		}
@@ -161,7 +163,12 @@ static void a_wrong_order_ends_one_session(void **state)
 		{ .kind = MSG_RECORDS, .batch = { .seq = 0, .count = 1, .records = &r } },
 		{ .kind = MSG_ACK, .ack = 5 },
 		{ .kind = MSG_PING, .ping = { 1 } },
-		{ .kind = MSG_PART, .part = { .id = id, .offset = 1, .total = 3, .data = (const uint8_t *)"b", .len = 1 } },
+		{ .kind = MSG_PART,
+		  .part = { .id = id,
+			    .offset = 1,
+			    .total = 3,
+			    .data = (const uint8_t *)"b",
+			    .len = 1 } },
 	};
 	struct bench b;
 	struct client honest, c;
@@ -171,7 +178,7 @@ static void a_wrong_order_ends_one_session(void **state)
 	(void)state;
 	bench_open(&b);
 	client_greet(&honest, &b, "gw", 1, NULL);
-	client_open(&c, &b);		/* records before any Hello */
+	client_open(&c, &b); /* records before any Hello */
 	client_batch(&c, 1, &r);
 	assert_true(client_ended(&c));
 	client_close(&c);
@@ -181,7 +188,7 @@ static void a_wrong_order_ends_one_session(void **state)
 		assert_true(client_ended(&c));
 		client_close(&c);
 	}
-	client_greet(&c, &b, "bad", 1, NULL);	/* a host that it does not have */
+	client_greet(&c, &b, "bad", 1, NULL); /* a host that it does not have */
 	r.host = 1;
 	client_batch(&c, 1, &r);
 	assert_true(client_ended(&c));

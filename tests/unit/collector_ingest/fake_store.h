@@ -23,9 +23,9 @@ enum { FAKE_AGENTS = 4096, FAKE_QUEUE = 8, FAKE_CONTENTS = 16, FAKE_TABLES = 16,
 
 struct fake_agent {
 	char id[ID_MAX + 1];
-	uint64_t epoch, seq;		/* committed */
+	uint64_t epoch, seq; /* committed */
 	uint64_t queued_seq, queued_epoch;
-	uint64_t records;		/* taken, each once */
+	uint64_t records; /* taken, each once */
 	uint32_t host_count;
 	char hosts[4][HOST_MAX + 1];
 };
@@ -34,15 +34,15 @@ struct store {
 	struct store_options o;
 	pthread_t writer;
 	pthread_mutex_t lock;
-	bool end, held;			/* held: nothing is committed */
+	bool end, held; /* held: nothing is committed */
 	struct {
 		uint64_t agent, epoch, seq;
 	} queue[FAKE_QUEUE];
-	uint32_t queued, queue_max;	/* queue_max 0: FAKE_QUEUE */
-	uint64_t refused;		/* store_put()s for want of room */
+	uint32_t queued, queue_max; /* queue_max 0: FAKE_QUEUE */
+	uint64_t refused;           /* store_put()s for want of room */
 	struct fake_agent agents[FAKE_AGENTS];
 	uint32_t agent_count;
-	struct clock_offset offset;	/* the last */
+	struct clock_offset offset; /* the last */
 	uint32_t offsets;
 	struct {
 		struct content_id id;
@@ -57,7 +57,7 @@ struct store {
 	uint32_t lease_count;
 	struct stored_arming armings[FAKE_LEASES];
 	uint32_t arming_count;
-	bool clone;			/* store_hello() says -EBUSY */
+	bool clone; /* store_hello() says -EBUSY */
 	bool has_sources;
 };
 
@@ -277,8 +277,8 @@ bool reader_incomplete(const struct reader *r)
 	return false;
 }
 
-int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena, struct stored_journey **out,
-		    size_t *count, bool *cut)
+int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena,
+		    struct stored_journey **out, size_t *count, bool *cut)
 {
 	(void)r, (void)q, (void)arena, (void)out;
 	*count = 0;
@@ -286,16 +286,17 @@ int reader_journeys(struct reader *r, const struct journey_query *q, struct aren
 	return 0;
 }
 
-int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since, struct wall_ns until, size_t limit,
-		 struct arena *arena, struct stored_conn **out, size_t *count)
+int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since,
+		 struct wall_ns until, size_t limit, struct arena *arena, struct stored_conn **out,
+		 size_t *count)
 {
 	(void)r, (void)flow, (void)since, (void)until, (void)limit, (void)arena, (void)out;
 	*count = 0;
 	return 0;
 }
 
-int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until, struct arena *arena,
-		  struct stored_table **out, size_t *count)
+int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
+		  struct arena *arena, struct stored_table **out, size_t *count)
 {
 	(void)since, (void)until;
 	*out = arena_alloc(arena, FAKE_TABLES * sizeof(**out));
@@ -308,7 +309,8 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 	return 0;
 }
 
-int reader_content(struct reader *r, const struct content_id *id, struct arena *arena, const char **text, size_t *len)
+int reader_content(struct reader *r, const struct content_id *id, struct arena *arena,
+		   const char **text, size_t *len)
 {
 	int found = -ENOENT;
 
@@ -333,14 +335,20 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 	*out = arena_alloc(arena, (4 * s->agent_count + 1) * sizeof(**out));
 	for (uint32_t i = 0; i < s->agent_count; i++)
 		for (uint32_t k = 0; k < s->agents[i].host_count; k++)
-			(*out)[(*count)++] = (struct stored_host){ .host = (i + 1) * 4 + k, .agent = i + 1,
-				.id = arena_strndup(arena, s->agents[i].hosts[k], strlen(s->agents[i].hosts[k])),
-				.first_seen = { 1 }, .last_seen = wall_now() };
+			(*out)[(*count)++] = (struct stored_host){
+				.host = (i + 1) * 4 + k,
+				.agent = i + 1,
+				.id = arena_strndup(arena, s->agents[i].hosts[k],
+						    strlen(s->agents[i].hosts[k])),
+				.first_seen = { 1 },
+				.last_seen = wall_now()
+			};
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
 
-int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena, struct facts *out)
+int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena,
+		 struct facts *out)
 {
 	(void)r, (void)host, (void)t, (void)arena, (void)out;
 	return -ENOENT;
@@ -370,8 +378,8 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 	return 0;
 }
 
-int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena,
-		   struct stored_arming **out, size_t *count)
+int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
+		   struct arena *arena, struct stored_arming **out, size_t *count)
 {
 	(void)since, (void)until;
 	*out = arena_alloc(arena, FAKE_LEASES * sizeof(**out));
@@ -380,7 +388,8 @@ int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
 	return 0;
 }
 
-int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena, struct store_lease **out, size_t *count)
+int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena,
+		  struct store_lease **out, size_t *count)
 {
 	(void)since;
 	*out = arena_alloc(arena, FAKE_LEASES * sizeof(**out));

@@ -65,20 +65,22 @@ static void a_reconnect_hears_what_is_stored(void **state)
 	(void)state;
 	bench_open(&b);
 	client_greet(&c, &b, "gw", 3, NULL);
-	assert_true(ingest_live(b.ingest, "gw", &live) && live.connected && !live.resumed && !live.rulesets_told);
+	assert_true(ingest_live(b.ingest, "gw", &live) && live.connected && !live.resumed &&
+		    !live.rulesets_told);
 	client_batch(&c, 1, &r);
 	assert_true(client_recv(&c, &m, MSG_ACK));
 	assert_true(ingest_live(b.ingest, "gw", &live) && live.rulesets_told);
-	client_greet(&again, &b, "gw", 3, &m);		/* the newer connection stands */
+	client_greet(&again, &b, "gw", 3, &m); /* the newer connection stands */
 	assert_int_equal(m.welcome.epoch, 3);
 	assert_int_equal(m.welcome.seq, 1);
 	assert_true(client_ended(&c));
-	assert_true(ingest_live(b.ingest, "gw", &live) && live.connected && live.resumed && live.rulesets_told);
+	assert_true(ingest_live(b.ingest, "gw", &live) && live.connected && live.resumed &&
+		    live.rulesets_told);
 	client_close(&c);
 	client_close(&again);
 	bench_turns(&b, 20);
 	assert_true(ingest_live(b.ingest, "gw", &live) && !live.connected);
-	client_greet(&c, &b, "gw", 4, &m);		/* a new start: what it was told before does not count */
+	client_greet(&c, &b, "gw", 4, &m); /* a new start: what it was told before does not count */
 	assert_true(ingest_live(b.ingest, "gw", &live) && !live.resumed && !live.rulesets_told);
 	client_close(&c);
 	bench_close(&b);
@@ -139,12 +141,14 @@ static void strangers_are_refused_with_a_reason(void **state)
 	bench_close(&b);
 }
 
-static void send_content(struct client *c, const struct content_id *id, const char *text, size_t len, bool broken)
+static void send_content(struct client *c, const struct content_id *id, const char *text,
+			 size_t len, bool broken)
 {
 	size_t at, n;
 
 	for (at = 0; at < len; at += n) {
-		struct msg m = { .kind = MSG_PART, .part = { .id = *id, .offset = at, .total = len } };
+		struct msg m = { .kind = MSG_PART,
+				 .part = { .id = *id, .offset = at, .total = len } };
 
 		n = len - at < PART_MAX ? len - at : PART_MAX;
 		m.part.data = (const uint8_t *)text + at;
@@ -184,7 +188,9 @@ static void contents_are_asked_for_and_checked(void **state)
 	assert_memory_equal(b.store->contents[0].text, text, len);
 
 	/* A batch that names an unknown content has it asked for, too. */
-	r.ruleset = (struct ruleset_fact){ .read_at = boot_now(), .family = FAMILY_IPV4, .table = "nat",
+	r.ruleset = (struct ruleset_fact){ .read_at = boot_now(),
+					   .family = FAMILY_IPV4,
+					   .table = "nat",
 					   .content = content_id_of("c", 1) };
 	client_batch(&c, 1, &r);
 	assert_true(client_recv(&c, &m, MSG_NEED));
@@ -229,7 +235,9 @@ static void on_note(void *arg, const struct ingest_note *n)
 static void observers_hear_after_the_commit(void **state)
 {
 	struct seen seen = { 0 };
-	struct ingest_observer o = { .hello = on_hello, .gone = on_gone, .note = on_note, .arg = &seen };
+	struct ingest_observer o = {
+		.hello = on_hello, .gone = on_gone, .note = on_note, .arg = &seen
+	};
 	struct record r = { .kind = RECORD_LEASE };
 	struct bench b;
 	struct client c;
@@ -241,7 +249,11 @@ static void observers_hear_after_the_commit(void **state)
 	fake_hold(b.store, true);
 	client_greet(&c, &b, "gw", 1, NULL);
 	assert_int_equal(seen.hellos, 1);
-	r.lease = (struct lease_fact){ .at = boot_now(), .id = 0x4f21, .state = LEASE_REFUSED, .modulus = 2, .refused = 5,
+	r.lease = (struct lease_fact){ .at = boot_now(),
+				       .id = 0x4f21,
+				       .state = LEASE_REFUSED,
+				       .modulus = 2,
+				       .refused = 5,
 				       .why = "no" };
 	client_batch(&c, 1, &r);
 	bench_turns(&b, 100);

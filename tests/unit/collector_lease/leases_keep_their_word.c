@@ -5,16 +5,17 @@
 #include "collector/lease/lease.h"
 #include "tests/unit/collector_ingest/bench.h"
 
-static const char nat[] = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
-			  ":POSTROUTING ACCEPT [0:0]\n"
-			  "-A PREROUTING -d 10.0.1.1/32 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.0.3.2:8443\nCOMMIT\n";
+static const char nat[] =
+	"*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	":POSTROUTING ACCEPT [0:0]\n"
+	"-A PREROUTING -d 10.0.1.1/32 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.0.3.2:8443\nCOMMIT\n";
 
 struct table_bench {
 	struct bench b;
 	struct asks *asks;
 	struct leases *leases;
 	int answers;
-	struct lease_view view;		/* the last answer; its hosts are copied */
+	struct lease_view view; /* the last answer; its hosts are copied */
 	struct lease_host hosts[8];
 };
 
@@ -50,7 +51,7 @@ static void on_answer(void *arg, const struct lease_view *v)
 	struct table_bench *t = arg;
 
 	t->answers++;
-	if (!v)				/* the collector stops */
+	if (!v) /* the collector stops */
 		return;
 	assert_true(v->host_count <= 8);
 	t->view = *v;
@@ -59,11 +60,17 @@ static void on_answer(void *arg, const struct lease_view *v)
 	t->view.hosts = t->hosts;
 }
 
-static void start(struct table_bench *t, const char *text, const char *on, uint32_t ms, bool dry_run)
+static void start(struct table_bench *t, const char *text, const char *on, uint32_t ms,
+		  bool dry_run)
 {
 	const char *const words[] = { text };
 	const char *const names[] = { on };
-	struct lease_request q = { .on = names, .on_count = 1, .for_ms = ms, .rate = 100, .by = "test", .dry_run = dry_run };
+	struct lease_request q = { .on = names,
+				   .on_count = 1,
+				   .for_ms = ms,
+				   .rate = 100,
+				   .by = "test",
+				   .dry_run = dry_run };
 	struct why why = { "" };
 	struct flow flow;
 
@@ -81,12 +88,17 @@ static void wait_answer(struct table_bench *t)
 	assert_int_equal(t->answers, 1);
 }
 
-static void say_lease(struct client *c, uint64_t seq, uint64_t id, enum lease_state state, uint32_t modulus, uint64_t refused)
+static void say_lease(struct client *c, uint64_t seq, uint64_t id, enum lease_state state,
+		      uint32_t modulus, uint64_t refused)
 {
 	struct record r = { .kind = RECORD_LEASE };
 	struct msg m;
 
-	r.lease = (struct lease_fact){ .at = boot_now(), .id = id, .state = state, .modulus = modulus, .refused = refused,
+	r.lease = (struct lease_fact){ .at = boot_now(),
+				       .id = id,
+				       .state = state,
+				       .modulus = modulus,
+				       .refused = refused,
 				       .why = state == LEASE_REFUSED ? "not allowed" : NULL };
 	client_batch(c, seq, &r);
 	assert_true(client_recv(c, &m, MSG_ACK));
@@ -160,8 +172,9 @@ static void add_nat(struct table_bench *t)
 
 	assert_int_equal(store_put_content(t->b.store, &id, nat, sizeof(nat) - 1), 0);
 	pthread_mutex_lock(&t->b.store->lock);
-	t->b.store->tables[0] = (struct stored_table){ .host = 4, .family = FAMILY_IPV4, .table = "nat", .content = id,
-						       .from = { 1 } };
+	t->b.store->tables[0] = (struct stored_table){
+		.host = 4, .family = FAMILY_IPV4, .table = "nat", .content = id, .from = { 1 }
+	};
 	t->b.store->table_count = 1;
 	pthread_mutex_unlock(&t->b.store->lock);
 }
@@ -182,7 +195,9 @@ static void patterns_follow_nat_as_it_changes(void **state)
 	assert_true(client_recv(&gw, &m, MSG_LEASE_START));
 	assert_int_equal(m.lease_start.pattern_count, 1);
 	add_nat(&t);
-	r.ruleset = (struct ruleset_fact){ .read_at = boot_now(), .family = FAMILY_IPV4, .table = "nat",
+	r.ruleset = (struct ruleset_fact){ .read_at = boot_now(),
+					   .family = FAMILY_IPV4,
+					   .table = "nat",
 					   .content = content_id_of(nat, sizeof(nat) - 1) };
 	client_batch(&gw, 1, &r);
 	assert_true(client_recv(&gw, &m, MSG_LEASE_START));
@@ -259,7 +274,7 @@ static void who_comes_later_joins(void **state)
 	wait_answer(&t);
 	assert_int_equal(t.view.host_count, 0);
 	client_greet(&gw, &t.b, "gw", 1, NULL);
-	while (client_recv_for(&gw, &m, 300))	/* its rulesets are not known yet */
+	while (client_recv_for(&gw, &m, 300)) /* its rulesets are not known yet */
 		assert_int_not_equal(m.kind, MSG_LEASE_START);
 	client_batch(&gw, 1, &sources);
 	client_batch(&gw, 2, &rules);
@@ -303,7 +318,8 @@ static void leases_survive_the_collector(void **state)
 	id = m.lease_start.id;
 	say_lease(&gw, 1, id, LEASE_ARMED, 1, 0);
 	wait_answer(&t);
-	t.b.store->armings[0] = (struct stored_arming){ .lease = id, .host = 4, .from = wall_now(), .modulus = 4 };
+	t.b.store->armings[0] =
+		(struct stored_arming){ .lease = id, .host = 4, .from = wall_now(), .modulus = 4 };
 	t.b.store->arming_count = 1;
 
 	leases_down(&t);
@@ -329,7 +345,8 @@ static void names_and_ids_are_read_back(void **state)
 	uint64_t id;
 
 	(void)state;
-	assert_true(lease_names(on, 2, "gw-1") && lease_names(on, 2, "sv") && lease_names(all, 1, "x/y"));
+	assert_true(lease_names(on, 2, "gw-1") && lease_names(on, 2, "sv") &&
+		    lease_names(all, 1, "x/y"));
 	assert_false(lease_names(on, 2, "sv2") || lease_names(on, 2, "gw"));
 	lease_print(0x4f21, text);
 	assert_string_equal(text, "4f21");
