@@ -213,7 +213,9 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	const struct tuple *out = hop_tuple_out(h);
 	const struct journey *e = icmp_error_of(c, h);
 	struct wall_ns at = hop_last(h);
-	struct wall_ns begin = { at.v - SELECT_NS }, end = { at.v + SELECT_NS };
+	/* The other host's clock is known about as well as this one's. */
+	int64_t margin = SELECT_NS + 2 * h->sj->error;
+	struct wall_ns begin = { at.v - margin }, end = { at.v + margin };
 	const struct stored_loss *loss;
 	uint32_t modulus;
 	bool known;
