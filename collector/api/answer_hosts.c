@@ -109,7 +109,7 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 	struct stored_loss *losses = NULL;
 	struct stored_table *tables = NULL;
 	size_t host_count = 0, loss_count = 0, table_count = 0, i;
-	json_t *list;
+	json_t *list, *host;
 	int err;
 
 	err = reader_hosts(r, arena, &hosts, &host_count);
@@ -130,15 +130,20 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 
 		if (reader_facts(r, h->host, q->now, arena, &facts) < 0)
 			facts.addr_count = 0;
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "id",
-					h->id, "state", state_of(h, c, has_sources, q->now),
-					"lag_ms", lag_of(c), "sources", sources_of(&sources),
-					"losses", losses_of(h->host, losses, loss_count), "agent",
-					json_stringn(h->id, len), "last_seen",
-					time_json(c && c->connected ? q->now : h->last_seen),
-					"addresses", addresses_of(&facts), "tables",
-					tables_of(h->host, tables, table_count)));
+		host = json_object();
+		json_object_set_new(host, "id", json_string(h->id));
+		json_object_set_new(host, "state",
+				    json_string(state_of(h, c, has_sources, q->now)));
+		json_object_set_new(host, "lag_ms", lag_of(c));
+		json_object_set_new(host, "sources", sources_of(&sources));
+		json_object_set_new(host, "losses", losses_of(h->host, losses, loss_count));
+		json_object_set_new(host, "agent", json_stringn(h->id, len));
+		json_object_set_new(host, "last_seen",
+				    time_json(c && c->connected ? q->now : h->last_seen));
+		json_object_set_new(host, "addresses", addresses_of(&facts));
+		json_object_set_new(host, "tables",
+				    json_integer(tables_of(h->host, tables, table_count)));
+		json_array_append_new(list, host);
 	}
 	q->answer = json_pack("{s:o}", "hosts", list);
 	return 0;

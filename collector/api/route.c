@@ -47,11 +47,11 @@ static void explain(struct exchange *x, bool known)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "method",
 						      method_names[routes[i].method], "path",
 						      routes[i].path, "help", routes[i].help));
-	exchange_answer(
-		x, 404,
-		json_pack("{s:s, s:s, s:o}", "error",
-			  known ? "this path does not take that method" : "there is no such path",
-			  "hint", "see routes", "routes", list));
+	exchange_answer(x, 404,
+			json_pack("{s:s, s:s, s:o}", "error",
+				  known ? "this path does not take that method"
+					: "there is no such path",
+				  "hint", "see routes", "routes", list));
 }
 
 void route(struct exchange *x)

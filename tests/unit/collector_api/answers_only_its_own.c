@@ -175,8 +175,9 @@ static void hosts_and_rules_are_told(void **state)
 	(void)state;
 	server_open(&s);
 	client_greet(&c, &s.b, "gw", 1, NULL);
-	assert_int_equal(
-		request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL, &answer), 200);
+	assert_int_equal(request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL,
+				 &answer),
+			 200);
 	host = json_array_get(json_object_get(answer, "hosts"), 0);
 	assert_string_equal(json_string_value(json_object_get(host, "id")), "gw");
 	assert_string_equal(json_string_value(json_object_get(host, "state")), "connecting");
@@ -187,8 +188,9 @@ static void hosts_and_rules_are_told(void **state)
 	do
 		assert_true(client_recv(&c, &m, MSG_ACK));
 	while (m.ack < 2);
-	assert_int_equal(
-		request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL, &answer), 200);
+	assert_int_equal(request(&s, "GET /api/v1/hosts HTTP/1.1\r\nHost: localhost", NULL,
+				 &answer),
+			 200);
 	host = json_array_get(json_object_get(answer, "hosts"), 0);
 	assert_string_equal(json_string_value(json_object_get(host, "state")), "ready");
 	assert_true(json_is_array(json_object_get(host, "sources")) &&

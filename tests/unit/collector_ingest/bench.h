@@ -60,8 +60,9 @@ static inline void bench_open(struct bench *b)
 	assert_int_equal(store_open(&b->store, &o, &why), 0);
 	b->addr = (struct sockaddr_in){ .sin_family = AF_INET,
 					.sin_addr = { htonl(INADDR_LOOPBACK) } };
-	assert_int_equal(
-		ingest_listen(b->ingest, b->store, (struct sockaddr *)&b->addr, &port, &why), 0);
+	assert_int_equal(ingest_listen(b->ingest, b->store, (struct sockaddr *)&b->addr, &port,
+				       &why),
+			 0);
 	b->addr.sin_port = htons(port);
 }
 
