@@ -10,4 +10,4 @@ enum { CONTENT_TEXT_MAX = 2 * CONTENT_ID_LEN + 1 };
 
 struct content_id content_id_of(const char *text, size_t len);
 void content_id_print(const struct content_id *id, char text[static CONTENT_TEXT_MAX]);
-bool content_id_none(const struct content_id *id);	/* all zero: "no such table" */
+bool content_id_none(const struct content_id *id); /* all zero: "no such table" */

@@ -22,7 +22,7 @@ struct words {
 struct draft {
 	struct flow *flow;
 	struct why *why;
-	bool src, dst, sport, dport, proto, type, id, in, out;	/* given already */
+	bool src, dst, sport, dport, proto, type, id, in, out; /* given already */
 };
 
 static int split(struct words *w, int argc, const char *const argv[], struct why *why)
@@ -34,15 +34,18 @@ static int split(struct words *w, int argc, const char *const argv[], struct why
 		size_t len = strlen(argv[i]);
 
 		if (len + 2 > sizeof(w->text) - n)
-			return why_set(why, -EINVAL, "the flow is too long: at most %d characters", TEXT_MAX - 1);
+			return why_set(why, -EINVAL, "the flow is too long: at most %d characters",
+				       TEXT_MAX - 1);
 		memcpy(w->text + n, argv[i], len);
 		n += len;
 		w->text[n++] = ' ';
 	}
 	w->text[n] = '\0';
-	for (char *save = NULL, *p = strtok_r(w->text, " \t\r\n,", &save); p; p = strtok_r(NULL, " \t\r\n,", &save)) {
+	for (char *save = NULL, *p = strtok_r(w->text, " \t\r\n,", &save); p;
+	     p = strtok_r(NULL, " \t\r\n,", &save)) {
 		if (w->count == WORDS_MAX)
-			return why_set(why, -EINVAL, "the flow has too many words: at most %d", WORDS_MAX);
+			return why_set(why, -EINVAL, "the flow has too many words: at most %d",
+				       WORDS_MAX);
 		w->word[w->count++] = p;
 	}
 	return 0;
@@ -56,7 +59,9 @@ static int wrong(const struct draft *d, const char *word, const char *expected)
 static int once(const struct draft *d, bool *given, const char *what, const char *word)
 {
 	if (*given)
-		return why_set(d->why, -EINVAL, "'%.48s': %s was given before; ask for one flow at a time", word, what);
+		return why_set(d->why, -EINVAL,
+			       "'%.48s': %s was given before; ask for one flow at a time", word,
+			       what);
 	*given = true;
 	return 0;
 }
@@ -83,9 +88,11 @@ static int set_addr(struct draft *d, bool src, const char *word, bool negate)
 	if (r < 0)
 		return r;
 	if (!prefix_parse(&p->prefix, word))
-		return wrong(d, word, "an address or prefix such as 10.0.1.2, 10.0.0.0/8 or 2001:db8::1");
+		return wrong(d, word,
+			     "an address or prefix such as 10.0.1.2, 10.0.0.0/8 or 2001:db8::1");
 	if (d->flow->family && d->flow->family != p->prefix.addr.family)
-		return why_set(d->why, -EINVAL, "'%.48s' is of another family than the other address", word);
+		return why_set(d->why, -EINVAL,
+			       "'%.48s' is of another family than the other address", word);
 	d->flow->family = p->prefix.addr.family;
 	p->negate = negate;
 	return 0;
@@ -109,7 +116,8 @@ static int set_port(struct draft *d, bool src, const char *word, bool negate)
 {
 	struct port_range *p = src ? &d->flow->sport : &d->flow->dport;
 	size_t n = strcspn(word, ":-");
-	int r = once(d, src ? &d->sport : &d->dport, src ? "the source port" : "the destination port", word);
+	int r = once(d, src ? &d->sport : &d->dport,
+		     src ? "the source port" : "the destination port", word);
 
 	if (r < 0)
 		return r;
@@ -129,8 +137,13 @@ static int set_type(struct draft *d, const char *word)
 	static const struct {
 		const char *name;
 		int16_t four, six;
-	} names[] = { { "echo-request", 8, 128 }, { "echo-reply", 0, 129 }, { "ping", 8, 128 }, { "pong", 0, 129 },
-		      { "destination-unreachable", 3, 1 }, { "time-exceeded", 11, 3 }, { "packet-too-big", 3, 2 } };
+	} names[] = { { "echo-request", 8, 128 },
+		      { "echo-reply", 0, 129 },
+		      { "ping", 8, 128 },
+		      { "pong", 0, 129 },
+		      { "destination-unreachable", 3, 1 },
+		      { "time-exceeded", 11, 3 },
+		      { "packet-too-big", 3, 2 } };
 	bool six = d->flow->proto == IPPROTO_ICMPV6 || d->flow->family == 6;
 	char *end;
 	long n;
@@ -216,10 +229,13 @@ static int set_endpoint(struct draft *d, bool src, const char *word)
 		port = word + (dot - addr) + 1;
 	}
 	if (!port)
-		return wrong(d, word, "an address such as 10.0.1.2, 10.0.3.2:443 or [2001:db8::1]:443");
+		return wrong(d, word,
+			     "an address such as 10.0.1.2, 10.0.3.2:443 or [2001:db8::1]:443");
 	if (strcmp(addr, "*") && addr[0]) {
 		if (!prefix_parse(&p, addr))
-			return wrong(d, word, "an address such as 10.0.1.2, 10.0.3.2:443 or [2001:db8::1]:443");
+			return wrong(
+				d, word,
+				"an address such as 10.0.1.2, 10.0.3.2:443 or [2001:db8::1]:443");
 		r = set_addr(d, src, addr, false);
 		if (r < 0)
 			return r;
@@ -243,8 +259,10 @@ static const char *value_of(const struct words *w, const char *key)
 /* 1: it was such a line. The first tuple counts; upper says which of the two notations. */
 static int paste_keys(struct draft *d, const struct words *w, bool log)
 {
-	const char *src = value_of(w, log ? "SRC=" : "src="), *dst = value_of(w, log ? "DST=" : "dst=");
-	const char *sport = value_of(w, log ? "SPT=" : "sport="), *dport = value_of(w, log ? "DPT=" : "dport=");
+	const char *src = value_of(w, log ? "SRC=" : "src="),
+		   *dst = value_of(w, log ? "DST=" : "dst=");
+	const char *sport = value_of(w, log ? "SPT=" : "sport="),
+		   *dport = value_of(w, log ? "DPT=" : "dport=");
 	const char *proto = value_of(w, "PROTO="), *id = value_of(w, "id=");
 	int r;
 
@@ -300,7 +318,8 @@ static int paste_tcpdump(struct draft *d, struct words *w)
 			r = set_proto(d, "icmp", false);
 		else if (!strcmp(w->word[i], "ICMP6") && !d->proto)
 			r = set_proto(d, "icmpv6", false);
-		else if (!strcmp(w->word[i], "id") && i + 1 < w->count && proto_is_icmp(d->flow->proto) && !d->id)
+		else if (!strcmp(w->word[i], "id") && i + 1 < w->count &&
+			 proto_is_icmp(d->flow->proto) && !d->id)
 			r = set_id(d, w->word[i + 1]);
 	}
 	return r < 0 ? r : 1;
@@ -308,19 +327,45 @@ static int paste_tcpdump(struct draft *d, struct words *w)
 
 /* --- flags and the short form ------------------------------------------------------------------------------ */
 
-enum part { PART_NONE, PART_PROTO, PART_SRC, PART_DST, PART_SPORT, PART_DPORT, PART_TYPE, PART_ID, PART_IN, PART_OUT, PART_MATCH };
+enum part {
+	PART_NONE,
+	PART_PROTO,
+	PART_SRC,
+	PART_DST,
+	PART_SPORT,
+	PART_DPORT,
+	PART_TYPE,
+	PART_ID,
+	PART_IN,
+	PART_OUT,
+	PART_MATCH
+};
 
 static const struct {
 	const char *flag;
 	enum part part;
 } flags[] = {
-	{ "-p", PART_PROTO },	   { "--protocol", PART_PROTO },    { "--proto", PART_PROTO },
-	{ "-s", PART_SRC },	   { "--source", PART_SRC },	    { "--src", PART_SRC },
-	{ "-d", PART_DST },	   { "--destination", PART_DST },   { "--dst", PART_DST },
-	{ "--sport", PART_SPORT }, { "--source-port", PART_SPORT }, { "--dport", PART_DPORT },
-	{ "--destination-port", PART_DPORT }, { "--icmp-type", PART_TYPE }, { "--icmpv6-type", PART_TYPE },
-	{ "--icmp-id", PART_ID },  { "-i", PART_IN },		    { "--in-interface", PART_IN },
-	{ "-o", PART_OUT },	   { "--out-interface", PART_OUT }, { "-m", PART_MATCH },
+	{ "-p", PART_PROTO },
+	{ "--protocol", PART_PROTO },
+	{ "--proto", PART_PROTO },
+	{ "-s", PART_SRC },
+	{ "--source", PART_SRC },
+	{ "--src", PART_SRC },
+	{ "-d", PART_DST },
+	{ "--destination", PART_DST },
+	{ "--dst", PART_DST },
+	{ "--sport", PART_SPORT },
+	{ "--source-port", PART_SPORT },
+	{ "--dport", PART_DPORT },
+	{ "--destination-port", PART_DPORT },
+	{ "--icmp-type", PART_TYPE },
+	{ "--icmpv6-type", PART_TYPE },
+	{ "--icmp-id", PART_ID },
+	{ "-i", PART_IN },
+	{ "--in-interface", PART_IN },
+	{ "-o", PART_OUT },
+	{ "--out-interface", PART_OUT },
+	{ "-m", PART_MATCH },
 	{ "--match", PART_MATCH },
 };
 
@@ -345,7 +390,7 @@ static int set_part(struct draft *d, enum part part, const char *word, bool nega
 	case PART_OUT:
 		return set_if(d, part == PART_IN, word, negate);
 	default:
-		return 0;		/* -m: the flags behind it say it all */
+		return 0; /* -m: the flags behind it say it all */
 	}
 }
 
@@ -361,7 +406,9 @@ static int plain_word(struct draft *d, const char *word)
 		return set_endpoint(d, true, word);
 	if (!d->dst && !d->dport)
 		return set_endpoint(d, false, word);
-	return wrong(d, word, "PROTO SRC[:PORT] DST[:PORT], iptables flags such as -p -s -d --dport, or a pasted line");
+	return wrong(
+		d, word,
+		"PROTO SRC[:PORT] DST[:PORT], iptables flags such as -p -s -d --dport, or a pasted line");
 }
 
 static int read_words(struct draft *d, const struct words *w)
@@ -386,16 +433,20 @@ static int read_words(struct draft *d, const struct words *w)
 		}
 		if (part) {
 			if (i + 1 < w->count && !strcmp(w->word[i + 1], "!") && i + 2 < w->count) {
-				negate = true;	/* the old "-s ! ADDR" */
+				negate = true; /* the old "-s ! ADDR" */
 				i++;
 			}
 			if (i + 1 >= w->count)
 				return why_set(d->why, -EINVAL, "'%.48s' needs a value", word);
 			r = set_part(d, part, w->word[++i], negate);
 		} else if (word[0] == '-' && strcmp(word, "->")) {
-			return wrong(d, word, "a flow has -p -s -d --sport --dport --icmp-type --icmp-id -i -o; one of them");
+			return wrong(
+				d, word,
+				"a flow has -p -s -d --sport --dport --icmp-type --icmp-id -i -o; one of them");
 		} else if (negate) {
-			return why_set(d->why, -EINVAL, "'!' stands before a flag such as -s, not before '%.48s'", word);
+			return why_set(d->why, -EINVAL,
+				       "'!' stands before a flag such as -s, not before '%.48s'",
+				       word);
 		} else {
 			r = plain_word(d, word);
 		}
@@ -417,7 +468,8 @@ int flow_parse(struct flow *f, int argc, const char *const argv[], struct why *w
 		return why_set(why, -ENOMEM, "out of memory");
 	r = split(w, argc, argv, why);
 	if (r == 0 && w->count == 0)
-		r = why_set(why, -EINVAL, "no flow given: say for example tcp 10.0.1.2 10.0.3.2:443");
+		r = why_set(why, -EINVAL,
+			    "no flow given: say for example tcp 10.0.1.2 10.0.3.2:443");
 	if (r == 0)
 		r = paste_keys(&d, w, true);
 	if (r == 0)
@@ -444,7 +496,8 @@ static void add(char *text, const char *flag, bool negate, const char *value)
 {
 	size_t n = strlen(text);
 
-	snprintf(text + n, FLOW_TEXT_MAX - n, "%s%s%s %s", n ? " " : "", negate ? "! " : "", flag, value);
+	snprintf(text + n, FLOW_TEXT_MAX - n, "%s%s%s %s", n ? " " : "", negate ? "! " : "", flag,
+		 value);
 }
 
 static void add_port(char *text, const char *flag, const struct port_range *r)
@@ -512,13 +565,14 @@ bool flow_has(const struct flow *f, const struct tuple *t)
 		return false;
 	if (!prefix_matches(&f->src, &t->src) || !prefix_matches(&f->dst, &t->dst))
 		return false;
-	if (ports && (!proto_has_ports(t->proto) || !port_matches(&f->sport, t->sport) || !port_matches(&f->dport, t->dport)))
+	if (ports && (!proto_has_ports(t->proto) || !port_matches(&f->sport, t->sport) ||
+		      !port_matches(&f->dport, t->dport)))
 		return false;
 	if ((f->icmp_id >= 0 || f->icmp_type >= 0) && !proto_is_icmp(t->proto))
 		return false;
 	/* A tuple knows the request's type in both directions: 8 stands for 8 and 0. */
-	if (f->icmp_type > 0 && f->icmp_type != 129 && t->dport && f->icmp_type != t->dport && f->icmp_type != 14 && f->icmp_type != 16 &&
-	    f->icmp_type != 18)
+	if (f->icmp_type > 0 && f->icmp_type != 129 && t->dport && f->icmp_type != t->dport &&
+	    f->icmp_type != 14 && f->icmp_type != 16 && f->icmp_type != 18)
 		return false;
 	return f->icmp_id < 0 || f->icmp_id == t->sport;
 }
@@ -527,7 +581,9 @@ int flow_pattern(const struct flow *f, struct pattern *p, struct why *why)
 {
 	memset(p, 0, sizeof(*p));
 	if (f->proto_negate || f->src.negate || f->dst.negate || f->sport.negate || f->dport.negate)
-		return why_set(why, -EINVAL, "a lease cannot trace by what a flow is not: leave '!' out and filter the answer instead");
+		return why_set(
+			why, -EINVAL,
+			"a lease cannot trace by what a flow is not: leave '!' out and filter the answer instead");
 	p->family = f->family ? f->family : f->proto == IPPROTO_ICMPV6 ? 6 : 4;
 	p->proto = f->proto;
 	if (f->src.prefix.len)
@@ -544,6 +600,7 @@ int flow_pattern(const struct flow *f, struct pattern *p, struct why *why)
 	if (f->icmp_id > 0)
 		p->icmp_id = (uint16_t)f->icmp_id;
 	if (!pattern_valid(p))
-		return why_set(why, -EINVAL, "a lease needs at least one address or port: add -s, -d or --dport");
+		return why_set(why, -EINVAL,
+			       "a lease needs at least one address or port: add -s, -d or --dport");
 	return 0;
 }

@@ -12,24 +12,25 @@
 enum { FLOW_TEXT_MAX = 512 };
 
 struct port_range {
-	uint16_t from, to;		/* 0,0: any; both ends count */
+	uint16_t from, to; /* 0,0: any; both ends count */
 	bool negate;
 };
 
 struct flow_prefix {
-	struct prefix prefix;		/* len 0: any */
+	struct prefix prefix; /* len 0: any */
 	bool negate;
 };
 
 struct flow {
-	uint8_t family;			/* 0: either */
-	uint8_t proto;			/* 0: any */
+	uint8_t family; /* 0: either */
+	uint8_t proto;  /* 0: any */
 	bool proto_negate;
 	struct flow_prefix src, dst;
 	struct port_range sport, dport;
-	int16_t icmp_type;		/* -1: any */
-	int32_t icmp_id;		/* -1: any */
-	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];	/* "" any; a trailing '+' is a wildcard */
+	int16_t icmp_type; /* -1: any */
+	int32_t icmp_id;   /* -1: any */
+	char in_if[IFNAME_MAX + 1],
+		out_if[IFNAME_MAX + 1]; /* "" any; a trailing '+' is a wildcard */
 	bool in_negate, out_negate;
 };
 

@@ -8,11 +8,11 @@
 #include "common/addr.h"
 
 struct pattern {
-	uint8_t family;			/* 4 or 6 */
-	uint8_t proto;			/* 0: any */
-	struct prefix src, dst;		/* len 0: any */
-	uint16_t sport, dport;		/* 0: any; only where proto has ports */
-	uint16_t icmp_id;		/* only for ICMP; 0: any */
+	uint8_t family;         /* 4 or 6 */
+	uint8_t proto;          /* 0: any */
+	struct prefix src, dst; /* len 0: any */
+	uint16_t sport, dport;  /* 0: any; only where proto has ports */
+	uint16_t icmp_id;       /* only for ICMP; 0: any */
 };
 
 /* At least one address or port is fixed, ports only where they exist, families agree. */

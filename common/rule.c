@@ -95,7 +95,8 @@ static bool ports(const char *text, uint16_t (*list)[2], uint8_t *count)
 static void translation(struct rule *r, const char *text)
 {
 	char addr[128], *until, *colon, *end;
-	bool six = strchr(text, '[') || (strchr(text, ':') && strchr(text, ':') != strrchr(text, ':'));
+	bool six =
+		strchr(text, '[') || (strchr(text, ':') && strchr(text, ':') != strrchr(text, ':'));
 
 	copy(addr, sizeof(addr), text);
 	if (strchr(addr, '['))
@@ -145,7 +146,8 @@ static void target_option(struct rule *r, const char *option, const char *value)
 /* Options of matches that this struct holds whole, so that a -m before them adds nothing. */
 static bool match_is_held(const char *name)
 {
-	static const char *const held[] = { "tcp", "udp", "multiport", "comment", "udplite", "sctp", "dccp" };
+	static const char *const held[] = { "tcp",     "udp",  "multiport", "comment",
+					    "udplite", "sctp", "dccp" };
 
 	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
 		if (!strcmp(held[i], name))
@@ -210,7 +212,7 @@ int rule_parse(struct rule *r, const char *text, size_t len)
 			negate = true;
 			continue;
 		}
-		if (o[0] != '-') {		/* a further value of the option before */
+		if (o[0] != '-') { /* a further value of the option before */
 			negate = false;
 			continue;
 		}
@@ -237,8 +239,9 @@ int rule_parse(struct rule *r, const char *text, size_t len)
 
 bool target_is_terminal(const char *target)
 {
-	static const char *const terminal[] = { "ACCEPT", "DROP",	"REJECT",   "QUEUE",  "NFQUEUE", "DNAT",
-						"SNAT",	  "MASQUERADE", "REDIRECT", "NETMAP", "TPROXY",	 "SYNPROXY" };
+	static const char *const terminal[] = { "ACCEPT",   "DROP",   "REJECT", "QUEUE",
+						"NFQUEUE",  "DNAT",   "SNAT",   "MASQUERADE",
+						"REDIRECT", "NETMAP", "TPROXY", "SYNPROXY" };
 
 	for (size_t i = 0; i < sizeof(terminal) / sizeof(terminal[0]); i++) {
 		if (!strcmp(terminal[i], target))

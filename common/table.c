@@ -72,7 +72,8 @@ static int add_chain(struct table *t, uint32_t *cap, struct line l)
 	}
 	c = &t->chains[t->chain_count];
 	memset(c, 0, sizeof(*c));
-	if (!take_name(c->name, sizeof(c->name), next_word(&p, end)) || !take_name(c->policy, sizeof(c->policy), next_word(&p, end)))
+	if (!take_name(c->name, sizeof(c->name), next_word(&p, end)) ||
+	    !take_name(c->policy, sizeof(c->policy), next_word(&p, end)))
 		return -EBADMSG;
 	t->chain_count++;
 	return 0;
@@ -145,7 +146,8 @@ static int parse_rules(struct table *t, const char *end)
 		if (seen)
 			r = -EBADMSG;
 		else
-			HASH_ADD_KEYPTR(hh, chains, t->chains[i].name, strlen(t->chains[i].name), &list[i]);
+			HASH_ADD_KEYPTR(hh, chains, t->chains[i].name, strlen(t->chains[i].name),
+					&list[i]);
 	}
 	while (r == 0 && next_line(&l, &at, end)) {
 		if (l.len == 0 || l.p[0] == '#' || l.p[0] == '*' || l.p[0] == ':')

@@ -8,22 +8,22 @@
 #include "common/journey.h"
 
 struct rule_text {
-	const char *text;		/* "-A FORWARD -p tcp -j ACCEPT"; borrowed from the table */
+	const char *text; /* "-A FORWARD -p tcp -j ACCEPT"; borrowed from the table */
 	uint32_t len;
 };
 
 struct chain {
 	char name[CHAIN_NAME_MAX + 1];
-	char policy[16];		/* "ACCEPT", "DROP"; "-" for user chains */
+	char policy[16]; /* "ACCEPT", "DROP"; "-" for user chains */
 	uint32_t rule_count;
-	struct rule_text *rules;	/* rules[n - 1] is rule n */
+	struct rule_text *rules; /* rules[n - 1] is rule n */
 };
 
 struct table {
 	char name[TABLE_NAME_MAX + 1];
 	uint32_t chain_count;
-	struct chain *chains;		/* in the text's order */
-	char *text;			/* owned, as given */
+	struct chain *chains; /* in the text's order */
+	char *text;           /* owned, as given */
 };
 
 /* Parses text[0..len). 0, -EBADMSG for what is not iptables-save text of one table, -ENOMEM. */
@@ -37,20 +37,28 @@ enum { RULE_ARGS_MAX = 128 };
 
 /* What a rule's text says, as far as NAT, targets and addresses go; everything else is in `other`. */
 struct rule {
-	struct rule_prefix { struct prefix prefix; bool negate; } src, dst;	/* len 0: any */
-	uint8_t proto; bool proto_negate;	/* 0: any */
-	struct { uint16_t from, to; } sports[16], dports[16];
-	uint8_t sport_count, dport_count; bool sport_negate, dport_negate;	/* 0: any */
-	char in_if[IFNAME_MAX + 2], out_if[IFNAME_MAX + 2]; bool in_negate, out_negate;
-	bool other;			/* there are matches that this struct does not hold */
+	struct rule_prefix {
+		struct prefix prefix;
+		bool negate;
+	} src, dst; /* len 0: any */
+	uint8_t proto;
+	bool proto_negate; /* 0: any */
+	struct {
+		uint16_t from, to;
+	} sports[16], dports[16];
+	uint8_t sport_count, dport_count;
+	bool sport_negate, dport_negate; /* 0: any */
+	char in_if[IFNAME_MAX + 2], out_if[IFNAME_MAX + 2];
+	bool in_negate, out_negate;
+	bool other; /* there are matches that this struct does not hold */
 	char comment[257];
-	char target[CHAIN_NAME_MAX + 1];	/* "" when the rule has none */
+	char target[CHAIN_NAME_MAX + 1]; /* "" when the rule has none */
 	bool is_goto;
-	char reject_with[32];		/* REJECT */
+	char reject_with[32]; /* REJECT */
 	/* DNAT, SNAT, NETMAP, REDIRECT, MASQUERADE: "--to-destination", "--to-source", "--to", "--to-ports". */
-	struct addr to_from, to_until;	/* family 0: none */
-	uint16_t to_port_from, to_port_until;	/* 0: none */
-	struct prefix to_net;		/* NETMAP */
+	struct addr to_from, to_until;        /* family 0: none */
+	uint16_t to_port_from, to_port_until; /* 0: none */
+	struct prefix to_net;                 /* NETMAP */
 };
 
 /* Splits and reads one rule's text. -EBADMSG when its quoting is broken. */

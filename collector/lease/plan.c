@@ -53,7 +53,8 @@ static bool could_match(const struct rule_prefix *rule, const struct prefix *hav
 
 	if (!rule->prefix.len || !have->len)
 		return true;
-	overlap = rule->prefix.len <= have->len ? prefix_has(&rule->prefix, &have->addr) : prefix_has(have, &rule->prefix.addr);
+	overlap = rule->prefix.len <= have->len ? prefix_has(&rule->prefix, &have->addr)
+						: prefix_has(have, &rule->prefix.addr);
 	/* "Not this prefix" fails for sure only when the pattern lies wholly inside it. */
 	if (rule->negate)
 		return !(rule->prefix.len <= have->len && overlap);
@@ -77,8 +78,10 @@ static bool could_translate(const struct rule *r, const struct pattern *p)
 		return false;
 	if (!could_match(&r->src, &p->src) || !could_match(&r->dst, &p->dst))
 		return false;
-	return could_match_port((const uint16_t(*)[2])r->sports, r->sport_count, r->sport_negate, p->sport) &&
-	       could_match_port((const uint16_t(*)[2])r->dports, r->dport_count, r->dport_negate, p->dport);
+	return could_match_port((const uint16_t(*)[2])r->sports, r->sport_count, r->sport_negate,
+				p->sport) &&
+	       could_match_port((const uint16_t(*)[2])r->dports, r->dport_count, r->dport_negate,
+				p->dport);
 }
 
 /* --- addresses of a host ------------------------------------------------------------------------------------- */
@@ -101,10 +104,11 @@ static const struct facts_link *link_of(const struct facts *f, int32_t ifindex)
 	return NULL;
 }
 
-typedef void each_addr(struct plan *p, const struct pattern *from, const struct rule *r, const struct addr *a);
+typedef void each_addr(struct plan *p, const struct pattern *from, const struct rule *r,
+		       const struct addr *a);
 
-static void for_addresses(struct plan *p, const struct pattern *from, const struct rule *r, const struct plan_host *h,
-			  const char *iface, each_addr *fn)
+static void for_addresses(struct plan *p, const struct pattern *from, const struct rule *r,
+			  const struct plan_host *h, const char *iface, each_addr *fn)
 {
 	for (uint32_t i = 0; h->facts && i < h->facts->addr_count; i++) {
 		const struct facts_addr *a = &h->facts->addrs[i];
@@ -120,13 +124,14 @@ static void for_addresses(struct plan *p, const struct pattern *from, const stru
 
 /* --- translations ---------------------------------------------------------------------------------------------- */
 
-static void source_becomes(struct plan *p, const struct pattern *from, const struct rule *r, const struct addr *a)
+static void source_becomes(struct plan *p, const struct pattern *from, const struct rule *r,
+			   const struct addr *a)
 {
 	struct pattern new = *from;
 
 	(void)r;
 	new.src = (struct prefix){ *a, host_bits(from->family) };
-	new.sport = 0;			/* NAT may choose another */
+	new.sport = 0; /* NAT may choose another */
 	new.icmp_id = 0;
 	add(p, &new);
 }
@@ -134,10 +139,13 @@ static void source_becomes(struct plan *p, const struct pattern *from, const str
 static void target_port(struct pattern *new, const struct rule *r)
 {
 	if (r->to_port_from)
-		new->dport = r->to_port_from == r->to_port_until && proto_has_ports(new->proto) ? r->to_port_from : 0;
+		new->dport = r->to_port_from == r->to_port_until &&proto_has_ports(new->proto)
+				     ? r->to_port_from
+				     : 0;
 }
 
-static void target_becomes(struct plan *p, const struct pattern *from, const struct rule *r, const struct addr *a)
+static void target_becomes(struct plan *p, const struct pattern *from, const struct rule *r,
+			   const struct addr *a)
 {
 	struct pattern new = *from;
 
@@ -149,7 +157,8 @@ static void target_becomes(struct plan *p, const struct pattern *from, const str
 }
 
 /* Each address of a small range, else the prefix that holds it. */
-static void for_range(struct plan *p, const struct pattern *from, const struct rule *r, each_addr *fn)
+static void for_range(struct plan *p, const struct pattern *from, const struct rule *r,
+		      each_addr *fn)
 {
 	enum { EACH_MAX = 8 };
 	struct addr a = r->to_from;
@@ -165,7 +174,8 @@ static void for_range(struct plan *p, const struct pattern *from, const struct r
 	p->cut = true;
 }
 
-static void net_becomes(struct plan *p, const struct pattern *from, const struct rule *r, bool source)
+static void net_becomes(struct plan *p, const struct pattern *from, const struct rule *r,
+			bool source)
 {
 	struct pattern new = *from;
 	struct prefix *end = source ? &new.src : &new.dst;
@@ -179,7 +189,8 @@ static void net_becomes(struct plan *p, const struct pattern *from, const struct
 		for (int bit = r->to_net.len; bit < was->len; bit++) {
 			uint8_t mask = (uint8_t)(0x80 >> (bit % 8));
 
-			a.b[bit / 8] = (uint8_t)((a.b[bit / 8] & ~mask) | (was->addr.b[bit / 8] & mask));
+			a.b[bit / 8] =
+				(uint8_t)((a.b[bit / 8] & ~mask) | (was->addr.b[bit / 8] & mask));
 		}
 		*end = (struct prefix){ a, was->len };
 	} else {
@@ -188,7 +199,8 @@ static void net_becomes(struct plan *p, const struct pattern *from, const struct
 	add(p, &new);
 }
 
-static void translate(struct plan *p, const struct pattern *from, const struct rule *r, const struct plan_host *h, const char *chain)
+static void translate(struct plan *p, const struct pattern *from, const struct rule *r,
+		      const struct plan_host *h, const char *chain)
 {
 	bool after = !strcmp(chain, "POSTROUTING") || !strcmp(chain, "INPUT");
 
@@ -204,7 +216,7 @@ static void translate(struct plan *p, const struct pattern *from, const struct r
 		if (r->to_from.family == from->family) {
 			for_range(p, from, r, target_becomes);
 		} else if (!r->to_from.family && r->to_port_from) {
-			struct pattern new = *from;	/* only the port changes */
+			struct pattern new = *from; /* only the port changes */
 
 			target_port(&new, r);
 			add(p, &new);
@@ -223,23 +235,29 @@ static void translate_back(struct plan *p, const struct pattern *from, const str
 {
 	struct pattern new = *from;
 
-	if (strcmp(r->target, "DNAT") || r->to_from.family != from->family || !prefix_has(&from->dst, &r->to_from) || !from->dst.len)
+	if (strcmp(r->target, "DNAT") || r->to_from.family != from->family ||
+	    !prefix_has(&from->dst, &r->to_from) || !from->dst.len)
 		return;
-	if (r->to_port_from && from->dport && (from->dport < r->to_port_from || from->dport > r->to_port_until))
+	if (r->to_port_from && from->dport &&
+	    (from->dport < r->to_port_from || from->dport > r->to_port_until))
 		return;
 	if (r->proto && from->proto && r->proto != from->proto)
 		return;
 	new.dst = r->dst.negate ? (struct prefix){ { 0 }, 0 } : r->dst.prefix;
 	if (r->to_port_from)
-		new.dport = r->dport_count == 1 && r->dports[0].from == r->dports[0].to && !r->dport_negate ? r->dports[0].from : 0;
+		new.dport = r->dport_count == 1 && r->dports[0].from == r->dports[0].to &&
+					    !r->dport_negate
+				    ? r->dports[0].from
+				    : 0;
 	if (!new.dst.len && !new.dport)
-		return;			/* it would keep nothing of its end */
-	if (!new.proto && new.dport)
+		return; /* it would keep nothing of its end */
+	if (!new.proto &&new.dport)
 		new.proto = r->proto;
 	add(p, &new);
 }
 
-static void for_rules(struct plan *p, const struct pattern *from, const struct plan_host *h, bool back)
+static void for_rules(struct plan *p, const struct pattern *from, const struct plan_host *h,
+		      bool back)
 {
 	const struct table *t = h->nat[from->family == 4 ? 0 : 1];
 
@@ -274,7 +292,8 @@ static void exact(struct pattern *p, const struct tuple *t)
 	}
 }
 
-static void for_conns(struct plan *p, const struct pattern *from, const struct conn *conns, size_t n)
+static void for_conns(struct plan *p, const struct pattern *from, const struct conn *conns,
+		      size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct tuple after = tuple_reverse(&conns[i].reply);
@@ -292,8 +311,9 @@ static void for_conns(struct plan *p, const struct pattern *from, const struct c
 	}
 }
 
-int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count, const struct conn *conns,
-		  size_t conn_count, struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut)
+int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count,
+		  const struct conn *conns, size_t conn_count,
+		  struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut)
 {
 	struct plan p = { .list = out };
 	size_t forward;

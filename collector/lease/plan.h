@@ -12,8 +12,8 @@
 /* What the plan knows of one host; all borrowed. */
 struct plan_host {
 	const char *id;
-	const struct facts *facts;		/* NULL: not known */
-	const struct table *nat[2];		/* table nat of ipv4 and ipv6; NULL: none */
+	const struct facts *facts;  /* NULL: not known */
+	const struct table *nat[2]; /* table nat of ipv4 and ipv6; NULL: none */
 };
 
 /*
@@ -22,5 +22,6 @@ struct plan_host {
  * port, of the named flow or of its translation, and never becomes a match-all. *cut: there were more than
  * PATTERNS_MAX; the closest were kept.
  */
-int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count, const struct conn *conns,
-		  size_t conn_count, struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut);
+int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count,
+		  const struct conn *conns, size_t conn_count,
+		  struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut);

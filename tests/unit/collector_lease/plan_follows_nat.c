@@ -46,7 +46,8 @@ static int make(void **state)
 		assert_int_equal(table_parse(&f->nat[i], texts[i], strlen(texts[i])), 0);
 		f->facts[i].links = f->links[i];
 		f->facts[i].addrs = f->addrs[i];
-		f->hosts[i] = (struct plan_host){ i ? "rt" : "gw", &f->facts[i], { &f->nat[i], NULL } };
+		f->hosts[i] =
+			(struct plan_host){ i ? "rt" : "gw", &f->facts[i], { &f->nat[i], NULL } };
 	}
 	address(f, 0, 0, "lan", "10.0.1.1/24");
 	address(f, 0, 1, "wan", "198.18.0.1/24");
@@ -73,10 +74,12 @@ static void plan(struct fleet *f, const char *text, const struct conn *conns, si
 
 	assert_int_equal(flow_parse(&flow, 1, argv, NULL), 0);
 	assert_int_equal(flow_pattern(&flow, &named, NULL), 0);
-	assert_int_equal(plan_patterns(&named, f->hosts, 2, conns, n, f->out, &f->count, &f->cut), 0);
+	assert_int_equal(plan_patterns(&named, f->hosts, 2, conns, n, f->out, &f->count, &f->cut),
+			 0);
 }
 
-static bool selects(const struct fleet *f, const char *src, uint16_t sport, const char *dst, uint16_t dport)
+static bool selects(const struct fleet *f, const char *src, uint16_t sport, const char *dst,
+		    uint16_t dport)
 {
 	struct tuple t = { .sport = sport, .dport = dport, .proto = 6 };
 
@@ -96,8 +99,8 @@ static void both_translations_are_followed(void **state)
 	assert_true(selects(f, "10.0.1.2", 40000, "203.0.113.10", 443));
 	assert_true(selects(f, "198.18.0.1", 50000, "203.0.113.10", 443));
 	assert_true(selects(f, "198.18.0.1", 50000, "10.0.3.2", 8443));
-	assert_true(selects(f, "10.0.3.2", 8443, "198.18.0.1", 50000));	/* the answer */
-	assert_false(selects(f, "10.0.1.1", 50000, "203.0.113.10", 443));	/* not wan's address */
+	assert_true(selects(f, "10.0.3.2", 8443, "198.18.0.1", 50000));   /* the answer */
+	assert_false(selects(f, "10.0.1.1", 50000, "203.0.113.10", 443)); /* not wan's address */
 	assert_false(selects(f, "10.0.1.9", 40000, "203.0.113.10", 443));
 	assert_false(selects(f, "198.18.0.1", 50000, "10.0.3.2", 22));
 	assert_false(f->cut);
@@ -108,7 +111,7 @@ static void a_rule_that_cannot_match_adds_nothing(void **state)
 	struct fleet *f = *state;
 
 	plan(f, "udp 10.0.1.2 203.0.113.10:443", NULL, 0);
-	assert_int_equal(f->count, 2);	/* named and masqueraded */
+	assert_int_equal(f->count, 2); /* named and masqueraded */
 	plan(f, "tcp 10.0.1.2 203.0.113.10:80", NULL, 0);
 	assert_false(selects(f, "198.18.0.1", 1, "10.0.3.2", 8443));
 }
@@ -152,10 +155,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
-		T(both_translations_are_followed),
-		T(a_rule_that_cannot_match_adds_nothing),
-		T(the_server_s_view_leads_back),
-		T(connections_are_followed_exactly),
+		T(both_translations_are_followed), T(a_rule_that_cannot_match_adds_nothing),
+		T(the_server_s_view_leads_back),   T(connections_are_followed_exactly),
 		T(it_never_matches_everything),
 	};
 

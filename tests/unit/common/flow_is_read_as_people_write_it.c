@@ -19,17 +19,25 @@ static void every_notation_means_the_same(void **state)
 	} cases[] = {
 		{ "tcp 10.0.1.2 10.0.3.2:443", "-p tcp -s 10.0.1.2 -d 10.0.3.2 --dport 443" },
 		{ "tcp 10.0.1.2 -> 10.0.3.2:443", "-p tcp -s 10.0.1.2 -d 10.0.3.2 --dport 443" },
-		{ "tcp 10.0.1.2:51240 10.0.3.2:443", "-p tcp -s 10.0.1.2 -d 10.0.3.2 --sport 51240 --dport 443" },
-		{ "--dport 443 --destination 10.0.3.2 --source 10.0.1.2 --protocol tcp", "-p tcp -s 10.0.1.2 -d 10.0.3.2 --dport 443" },
-		{ "-p tcp -m tcp -s 10.0.1.0/24 ! -d 10.0.3.2 --dport 8000:8100", "-p tcp -s 10.0.1.0/24 ! -d 10.0.3.2 --dport 8000:8100" },
+		{ "tcp 10.0.1.2:51240 10.0.3.2:443",
+		  "-p tcp -s 10.0.1.2 -d 10.0.3.2 --sport 51240 --dport 443" },
+		{ "--dport 443 --destination 10.0.3.2 --source 10.0.1.2 --protocol tcp",
+		  "-p tcp -s 10.0.1.2 -d 10.0.3.2 --dport 443" },
+		{ "-p tcp -m tcp -s 10.0.1.0/24 ! -d 10.0.3.2 --dport 8000:8100",
+		  "-p tcp -s 10.0.1.0/24 ! -d 10.0.3.2 --dport 8000:8100" },
 		{ "--not -s 10.0.1.2 -i eth+", "! -s 10.0.1.2 -i eth+" },
 		{ "udp dport 53", "-p udp --dport 53" },
-		{ "udp 2001:db8::2 [2001:db8::1]:53", "-p udp -s 2001:db8::2 -d 2001:db8::1 --dport 53" },
+		{ "udp 2001:db8::2 [2001:db8::1]:53",
+		  "-p udp -s 2001:db8::2 -d 2001:db8::1 --dport 53" },
 		{ "icmp 10.0.1.2 10.0.3.2", "-p icmp -s 10.0.1.2 -d 10.0.3.2" },
-		{ "-p icmp -d 2001:db8::1 --icmp-type echo-request", "-p icmpv6 -d 2001:db8::1 --icmp-type 128" },
-		{ "06:52:07.113 IP 10.1.0.2.51240 > 10.1.0.1.443: Flags [S], seq 1, win 64240", "-p tcp -s 10.1.0.2 -d 10.1.0.1 --sport 51240 --dport 443" },
-		{ "06:52:07.113 IP6 2001:db8::2.53 > 2001:db8::1.4444: UDP, length 3", "-p udp -s 2001:db8::2 -d 2001:db8::1 --sport 53 --dport 4444" },
-		{ "12:00:00.1 IP 10.0.1.2 > 10.0.3.2: ICMP echo request, id 5, seq 1", "-p icmp -s 10.0.1.2 -d 10.0.3.2 --icmp-id 5" },
+		{ "-p icmp -d 2001:db8::1 --icmp-type echo-request",
+		  "-p icmpv6 -d 2001:db8::1 --icmp-type 128" },
+		{ "06:52:07.113 IP 10.1.0.2.51240 > 10.1.0.1.443: Flags [S], seq 1, win 64240",
+		  "-p tcp -s 10.1.0.2 -d 10.1.0.1 --sport 51240 --dport 443" },
+		{ "06:52:07.113 IP6 2001:db8::2.53 > 2001:db8::1.4444: UDP, length 3",
+		  "-p udp -s 2001:db8::2 -d 2001:db8::1 --sport 53 --dport 4444" },
+		{ "12:00:00.1 IP 10.0.1.2 > 10.0.3.2: ICMP echo request, id 5, seq 1",
+		  "-p icmp -s 10.0.1.2 -d 10.0.3.2 --icmp-id 5" },
 		{ "tcp      6 117 SYN_SENT src=10.0.1.2 dst=10.0.3.2 sport=4000 dport=443 [UNREPLIED] src=1.2.3.4 dst=5.6.7.8 sport=1 dport=2",
 		  "-p tcp -s 10.0.1.2 -d 10.0.3.2 --sport 4000 --dport 443" },
 		{ "drop: IN=lan OUT=wan MAC= SRC=10.0.1.2 DST=10.0.3.2 LEN=60 TTL=63 ID=1 PROTO=TCP SPT=4000 DPT=443 SYN",
@@ -59,12 +67,18 @@ static void what_is_wrong_is_named(void **state)
 	static const struct {
 		const char *text, *named;
 	} cases[] = {
-		{ "tcp 10.0.1.999 10.0.3.2", "10.0.1.999" }, { "-p nonsense", "nonsense" },
-		{ "-s", "-s" },				   { "-s 10.0.0.1 -s 10.0.0.2", "10.0.0.2" },
-		{ "--dport 70000", "70000" },		   { "--dport 9:3", "9:3" },
-		{ "-s 10.0.0.1 -d 2001:db8::1", "2001:db8::1" }, { "-p icmp --dport 80", "ports" },
-		{ "-x 3", "-x" },			   { "", "no flow" },
-		{ "tcp 10.0.0.1 10.0.0.2 10.0.0.3", "10.0.0.3" }, { "-i averyveryverylongname", "averyveryverylongname" },
+		{ "tcp 10.0.1.999 10.0.3.2", "10.0.1.999" },
+		{ "-p nonsense", "nonsense" },
+		{ "-s", "-s" },
+		{ "-s 10.0.0.1 -s 10.0.0.2", "10.0.0.2" },
+		{ "--dport 70000", "70000" },
+		{ "--dport 9:3", "9:3" },
+		{ "-s 10.0.0.1 -d 2001:db8::1", "2001:db8::1" },
+		{ "-p icmp --dport 80", "ports" },
+		{ "-x 3", "-x" },
+		{ "", "no flow" },
+		{ "tcp 10.0.0.1 10.0.0.2 10.0.0.3", "10.0.0.3" },
+		{ "-i averyveryverylongname", "averyveryverylongname" },
 	};
 
 	(void)state;
@@ -114,7 +128,8 @@ static void it_matches_one_direction(void **state)
 
 static void a_lease_keeps_an_address_or_port(void **state)
 {
-	static const char *const refused[] = { "-p tcp", "! -s 10.0.0.1", "-i eth0 -p udp", "--dport 1000:2000" };
+	static const char *const refused[] = { "-p tcp", "! -s 10.0.0.1", "-i eth0 -p udp",
+					       "--dport 1000:2000" };
 	struct pattern p;
 	struct flow f;
 
@@ -127,7 +142,8 @@ static void a_lease_keeps_an_address_or_port(void **state)
 		assert_true(flow_pattern(&f, &p, &why) < 0);
 		assert_true(why.text[0]);
 	}
-	assert_int_equal(flow_parse(&f, 1, (const char *[]){ "tcp 10.0.1.2 10.0.3.2:443" }, NULL), 0);
+	assert_int_equal(flow_parse(&f, 1, (const char *[]){ "tcp 10.0.1.2 10.0.3.2:443" }, NULL),
+			 0);
 	assert_int_equal(flow_pattern(&f, &p, NULL), 0);
 	assert_int_equal(p.dport, 443);
 	assert_int_equal(p.src.len, 32);

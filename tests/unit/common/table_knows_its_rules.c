@@ -16,8 +16,9 @@
 
 static void rules_have_the_kernel_s_numbers(void **state)
 {
-	static const char text[] = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:GUARD - [0:0]\n"
-				   "-A INPUT -i lo -j ACCEPT\n-A GUARD -s 10.0.0.0/8 -j RETURN\n-A INPUT -j GUARD\n-A GUARD -j DROP\nCOMMIT\n";
+	static const char text[] =
+		"*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:GUARD - [0:0]\n"
+		"-A INPUT -i lo -j ACCEPT\n-A GUARD -s 10.0.0.0/8 -j RETURN\n-A INPUT -j GUARD\n-A GUARD -j DROP\nCOMMIT\n";
 	const struct chain *c;
 	struct table t;
 
@@ -38,8 +39,13 @@ static void rules_have_the_kernel_s_numbers(void **state)
 static void what_is_no_table_is_refused(void **state)
 {
 	static const char *const texts[] = {
-		"", "garbage\n", ":INPUT ACCEPT [0:0]\nCOMMIT\n", "*filter\n-A INPUT -j DROP\nCOMMIT\n",
-		"*filter\n*nat\nCOMMIT\n", "*filter\n:A - [0:0]\n:A - [0:0]\nCOMMIT\n", "*filter\n:A - [0:0]\nCOMMIT\n-A A -j DROP\n",
+		"",
+		"garbage\n",
+		":INPUT ACCEPT [0:0]\nCOMMIT\n",
+		"*filter\n-A INPUT -j DROP\nCOMMIT\n",
+		"*filter\n*nat\nCOMMIT\n",
+		"*filter\n:A - [0:0]\n:A - [0:0]\nCOMMIT\n",
+		"*filter\n:A - [0:0]\nCOMMIT\n-A A -j DROP\n",
 	};
 	struct table t;
 
@@ -58,11 +64,13 @@ static struct rule parse(const char *text)
 
 static void a_rule_says_what_it_matches(void **state)
 {
-	struct rule r = parse("-A FORWARD ! -s 10.0.0.0/8 -d 192.0.2.1/32 -i eth+ ! -o wan -p tcp -m multiport --dports 80,443,8000:8100 "
-			      "-m comment --comment \"a \\\"quoted\\\" -j DROP\" -j ACCEPT");
+	struct rule r = parse(
+		"-A FORWARD ! -s 10.0.0.0/8 -d 192.0.2.1/32 -i eth+ ! -o wan -p tcp -m multiport --dports 80,443,8000:8100 "
+		"-m comment --comment \"a \\\"quoted\\\" -j DROP\" -j ACCEPT");
 
 	(void)state;
-	assert_true(r.src.negate && r.src.prefix.len == 8 && !r.dst.negate && r.dst.prefix.len == 32);
+	assert_true(r.src.negate && r.src.prefix.len == 8 && !r.dst.negate &&
+		    r.dst.prefix.len == 32);
 	assert_string_equal(r.in_if, "eth+");
 	assert_true(r.out_negate);
 	assert_int_equal(r.dport_count, 3);
@@ -88,13 +96,18 @@ static void translations_are_read(void **state)
 		uint16_t port_from, port_until;
 	} cases[] = {
 		{ "-A P -j DNAT --to-destination 10.0.3.2", "10.0.3.2", "10.0.3.2", 0, 0 },
-		{ "-A P -j DNAT --to-destination 10.0.3.2:8443", "10.0.3.2", "10.0.3.2", 8443, 8443 },
-		{ "-A P -j DNAT --to-destination 10.0.3.2-10.0.3.9:100-200 --random", "10.0.3.2", "10.0.3.9", 100, 200 },
+		{ "-A P -j DNAT --to-destination 10.0.3.2:8443", "10.0.3.2", "10.0.3.2", 8443,
+		  8443 },
+		{ "-A P -j DNAT --to-destination 10.0.3.2-10.0.3.9:100-200 --random", "10.0.3.2",
+		  "10.0.3.9", 100, 200 },
 		{ "-A P -j DNAT --to-destination :8443", "", "", 8443, 8443 },
-		{ "-A P -j DNAT --to-destination [2001:db8::1]:80", "2001:db8::1", "2001:db8::1", 80, 80 },
+		{ "-A P -j DNAT --to-destination [2001:db8::1]:80", "2001:db8::1", "2001:db8::1",
+		  80, 80 },
 		{ "-A P -j DNAT --to-destination 2001:db8::1", "2001:db8::1", "2001:db8::1", 0, 0 },
-		{ "-A P -j DNAT --to-destination [2001:db8::1-2001:db8::9]:80-90", "2001:db8::1", "2001:db8::9", 80, 90 },
-		{ "-A P -j SNAT --to-source 198.18.0.1:1024-2048 --persistent", "198.18.0.1", "198.18.0.1", 1024, 2048 },
+		{ "-A P -j DNAT --to-destination [2001:db8::1-2001:db8::9]:80-90", "2001:db8::1",
+		  "2001:db8::9", 80, 90 },
+		{ "-A P -j SNAT --to-source 198.18.0.1:1024-2048 --persistent", "198.18.0.1",
+		  "198.18.0.1", 1024, 2048 },
 		{ "-A P -j REDIRECT --to-ports 3128", "", "", 3128, 3128 },
 		{ "-A P -j MASQUERADE --to-ports 1024-65535", "", "", 1024, 65535 },
 	};
@@ -140,11 +153,13 @@ static void fifty_thousand_rules_are_cut(void **state)
 	(void)state;
 	n = (size_t)snprintf(text, 256, "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n");
 	for (int i = 0; i < RULES; i++)
-		n += (size_t)snprintf(text + n, 64, "-A PREROUTING -s 10.%d.%d.1/32 -j DROP\n", i / 256, i % 256);
+		n += (size_t)snprintf(text + n, 64, "-A PREROUTING -s 10.%d.%d.1/32 -j DROP\n",
+				      i / 256, i % 256);
 	n += (size_t)snprintf(text + n, 64, "COMMIT\n");
 	assert_int_equal(table_parse(&t, text, n), 0);
 	assert_int_equal(table_chain(&t, "PREROUTING")->rule_count, RULES);
-	assert_memory_equal(chain_rule(table_chain(&t, "PREROUTING"), 257)->text, "-A PREROUTING -s 10.1.0.1/32 -j DROP", 36);
+	assert_memory_equal(chain_rule(table_chain(&t, "PREROUTING"), 257)->text,
+			    "-A PREROUTING -s 10.1.0.1/32 -j DROP", 36);
 	table_clear(&t);
 	free(text);
 }
