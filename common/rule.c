@@ -13,10 +13,14 @@ enum { RULE_TEXT_MAX = 16 << 10 };
 struct words {
 	int count;
 	const char *word[RULE_ARGS_MAX];
+	bool quoted[RULE_ARGS_MAX]; /* never an option */
 	char text[RULE_TEXT_MAX];
 };
 
-/* Cuts at blanks; "..." holds blanks, and \" and \\ inside it stand for themselves (xtables_save_string). */
+/*
+ * Cuts at blanks. A word that begins with a quote goes on to the closing one, with blanks and newlines, and a
+ * backslash inside takes the next character as it is (xtables_save_string). A quote elsewhere is a letter.
+ */
 static int split(struct words *w, const char *p, size_t len)
 {
 	const char *end = p + len;
@@ -26,7 +30,7 @@ static int split(struct words *w, const char *p, size_t len)
 	if (len >= sizeof(w->text))
 		return -EBADMSG;
 	while (p < end) {
-		bool quoted = false;
+		bool quoted;
 
 		while (p < end && *p == ' ')
 			p++;
@@ -34,17 +38,16 @@ static int split(struct words *w, const char *p, size_t len)
 			break;
 		if (w->count == RULE_ARGS_MAX)
 			return -EBADMSG;
+		quoted = *p == '"';
+		p += quoted;
+		w->quoted[w->count] = quoted;
 		w->word[w->count++] = to;
-		for (; p < end && (quoted || *p != ' '); p++) {
-			if (*p == '"') {
-				quoted = !quoted;
-				continue;
-			}
+		for (; p < end && *p != (quoted ? '"' : ' '); p++) {
 			if (*p == '\\' && quoted && p + 1 < end)
 				p++;
 			*to++ = *p ? *p : '?';
 		}
-		if (quoted)
+		if (quoted && p++ == end)
 			return -EBADMSG;
 		*to++ = '\0';
 	}
@@ -178,11 +181,16 @@ static void option(struct rule *r, const char *o, const char *value, bool negate
 		copy(r->out_if, sizeof(r->out_if), value);
 		r->out_negate = negate;
 	} else if (!strcmp(o, "--sport") || !strcmp(o, "--sports")) {
-		if (!ports(value, (uint16_t(*)[2])r->sports, &r->sport_count))
+		/* Both of -m tcp and -m multiport: only packets in both lists match. */
+		if (r->sport_count)
+			r->other = true;
+		else if (!ports(value, (uint16_t(*)[2])r->sports, &r->sport_count))
 			r->other = true;
 		r->sport_negate = negate;
 	} else if (!strcmp(o, "--dport") || !strcmp(o, "--dports")) {
-		if (!ports(value, (uint16_t(*)[2])r->dports, &r->dport_count))
+		if (r->dport_count)
+			r->other = true;
+		else if (!ports(value, (uint16_t(*)[2])r->dports, &r->dport_count))
 			r->other = true;
 		r->dport_negate = negate;
 	} else if (!strcmp(o, "--comment")) {
@@ -193,6 +201,22 @@ static void option(struct rule *r, const char *o, const char *value, bool negate
 	} else {
 		r->other = true;
 	}
+}
+
+/* Options whose value is free text, which may look like an option itself ("-j" needs no quotes). */
+static bool takes_text(const char *option)
+{
+	static const char *const list[] = { "--comment",     "--log-prefix",   "--nflog-prefix",
+					    "--ulog-prefix", "--string",       "--hex-string",
+					    "--name",        "--helper",       "--hashlimit-name",
+					    "--bytecode",    "--label",        "--led-trigger-id",
+					    "--cgroup",      "--object-pinned" };
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		if (!strcmp(list[i], option))
+			return true;
+	}
+	return false;
 }
 
 int rule_parse(struct rule *r, const char *text, size_t len)
@@ -208,11 +232,11 @@ int rule_parse(struct rule *r, const char *text, size_t len)
 	for (int i = 0; ret == 0 && i < w->count; i++) {
 		const char *o = w->word[i], *value = i + 1 < w->count ? w->word[i + 1] : "";
 
-		if (!strcmp(o, "!")) {
+		if (!w->quoted[i] && !strcmp(o, "!")) {
 			negate = true;
 			continue;
 		}
-		if (o[0] != '-') { /* a further value of the option before */
+		if (w->quoted[i] || o[0] != '-') { /* a further value of the option before */
 			negate = false;
 			continue;
 		}
@@ -225,11 +249,10 @@ int rule_parse(struct rule *r, const char *text, size_t len)
 			i++;
 		} else if (in_target) {
 			target_option(r, o, value);
+			i += takes_text(o);
 		} else {
 			option(r, o, value, negate);
-			/* A comment may look like an option. */
-			if (!strcmp(o, "--comment"))
-				i++;
+			i += takes_text(o);
 		}
 		negate = false;
 	}

@@ -21,16 +21,38 @@ struct line {
 	size_t len;
 };
 
+/*
+ * A rule ends at the first newline outside of "...": the kernel takes comments with newlines, and they are
+ * printed as they are. A quote opens only after a blank: in an interface's name it is a letter.
+ */
+static const char *end_of_rule(const char *p, const char *end)
+{
+	bool quoted = false;
+
+	for (const char *from = p; p < end && (quoted || *p != '\n'); p++) {
+		if (quoted && *p == '\\' && p + 1 < end)
+			p++;
+		else if (quoted && *p == '"')
+			quoted = false;
+		else if (*p == '"' && p > from && p[-1] == ' ')
+			quoted = true;
+	}
+	return p;
+}
+
 static bool next_line(struct line *l, const char **at, const char *end)
 {
 	const char *stop;
 
 	if (*at >= end)
 		return false;
-	stop = memchr(*at, '\n', (size_t)(end - *at));
+	if (**at == '-')
+		stop = end_of_rule(*at, end);
+	else
+		stop = memchr(*at, '\n', (size_t)(end - *at));
 	l->p = *at;
 	l->len = (size_t)((stop ? stop : end) - *at);
-	*at = stop ? stop + 1 : end;
+	*at = stop && stop < end ? stop + 1 : end;
 	return true;
 }
 

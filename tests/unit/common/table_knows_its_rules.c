@@ -129,6 +129,56 @@ static void translations_are_read(void **state)
 	assert_int_equal(r.to_net.len, 24);
 }
 
+static void text_inside_quotes_is_no_rule(void **state)
+{
+	static const char text[] =
+		"*filter\n:INPUT ACCEPT [0:0]\n"
+		"-A INPUT -m comment --comment \"one\nCOMMIT\n-A INPUT -j DROP \\\" two\" -j ACCEPT\n"
+		"-A INPUT -i p\"><i> -j DROP\n-A INPUT -i q -m comment --comment \"x\" -j ACCEPT\nCOMMIT\n";
+	const struct chain *c;
+	struct table t;
+	struct rule r;
+
+	(void)state;
+	assert_int_equal(table_parse(&t, text, strlen(text)), 0);
+	c = table_chain(&t, "INPUT");
+	assert_int_equal(c->rule_count, 3);
+	assert_int_equal(rule_parse(&r, c->rules[0].text, c->rules[0].len), 0);
+	assert_string_equal(r.comment, "one\nCOMMIT\n-A INPUT -j DROP \" two");
+	assert_string_equal(r.target, "ACCEPT");
+	assert_int_equal(rule_parse(&r, c->rules[1].text, c->rules[1].len), 0);
+	assert_string_equal(r.in_if, "p\"><i>");
+	assert_string_equal(r.target, "DROP");
+	table_clear(&t);
+}
+
+static void values_that_look_like_options_are_values(void **state)
+{
+	struct rule r = parse("-A INPUT -m string --string \"-j\" --algo bm --to 65535 -j DROP");
+
+	(void)state;
+	assert_string_equal(r.target, "DROP");
+	assert_true(r.other);
+	r = parse("-A INPUT -m comment --comment -g -j DROP");
+	assert_string_equal(r.target, "DROP");
+	assert_string_equal(r.comment, "-g");
+	assert_false(r.is_goto);
+	r = parse("-A INPUT -j LOG --log-prefix -j --log-level 7");
+	assert_string_equal(r.target, "LOG");
+	r = parse("-A INPUT -j NFLOG --nflog-prefix \"-j DROP\" --nflog-group 3");
+	assert_string_equal(r.target, "NFLOG");
+}
+
+static void two_lists_of_ports_are_not_one(void **state)
+{
+	struct rule r =
+		parse("-A INPUT -p tcp -m tcp --dport 80 -m multiport --dports 80,443 -j ACCEPT");
+
+	(void)state;
+	assert_int_equal(r.dport_count, 1);
+	assert_true(r.other);
+}
+
 static void hostile_text_is_refused_or_bounded(void **state)
 {
 	static char long_text[40000];
@@ -171,6 +221,9 @@ int main(void)
 		cmocka_unit_test(what_is_no_table_is_refused),
 		cmocka_unit_test(a_rule_says_what_it_matches),
 		cmocka_unit_test(translations_are_read),
+		cmocka_unit_test(text_inside_quotes_is_no_rule),
+		cmocka_unit_test(values_that_look_like_options_are_values),
+		cmocka_unit_test(two_lists_of_ports_are_not_one),
 		cmocka_unit_test(hostile_text_is_refused_or_bounded),
 		cmocka_unit_test(fifty_thousand_rules_are_cut),
 	};
