@@ -31,8 +31,17 @@ struct draft {
 	size_t original_cap, reply_cap, answer_cap;
 };
 
+/* What is known of a tuple, looked up by its exact value. */
+struct tuple_map {
+	struct tuple *keys;		/* without an address: free */
+	uint8_t *values;
+	size_t cap;			/* a power of two, at most half of it is used */
+};
+
 struct work {
 	struct flows *out;
+	struct tuple_map directions;	/* enum direction of packets that bear it */
+	struct tuple_map translations;	/* what an original packet became on its way */
 	struct fleet *f;
 	const struct flow *flow;
 	struct gathered *g;
@@ -95,23 +104,82 @@ static enum direction asked_direction(const struct work *w, const struct path *p
 	return d;
 }
 
-/* 1, by the packets of the same tuple that have a direction already. */
-static enum direction known_direction(const struct paths *paths, const struct path *p)
+static int tuple_map_init(struct tuple_map *m, size_t count, struct arena *arena)
 {
+	for (m->cap = 64; m->cap < count * 2;)
+		m->cap *= 2;
+	m->keys = arena_alloc(arena, m->cap * sizeof(*m->keys));
+	m->values = arena_alloc(arena, m->cap);
+	return m->keys && m->values ? 0 : -ENOMEM;
+}
+
+/* Where t is, or would be. */
+static size_t tuple_map_at(const struct tuple_map *m, const struct tuple *t)
+{
+	size_t i = (size_t)tuple_flow_key(t) & (m->cap - 1);
+
+	while (m->keys[i].src.family && !tuple_equal(&m->keys[i], t))
+		i = (i + 1) & (m->cap - 1);
+	return i;
+}
+
+/* The first value stays. */
+static void tuple_map_add(struct tuple_map *m, const struct tuple *t, uint8_t value)
+{
+	size_t i = tuple_map_at(m, t);
+
+	if (m->keys[i].src.family)
+		return;
+	m->keys[i] = *t;
+	m->values[i] = value;
+}
+
+/* 0: not known. */
+static uint8_t tuple_map_get(const struct tuple_map *m, const struct tuple *t)
+{
+	size_t i = tuple_map_at(m, t);
+
+	return m->keys[i].src.family ? m->values[i] : 0;
+}
+
+static size_t count_tuples(const struct paths *paths)
+{
+	size_t n = 0;
+
 	for (size_t i = 0; i < paths->count; i++) {
-		const struct path *other = &paths->list[i];
+		for (size_t k = 0; k < paths->list[i].hop_count; k++)
+			n += paths->list[i].hops[k].sj->j.tuple_count;
+	}
+	return n;
+}
 
-		if (other == p || other->direction == DIRECTION_UNKNOWN)
-			continue;
-		for (size_t k = 0; k < p->hop_count; k++) {
-			const struct tuple *t = hop_tuple_in(&p->hops[k]);
-			struct tuple back = tuple_reverse(t);
+/* The path's direction is known: so is that of every packet of the same tuples. */
+static void learn_direction(struct work *w, const struct path *p)
+{
+	enum direction other = p->direction == DIRECTION_ORIGINAL ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
 
-			if (path_has_tuple(other, t))
-				return other->direction;
-			if (path_has_tuple(other, &back))
-				return other->direction == DIRECTION_ORIGINAL ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct journey *j = &p->hops[i].sj->j;
+
+		for (uint8_t k = 0; k < j->tuple_count; k++) {
+			struct tuple back = tuple_reverse(&j->tuples[k]);
+
+			if (tuple_equal(&back, &j->tuples[k]))
+				continue;
+			tuple_map_add(&w->directions, &j->tuples[k], (uint8_t)p->direction);
+			tuple_map_add(&w->directions, &back, (uint8_t)other);
 		}
+	}
+}
+
+/* 1, by the packets of the same tuple that have a direction already. */
+static enum direction known_direction(const struct work *w, const struct path *p)
+{
+	for (size_t i = 0; i < p->hop_count; i++) {
+		enum direction d = tuple_map_get(&w->directions, hop_tuple_in(&p->hops[i]));
+
+		if (d != DIRECTION_UNKNOWN)
+			return d;
 	}
 	return DIRECTION_UNKNOWN;
 }
@@ -120,19 +188,45 @@ static void find_directions(struct work *w)
 {
 	struct paths *paths = &w->out->paths;
 
-	for (size_t i = 0; i < paths->count; i++)
-		paths->list[i].direction = own_direction(path_packet(&paths->list[i]));
 	for (size_t i = 0; i < paths->count; i++) {
 		struct path *p = &paths->list[i];
 
+		p->direction = own_direction(path_packet(p));
+		if (p->direction != DIRECTION_UNKNOWN)
+			learn_direction(w, p);
+	}
+	for (size_t i = 0; i < paths->count; i++) {
+		struct path *p = &paths->list[i];
+
+		if (p->direction != DIRECTION_UNKNOWN)
+			continue;
+		p->direction = conn_direction(w, p);
 		if (p->direction == DIRECTION_UNKNOWN)
-			p->direction = conn_direction(w, p);
-		if (p->direction == DIRECTION_UNKNOWN)
-			p->direction = known_direction(paths, p);
+			p->direction = known_direction(w, p);
 		if (p->direction == DIRECTION_UNKNOWN)
 			p->direction = asked_direction(w, p);
 		if (p->direction == DIRECTION_UNKNOWN)
 			p->direction = DIRECTION_ORIGINAL;
+		learn_direction(w, p);
+	}
+}
+
+/* Every tuple that an original packet bore, but for the one it came with first. */
+static void find_translations(struct work *w)
+{
+	struct paths *paths = &w->out->paths;
+
+	for (size_t i = 0; i < paths->count; i++) {
+		const struct path *p = &paths->list[i];
+
+		for (size_t k = 0; p->direction == DIRECTION_ORIGINAL && k < p->hop_count; k++) {
+			const struct journey *j = &p->hops[k].sj->j;
+
+			for (uint8_t t = 0; t < j->tuple_count; t++) {
+				if (!tuple_equal(&j->tuples[t], hop_tuple_in(&p->hops[0])))
+					tuple_map_add(&w->translations, &j->tuples[t], 1);
+			}
+		}
 	}
 }
 
@@ -235,18 +329,10 @@ static int draft_add(struct work *w, struct draft *d, struct path *p)
 	return list_add(&c->original, &c->original_count, &d->original_cap, p, w->f->arena);
 }
 
-/* Is t what some original packet became on its way? Then it does not name a conversation. */
-static bool is_translation(const struct paths *paths, const struct path *self, const struct tuple *t)
+/* What some original packet became on its way does not name a conversation. */
+static bool is_translation(const struct work *w, const struct tuple *t)
 {
-	for (size_t i = 0; i < paths->count; i++) {
-		const struct path *p = &paths->list[i];
-
-		if (p == self || p->direction != DIRECTION_ORIGINAL || tuple_equal(hop_tuple_in(&p->hops[0]), t))
-			continue;
-		if (path_has_tuple(p, t))
-			return true;
-	}
-	return false;
+	return tuple_map_get(&w->translations, t);
 }
 
 /* 2, 3 */
@@ -261,7 +347,7 @@ static int name_conversations(struct work *w)
 		bool syn = t->proto == IPPROTO_TCP && (j->tcp_flags & TCP_SYN);
 		struct draft *d = NULL;
 
-		if (p->direction != DIRECTION_ORIGINAL || p->answer || j->is_icmp_error || is_translation(paths, p, t))
+		if (p->direction != DIRECTION_ORIGINAL || p->answer || j->is_icmp_error || is_translation(w, t))
 			continue;
 		for (size_t k = w->count; k-- > 0;) {
 			if (tuple_equal(&w->drafts[k].conv.tuple, t)) {
@@ -310,7 +396,7 @@ static int attach_rest(struct work *w, enum direction direction)
 
 		if (p->direction != direction || p->answer || path_packet(p)->is_icmp_error)
 			continue;
-		if (direction == DIRECTION_ORIGINAL && !is_translation(paths, p, &t))
+		if (direction == DIRECTION_ORIGINAL && !is_translation(w, &t))
 			continue;		/* name_conversations() has taken it */
 		if (direction == DIRECTION_REPLY) {
 			t = tuple_reverse(&t);
@@ -428,7 +514,13 @@ int flows_find(struct flows *out, struct fleet *f, const struct flow *flow, size
 
 	for (size_t i = 0; i < out->paths.count; i++)
 		out->paths.list[i].answer = made_on_the_way(&w, &out->paths.list[i]);
+	r = tuple_map_init(&w.directions, 2 * count_tuples(&out->paths), f->arena);
+	if (r == 0)
+		r = tuple_map_init(&w.translations, count_tuples(&out->paths), f->arena);
+	if (r < 0)
+		return r;
 	find_directions(&w);
+	find_translations(&w);
 	r = name_conversations(&w);
 	for (size_t i = 0; r >= 0 && i < w.count; i++)
 		draft_learn_conns(&w, &w.drafts[i]);
