@@ -5,25 +5,13 @@
 
 #include <string.h>
 
-#define NAMES(fn, type, list)							\
-	const char *fn(type v)							\
-	{									\
-		static const char *const names[] = { list(NAME) };		\
-										\
-		if ((unsigned)v >= sizeof(names) / sizeof(names[0]))		\
-			return NULL;						\
-		return names[v];						\
-	}
-#define NAME(id, text) text,
+#include "common/names.h"
 
 NAMES(hook_name, enum hook, HOOKS)
 NAMES(backend_name, enum backend, BACKENDS)
 NAMES(family_name, enum family, FAMILIES)
 NAMES(label_name, enum label, LABELS)
 NAMES(step_verdict_name, enum step_verdict, STEP_VERDICTS)
-
-#undef NAME
-#define NAME(id, text, hook) text,
 NAMES(checkpoint_name, enum checkpoint, CHECKPOINTS)
 
 static int parse(const char *text, int count, const char *(*name)(unsigned))

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/names.h"
+
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
 /* Journeys, batches and commits take this long; before that silence means nothing. */
@@ -15,25 +17,8 @@ static const int64_t SETTLE_NS = 700LL * NS_PER_MS;
 static const int64_t ANSWER_NS = 2LL * NS_PER_S;
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
 
-const char *verdict_name(enum verdict v)
-{
-	static const char *const names[] = {
-#define X(id, text) text,
-		VERDICTS(X)
-#undef X
-	};
-	return names[v];
-}
-
-const char *death_name(enum death d)
-{
-	static const char *const names[] = {
-#define X(id, text) text,
-		DEATHS(X)
-#undef X
-	};
-	return names[d];
-}
+NAMES(verdict_name, enum verdict, VERDICTS)
+NAMES(death_name, enum death, DEATHS)
 
 static const char *say(const struct inquiry *q, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

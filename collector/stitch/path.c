@@ -7,27 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/names.h"
+
 static const int64_t JOIN_NS = 2LL * NS_PER_S;
 
-const char *link_kind_name(enum link_kind k)
-{
-	static const char *const names[] = {
-#define X(id, text) text,
-		LINKS(X)
-#undef X
-	};
-	return names[k];
-}
-
-const char *link_surety_name(enum link_surety s)
-{
-	static const char *const names[] = {
-#define X(id, text) text,
-		LINK_SURETIES(X)
-#undef X
-	};
-	return names[s];
-}
+NAMES(link_kind_name, enum link_kind, LINKS)
+NAMES(link_surety_name, enum link_surety, LINK_SURETIES)
 
 const struct journey *path_packet(const struct path *p)
 {
