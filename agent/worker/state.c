@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 enum { TEXT_MAX = 256 };
 
 static int lock(int dir, struct why *why)
@@ -105,6 +107,7 @@ static int save(const struct state *s, int dir, struct why *why)
 
 int state_open(struct state *s, const char *path, struct why *why)
 {
+	uint64_t now;
 	int dir, r;
 
 	*s = (struct state){ .fd = -1 };
@@ -121,7 +124,9 @@ int state_open(struct state *s, const char *path, struct why *why)
 	r = load(s, dir, why);
 	if (r < 0)
 		goto out;
-	s->epoch++;
+	/* Beyond the last one, and beyond those of a state directory that was lost. */
+	now = (uint64_t)(wall_now().v / NS_PER_S);
+	s->epoch = s->epoch < now ? now : s->epoch + 1;
 	r = save(s, dir, why);
 out:
 	close(dir);
