@@ -10,6 +10,8 @@
 #include "common/content.h"
 #include "common/packet.h"
 
+enum { CHAIN_DEPTH_MAX = 64 };		/* jumps that an answer tells */
+
 json_t *json_wall(struct wall_ns t)
 {
 	char text[WALL_TEXT_MAX];
@@ -269,11 +271,16 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 
 /* --- the end ----------------------------------------------------------------------------------------------- */
 
-/* The way into the chain that ended the packet: each jump that was not returned from, outermost first. */
+/*
+ * The way into the chain that ended the packet: each jump or goto that was not returned from, outermost first. A
+ * return goes to where the last jump stood, past every goto since.
+ */
 static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 {
 	const struct journey *j = &f->hop->sj->j;
+	bool is_goto[CHAIN_DEPTH_MAX];
 	json_t *jumps = json_array();
+	size_t depth = 0;
 
 	for (uint16_t i = 0; i < j->step_count && &j->steps[i] != f->step; i++) {
 		const struct step *s = &j->steps[i];
@@ -283,11 +290,18 @@ static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 		    s->backend != f->step->backend || strcmp(s->table, f->step->table))
 			continue;
 		resolve_step(&r, q, f->hop, s);
-		if (r.kind == RESOLVED_RULE && r.is_jump)
+		if (r.kind == RESOLVED_RULE && r.is_jump && depth < CHAIN_DEPTH_MAX) {
+			is_goto[depth++] = r.rule.is_goto;
 			json_array_append_new(jumps, json_pack("{s:s,s:I,s:o}", "chain", s->chain, "rule", (json_int_t)r.number,
 							       "rule_text", json_or_null(r.text)));
-		else if (resolved_verdict(&r, s) == STEP_VERDICT_RETURN && json_array_size(jumps))
-			json_array_remove(jumps, json_array_size(jumps) - 1);
+		} else if (resolved_verdict(&r, s) == STEP_VERDICT_RETURN) {
+			bool past = true;
+
+			while (depth && past) {
+				past = is_goto[--depth];
+				json_array_remove(jumps, depth);
+			}
+		}
 	}
 	return jumps;
 }

@@ -10,7 +10,7 @@
 
 enum {
 	LOSS_MARGIN_MS = 1000,		/* a loss may hide events that were made this much earlier or later */
-	ARM_MARGIN_MS = 20,		/* rules take this long to be in force on every processor */
+	DISARM_MARGIN_MS = 20,		/* an end is told after the rules went; a beginning, once they stand */
 };
 
 int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since, struct wall_ns until)
@@ -169,12 +169,12 @@ const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struc
 static const struct stored_arming *arming_of(const struct fleet *f, uint64_t host, const struct tuple *t,
 					     struct wall_ns from, struct wall_ns until)
 {
-	const int64_t margin = (int64_t)ARM_MARGIN_MS * NS_PER_MS;
+	const int64_t margin = (int64_t)DISARM_MARGIN_MS * NS_PER_MS;
 
 	for (size_t i = 0; i < f->arming_count; i++) {
 		const struct stored_arming *a = &f->armings[i];
 
-		if (a->host != host || a->from.v > from.v - margin)
+		if (a->host != host || a->from.v > from.v)
 			continue;
 		if (a->until.v && a->until.v < until.v + margin)
 			continue;

@@ -105,6 +105,33 @@ static void fate_2_the_policy_is_one_behind_the_last_rule(void **state)
 	assert_string_equal(text("causes.0.id"), "default-policy");
 }
 
+/* The end of a chain that was entered by goto leads past the chain that holds the goto. */
+static void fate_2_a_goto_returns_to_the_last_jump(void **state)
+{
+	static const char *const chains = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n"
+					  "-A INPUT -j A\n-A INPUT -p tcp -j DROP\n-A A -g B\n-A B -p udp -j ACCEPT\nCOMMIT\n";
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
+	uint64_t cl, rt, sv;
+	struct journey *j;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	table(sv, "filter", chains, 0, 500, 90000, 0);
+	sends(cl, 1000, 7, t, SYN, 1);
+	forwards(rt, 1001, 7, t, SYN, 1);
+	j = receives(sv, 1002, 7, t, SYN, 1);
+	rule(j, HOOK_INPUT, "filter", "INPUT", 1, 63);
+	rule(j, HOOK_INPUT, "filter", "A", 1, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+	rule(j, HOOK_INPUT, "filter", "B", 2, 63);
+	rule(j, HOOK_INPUT, "filter", "INPUT", 2, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_int_equal(number("died_at.rule"), 2);
+	assert_int_equal(json_array_size(at("died_at.jumps")), 0);
+}
+
 static void fate_2_a_rule_that_may_have_changed_is_not_named(void **state)
 {
 	static const char *const other = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -254,6 +281,27 @@ static void fate_5_no_forwarding_discards(void **state)
 	assert_string_equal(text("died_at.host"), "rt");
 	assert_string_equal(text("causes.0.id"), "forwarding-disabled");
 	assert_true(json_is_null(at("died_at.rule")));
+}
+
+/* A packet that follows the word "armed" at once was traced whole: what ended it is known. */
+static void fate_5_a_lease_counts_from_its_beginning(void **state)
+{
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	fake.arming_count = 0;
+	armed(cl, 998, 0);
+	armed(rt, 998, 0);
+	fake.facts[rt - 1].forward4 = false;
+	sends(cl, 1000, 7, t, SYN, 1);
+	checkpoint(journey(rt, 1001, 7, t, SYN, 1), CHECKPOINT_PRE_FIRST, 64);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	fake.armings[1].from.v = ms(1002);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
 }
 
 /* The table exists and its steps are missing: what is not seen may have dropped it, or not. */
@@ -465,6 +513,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, fresh)
 		T(fate_2_a_drop_rule_is_named),
 		T(fate_2_the_policy_is_one_behind_the_last_rule),
+		T(fate_2_a_goto_returns_to_the_last_jump),
 		T(fate_2_a_rule_that_may_have_changed_is_not_named),
 		T(fate_3_input_passed_is_delivered),
 		T(fate_3_a_reset_by_the_server_is_a_refusal),
@@ -475,6 +524,7 @@ int main(void)
 		T(fate_4d_a_thinner_sample_hides_ordinary_packets),
 		T(fate_4d_silence_of_a_moment_says_nothing),
 		T(fate_5_no_forwarding_discards),
+		T(fate_5_a_lease_counts_from_its_beginning),
 		T(fate_5_an_unseen_table_accuses_nobody),
 		T(ruling_1_a_reset_on_the_way_is_no_reply),
 		T(ruling_2_an_answer_proves_arrival),
