@@ -14,7 +14,7 @@ enum { BUF_FIRST = 256, ARENA_BLOCK = 64 << 10 };
 struct arena_block {
 	struct arena_block *next;
 	size_t used, cap;
-	uint64_t data[];		/* 8-byte aligned */
+	uint64_t data[]; /* 8-byte aligned */
 };
 
 void buf_init(struct buf *b, size_t max)
@@ -129,6 +129,24 @@ char *arena_strndup(struct arena *a, const char *s, size_t len)
 	if (copy && len)
 		memcpy(copy, s, len);
 	return copy;
+}
+
+struct arena_mark arena_mark(const struct arena *a)
+{
+	return (struct arena_mark){ a->blocks, a->blocks ? a->blocks->used : 0 };
+}
+
+void arena_rewind(struct arena *a, struct arena_mark m)
+{
+	while (a->blocks != m.block) {
+		struct arena_block *next = a->blocks->next;
+
+		a->held -= a->blocks->cap;
+		free(a->blocks);
+		a->blocks = next;
+	}
+	if (m.block)
+		m.block->used = m.used;
 }
 
 void arena_reset(struct arena *a)

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct buf {
-	uint8_t *p;			/* owned */
+	uint8_t *p; /* owned */
 	size_t len, cap, max;
 };
 
@@ -25,14 +25,21 @@ void buf_shift(struct buf *b, size_t n);
 
 /* Many small allocations, freed together. */
 struct arena {
-	struct arena_block *blocks;	/* owned */
-	size_t held, max;		/* bytes of all blocks, their unused ends included */
+	struct arena_block *blocks; /* owned */
+	size_t held, max;           /* bytes of all blocks, their unused ends included */
 };
 
 void arena_init(struct arena *a, size_t max);
 /* Zeroed memory, 8-byte aligned; NULL beyond the maximum. */
 void *arena_alloc(struct arena *a, size_t len);
 char *arena_strndup(struct arena *a, const char *s, size_t len);
+/* Where the arena stands; arena_rewind() frees what was allocated since. Marks are rewound newest first. */
+struct arena_mark {
+	struct arena_block *block;
+	size_t used;
+};
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, struct arena_mark m);
 /* Forgets everything but keeps one block for reuse. */
 void arena_reset(struct arena *a);
 void arena_free(struct arena *a);

@@ -13,13 +13,13 @@ enum { FIRST_BITS = 12 };
 
 struct entry {
 	uint64_t key;
-	uint32_t row, next;		/* next: index + 1 */
+	uint32_t row, next; /* next: index + 1 */
 };
 
 struct key_map {
 	pthread_mutex_t lock;
-	uint32_t *heads;		/* owned; index + 1 of the newest */
-	struct entry *list;		/* owned */
+	uint32_t *heads;    /* owned; index + 1 of the newest */
+	struct entry *list; /* owned */
 	uint32_t count, cap, bits;
 };
 
@@ -44,14 +44,15 @@ static uint64_t flow_key(const struct tuple *t)
 	int order = addr_cmp(&t->src, &t->dst);
 	const struct tuple *first = order > 0 || (order == 0 && t->sport > back.sport) ? &back : t;
 
-	return pair_key(&first->src, &first->dst, t->proto) | (uint64_t)first->sport << 16 | first->dport;
+	return pair_key(&first->src, &first->dst, t->proto) | (uint64_t)first->sport << 16 |
+	       first->dport;
 }
 
 size_t keys_of_tuple(const struct tuple *t, uint64_t keys[static 3])
 {
 	keys[0] = flow_key(t);
-	keys[1] = addr_key(&t->src);
-	keys[2] = addr_key(&t->dst);
+	keys[1] = addr_key(&t->src) | t->proto;
+	keys[2] = addr_key(&t->dst) | t->proto;
 	return 3;
 }
 
@@ -88,9 +89,11 @@ static bool exact(const struct flow_prefix *p)
 bool keys_of_flow(const struct flow *f, struct key_range *r)
 {
 	if (exact(&f->src) && exact(&f->dst) && f->proto && !f->proto_negate) {
-		struct tuple t = { f->src.prefix.addr, f->dst.prefix.addr, f->sport.from, f->dport.from, f->proto };
-		bool one = f->sport.from && f->sport.from == f->sport.to && f->dport.from && f->dport.from == f->dport.to &&
-			   !f->sport.negate && !f->dport.negate && proto_has_ports(f->proto);
+		struct tuple t = { f->src.prefix.addr, f->dst.prefix.addr, f->sport.from,
+				   f->dport.from, f->proto };
+		bool one = f->sport.from && f->sport.from == f->sport.to && f->dport.from &&
+			   f->dport.from == f->dport.to && !f->sport.negate && !f->dport.negate &&
+			   proto_has_ports(f->proto);
 
 		r->from = flow_key(&t);
 		r->to = r->from;
@@ -101,11 +104,14 @@ bool keys_of_flow(const struct flow *f, struct key_range *r)
 		return true;
 	}
 	if (exact(&f->src))
-		r->from = r->to = addr_key(&f->src.prefix.addr);
+		r->from = addr_key(&f->src.prefix.addr);
 	else if (exact(&f->dst))
-		r->from = r->to = addr_key(&f->dst.prefix.addr);
+		r->from = addr_key(&f->dst.prefix.addr);
 	else
 		return false;
+	r->to = r->from | UINT8_MAX;
+	if (f->proto && !f->proto_negate)
+		r->from = r->to = r->from | f->proto;
 	return true;
 }
 
@@ -211,7 +217,7 @@ static int by_key(const void *pa, const void *pb)
 	const struct key_row *a = pa, *b = pb;
 
 	if (a->key != b->key)
-		return (int64_t)a->key < (int64_t)b->key ? -1 : 1;	/* as SQLite sorts them */
+		return (int64_t)a->key < (int64_t)b->key ? -1 : 1; /* as SQLite sorts them */
 	return (a->row > b->row) - (a->row < b->row);
 }
 

@@ -4,7 +4,8 @@
  *   fingerprint   the fingerprint itself
  *   flow          32 bits of a hash of protocol and both addresses (equal for both directions), then the port of the lower
  *                 address and the port of the higher one; ICMP: id and type. A pair of addresses is a range of them.
- *   address       32 bits of a hash of the address, then zeros
+ *   address       32 bits of a hash of the address, then zeros and the protocol. An address is a range of them: who asks
+ *                 for the ICMP errors that a gateway got must not look through all that it translated.
  *
  * A found row is a candidate: its journey is compared with the question.
  */

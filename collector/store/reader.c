@@ -11,7 +11,7 @@
 
 enum {
 	SEGMENTS_CACHED = 8,
-	CANDIDATES_MAX = 200000,	/* rows that one question looks at in a segment */
+	CANDIDATES_MAX = 200000, /* rows that one question looks at in a segment */
 };
 
 struct cached {
@@ -21,11 +21,11 @@ struct cached {
 };
 
 struct reader {
-	struct store *store;		/* borrowed */
+	struct store *store; /* borrowed */
 	struct db catalog;
 	struct cached cache[SEGMENTS_CACHED];
 	uint64_t clock;
-	uint32_t *rows;			/* owned; CANDIDATES_MAX */
+	uint32_t *rows; /* owned; CANDIDATES_MAX */
 };
 
 int reader_open(struct reader **out, struct store *s, struct why *why)
@@ -122,7 +122,8 @@ static bool interface_fits(const char *wanted, bool negate, const char *have)
 
 static bool flow_fits(const struct flow *f, const struct journey *j)
 {
-	if (!interface_fits(f->in_if, f->in_negate, j->in_if) || !interface_fits(f->out_if, f->out_negate, j->out_if))
+	if (!interface_fits(f->in_if, f->in_negate, j->in_if) ||
+	    !interface_fits(f->out_if, f->out_negate, j->out_if))
 		return false;
 	for (uint8_t i = 0; i < j->tuple_count + (j->has_inner_tuple ? 1 : 0); i++) {
 		const struct tuple *t = i < j->tuple_count ? &j->tuples[i] : &j->inner;
@@ -148,6 +149,7 @@ static bool fits(const struct journey_query *q, const struct journey *j)
 /* Columns: host, t, offset, error, body, from `first` on. */
 static int take(struct hunt *h, uint64_t row, sqlite3_stmt *s, int first)
 {
+	struct arena_mark before = arena_mark(h->arena);
 	struct stored_journey *out;
 	struct record rec;
 	int64_t t = sqlite3_column_int64(s, first + 1);
@@ -155,13 +157,16 @@ static int take(struct hunt *h, uint64_t row, sqlite3_stmt *s, int first)
 
 	if (t < h->q->since.v || t > h->q->until.v)
 		return 0;
-	r = unpack(sqlite3_column_blob(s, first + 4), (size_t)sqlite3_column_bytes(s, first + 4), h->arena, &rec);
+	r = unpack(sqlite3_column_blob(s, first + 4), (size_t)sqlite3_column_bytes(s, first + 4),
+		   h->arena, &rec);
 	if (r == -ENOMEM) {
 		h->cut = true;
 		return -E2BIG;
 	}
-	if (r < 0 || rec.kind != RECORD_JOURNEY || !fits(h->q, &rec.journey))
+	if (r < 0 || rec.kind != RECORD_JOURNEY || !fits(h->q, &rec.journey)) {
+		arena_rewind(h->arena, before);
 		return 0;
+	}
 	if (h->count == h->cap) {
 		size_t cap = h->cap ? h->cap * 2 : 64;
 		struct stored_journey *list = arena_alloc(h->arena, cap * sizeof(*list));
@@ -176,8 +181,12 @@ static int take(struct hunt *h, uint64_t row, sqlite3_stmt *s, int first)
 		h->cap = cap;
 	}
 	out = &h->list[h->count++];
-	*out = (struct stored_journey){ .row = row, .host = (uint64_t)sqlite3_column_int64(s, first), .at = { t },
-					.offset = sqlite3_column_int64(s, first + 2), .error = sqlite3_column_int64(s, first + 3), .j = rec.journey };
+	*out = (struct stored_journey){ .row = row,
+					.host = (uint64_t)sqlite3_column_int64(s, first),
+					.at = { t },
+					.offset = sqlite3_column_int64(s, first + 2),
+					.error = sqlite3_column_int64(s, first + 3),
+					.j = rec.journey };
 	return 0;
 }
 
@@ -211,7 +220,8 @@ static int take_row(struct hunt *h, struct db *d, uint32_t no, uint32_t row)
 	return r;
 }
 
-static size_t candidates(struct hunt *h, struct db *d, const struct known_segment *k, const struct key_range *range)
+static size_t candidates(struct hunt *h, struct db *d, const struct known_segment *k,
+			 const struct key_range *range)
 {
 	uint32_t *rows = h->r->rows;
 	sqlite3_stmt *s;
@@ -248,7 +258,8 @@ static int by_row_down(const void *pa, const void *pb)
 	return (a < b) - (a > b);
 }
 
-static int hunt_range(struct hunt *h, struct db *d, const struct known_segment *k, const struct key_range *range)
+static int hunt_range(struct hunt *h, struct db *d, const struct known_segment *k,
+		      const struct key_range *range)
 {
 	size_t n = candidates(h, d, k, range);
 	uint32_t before = 0;
@@ -292,15 +303,12 @@ static int hunt_all(struct hunt *h, struct db *d, const struct known_segment *k)
 	return r;
 }
 
-static int hunt_segment(struct hunt *h, const struct known_segment *k)
+static int hunt_in(struct hunt *h, struct db *d, const struct known_segment *k)
 {
 	const struct journey_query *q = h->q;
-	struct db *d = segment_db(h->r, k->no);
 	struct key_range range;
 	int r = 0;
 
-	if (!d)
-		return 0;		/* retention has just removed it */
 	if (q->fp_count) {
 		for (size_t i = 0; i < q->fp_count && r == 0; i++) {
 			range.from = range.to = q->fps[i];
@@ -313,6 +321,22 @@ static int hunt_segment(struct hunt *h, const struct known_segment *k)
 	return hunt_all(h, d, k);
 }
 
+/* One transaction around all of a segment's rows: each alone would lock and look for news again. */
+static int hunt_segment(struct hunt *h, const struct known_segment *k)
+{
+	struct db *d = segment_db(h->r, k->no);
+	int r, ended;
+
+	if (!d)
+		return 0; /* retention has just removed it */
+	r = db_run(db_stmt(d, STMT_begin_reading));
+	if (r < 0)
+		return r;
+	r = hunt_in(h, d, k);
+	ended = db_run(db_stmt(d, STMT_commit));
+	return r < 0 ? r : ended;
+}
+
 static int by_time(const void *pa, const void *pb)
 {
 	const struct stored_journey *a = pa, *b = pb;
@@ -322,8 +346,8 @@ static int by_time(const void *pa, const void *pb)
 	return (a->row > b->row) - (a->row < b->row);
 }
 
-int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena, struct stored_journey **out, size_t *count,
-		    bool *cut)
+int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena,
+		    struct stored_journey **out, size_t *count, bool *cut)
 {
 	struct hunt h = { .r = r, .q = q, .arena = arena };
 	struct known_segment *list;
@@ -397,9 +421,12 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 		list = grow(arena, list, n, &cap, sizeof(*list));
 		if (!list)
 			break;
-		list[n++] = (struct stored_host){ .host = (uint64_t)sqlite3_column_int64(s, 0), .agent = (uint64_t)sqlite3_column_int64(s, 1),
-						  .id = column_text(s, 2, arena), .first_seen = { sqlite3_column_int64(s, 3) },
-						  .last_seen = { sqlite3_column_int64(s, 4) }, .retired = sqlite3_column_int(s, 5) };
+		list[n++] = (struct stored_host){ .host = (uint64_t)sqlite3_column_int64(s, 0),
+						  .agent = (uint64_t)sqlite3_column_int64(s, 1),
+						  .id = column_text(s, 2, arena),
+						  .first_seen = { sqlite3_column_int64(s, 3) },
+						  .last_seen = { sqlite3_column_int64(s, 4) },
+						  .retired = sqlite3_column_int(s, 5) };
 	}
 	sqlite3_reset(s);
 	*out = list;
@@ -407,8 +434,8 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 	return n && !list ? -ENOMEM : 0;
 }
 
-int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until, struct arena *arena,
-		  struct stored_table **out, size_t *count)
+int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
+		  struct arena *arena, struct stored_table **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(&r->catalog, STMT_get_tables);
 	struct stored_table *list = NULL;
@@ -428,10 +455,14 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 		if (!list)
 			break;
 		t = &list[n++];
-		*t = (struct stored_table){ .host = (uint64_t)sqlite3_column_int64(s, 0), .backend = (uint8_t)sqlite3_column_int(s, 1),
-					    .family = (uint8_t)sqlite3_column_int(s, 2), .table = column_text(s, 3, arena),
-					    .from_min = { sqlite3_column_int64(s, 5) }, .from = { sqlite3_column_int64(s, 6) },
-					    .last = { sqlite3_column_int64(s, 7) }, .until = { sqlite3_column_int64(s, 8) },
+		*t = (struct stored_table){ .host = (uint64_t)sqlite3_column_int64(s, 0),
+					    .backend = (uint8_t)sqlite3_column_int(s, 1),
+					    .family = (uint8_t)sqlite3_column_int(s, 2),
+					    .table = column_text(s, 3, arena),
+					    .from_min = { sqlite3_column_int64(s, 5) },
+					    .from = { sqlite3_column_int64(s, 6) },
+					    .last = { sqlite3_column_int64(s, 7) },
+					    .until = { sqlite3_column_int64(s, 8) },
 					    .torn = sqlite3_column_int(s, 9) };
 		if (content)
 			memcpy(t->content.b, content, CONTENT_ID_LEN);
@@ -444,7 +475,8 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 	return n && !list ? -ENOMEM : 0;
 }
 
-int reader_content(struct reader *r, const struct content_id *id, struct arena *arena, const char **text, size_t *len)
+int reader_content(struct reader *r, const struct content_id *id, struct arena *arena,
+		   const char **text, size_t *len)
 {
 	sqlite3_stmt *s = db_stmt(&r->catalog, STMT_get_content);
 	int ret = -ENOENT;
@@ -462,12 +494,14 @@ int reader_content(struct reader *r, const struct content_id *id, struct arena *
 }
 
 /* The first column's packed record of the kind; resets s. */
-static int one_record(sqlite3_stmt *s, enum record_kind kind, struct arena *arena, struct record *out)
+static int one_record(sqlite3_stmt *s, enum record_kind kind, struct arena *arena,
+		      struct record *out)
 {
 	int r = -ENOENT;
 
 	if (sqlite3_step(s) == SQLITE_ROW) {
-		r = unpack(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0), arena, out);
+		r = unpack(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0), arena,
+			   out);
 		if (r == 0 && out->kind != kind)
 			r = -EPROTO;
 	}
@@ -475,7 +509,8 @@ static int one_record(sqlite3_stmt *s, enum record_kind kind, struct arena *aren
 	return r;
 }
 
-int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena, struct facts *out)
+int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena,
+		 struct facts *out)
 {
 	static const enum stmt_id tries[] = { STMT_get_facts, STMT_get_first_facts };
 	struct record rec;
@@ -511,7 +546,8 @@ int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct 
 	return ret;
 }
 
-int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena, struct stored_loss **out, size_t *count)
+int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena,
+		  struct stored_loss **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(&r->catalog, STMT_get_losses);
 	struct stored_loss *list = NULL;
@@ -525,9 +561,12 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 		list = grow(arena, list, n, &cap, sizeof(*list));
 		if (!list)
 			break;
-		list[n++] = (struct stored_loss){ .host = (uint64_t)sqlite3_column_int64(s, 0), .from = { sqlite3_column_int64(s, 1) },
-						  .until = { sqlite3_column_int64(s, 2) }, .source = column_text(s, 3, arena),
-						  .count_known = sqlite3_column_type(s, 4) != SQLITE_NULL,
+		list[n++] = (struct stored_loss){ .host = (uint64_t)sqlite3_column_int64(s, 0),
+						  .from = { sqlite3_column_int64(s, 1) },
+						  .until = { sqlite3_column_int64(s, 2) },
+						  .source = column_text(s, 3, arena),
+						  .count_known =
+							  sqlite3_column_type(s, 4) != SQLITE_NULL,
 						  .count = (uint64_t)sqlite3_column_int64(s, 4) };
 	}
 	sqlite3_reset(s);
@@ -536,8 +575,8 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 	return n && !list ? -ENOMEM : 0;
 }
 
-int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena, struct stored_arming **out,
-		   size_t *count)
+int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
+		   struct arena *arena, struct stored_arming **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(&r->catalog, STMT_get_armings);
 	struct stored_arming *list = NULL;
@@ -550,16 +589,21 @@ int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
 	while (sqlite3_step(s) == SQLITE_ROW) {
 		struct record rec;
 
-		if (unpack(sqlite3_column_blob(s, 7), (size_t)sqlite3_column_bytes(s, 7), arena, &rec) < 0)
+		if (unpack(sqlite3_column_blob(s, 7), (size_t)sqlite3_column_bytes(s, 7), arena,
+			   &rec) < 0)
 			continue;
 		list = grow(arena, list, n, &cap, sizeof(*list));
 		if (!list)
 			break;
-		list[n++] = (struct stored_arming){ .lease = (uint64_t)sqlite3_column_int64(s, 0), .host = (uint64_t)sqlite3_column_int64(s, 1),
-						    .from = { sqlite3_column_int64(s, 2) }, .until = { sqlite3_column_int64(s, 3) },
+		list[n++] = (struct stored_arming){ .lease = (uint64_t)sqlite3_column_int64(s, 0),
+						    .host = (uint64_t)sqlite3_column_int64(s, 1),
+						    .from = { sqlite3_column_int64(s, 2) },
+						    .until = { sqlite3_column_int64(s, 3) },
 						    .modulus = (uint32_t)sqlite3_column_int64(s, 4),
-						    .traced = (uint64_t)sqlite3_column_int64(s, 5), .refused = (uint64_t)sqlite3_column_int64(s, 6),
-						    .pattern_count = rec.lease.pattern_count, .patterns = rec.lease.patterns };
+						    .traced = (uint64_t)sqlite3_column_int64(s, 5),
+						    .refused = (uint64_t)sqlite3_column_int64(s, 6),
+						    .pattern_count = rec.lease.pattern_count,
+						    .patterns = rec.lease.patterns };
 	}
 	sqlite3_reset(s);
 	*out = list;
@@ -567,7 +611,8 @@ int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
 	return n && !list ? -ENOMEM : 0;
 }
 
-int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena, struct store_lease **out, size_t *count)
+int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena,
+		  struct store_lease **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(&r->catalog, STMT_get_leases);
 	struct store_lease *list = NULL;
@@ -580,9 +625,12 @@ int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena, s
 		list = grow(arena, list, n, &cap, sizeof(*list));
 		if (!list)
 			break;
-		list[n++] = (struct store_lease){ .id = (uint64_t)sqlite3_column_int64(s, 0), .from = { sqlite3_column_int64(s, 1) },
-						  .until = { sqlite3_column_int64(s, 2) }, .flow = column_text(s, 3, arena),
-						  .by = column_text(s, 4, arena), .rate = (uint32_t)sqlite3_column_int64(s, 5),
+		list[n++] = (struct store_lease){ .id = (uint64_t)sqlite3_column_int64(s, 0),
+						  .from = { sqlite3_column_int64(s, 1) },
+						  .until = { sqlite3_column_int64(s, 2) },
+						  .flow = column_text(s, 3, arena),
+						  .by = column_text(s, 4, arena),
+						  .rate = (uint32_t)sqlite3_column_int64(s, 5),
 						  .ended = sqlite3_column_int(s, 6) };
 	}
 	sqlite3_reset(s);
@@ -595,11 +643,13 @@ static bool conn_fits(const struct flow *f, const struct conn *c)
 {
 	struct tuple o = tuple_reverse(&c->orig), r = tuple_reverse(&c->reply);
 
-	return flow_has(f, &c->orig) || flow_has(f, &o) || flow_has(f, &c->reply) || flow_has(f, &r);
+	return flow_has(f, &c->orig) || flow_has(f, &o) || flow_has(f, &c->reply) ||
+	       flow_has(f, &r);
 }
 
-int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since, struct wall_ns until, size_t limit, struct arena *arena,
-		 struct stored_conn **out, size_t *count)
+int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since,
+		 struct wall_ns until, size_t limit, struct arena *arena, struct stored_conn **out,
+		 size_t *count)
 {
 	struct key_range range = { 0, 0 };
 	bool keyed = keys_of_flow(flow, &range);
@@ -617,15 +667,19 @@ int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since
 	while (n < limit && sqlite3_step(s) == SQLITE_ROW) {
 		struct record rec;
 
-		if (unpack(sqlite3_column_blob(s, 4), (size_t)sqlite3_column_bytes(s, 4), arena, &rec) < 0 || rec.kind != RECORD_CONN)
+		if (unpack(sqlite3_column_blob(s, 4), (size_t)sqlite3_column_bytes(s, 4), arena,
+			   &rec) < 0 ||
+		    rec.kind != RECORD_CONN)
 			continue;
 		if (!conn_fits(flow, &rec.conn))
 			continue;
 		list = grow(arena, list, n, &cap, sizeof(*list));
 		if (!list)
 			break;
-		list[n++] = (struct stored_conn){ .host = (uint64_t)sqlite3_column_int64(s, 1), .from = { sqlite3_column_int64(s, 2) },
-						  .until = { sqlite3_column_int64(s, 3) }, .c = rec.conn };
+		list[n++] = (struct stored_conn){ .host = (uint64_t)sqlite3_column_int64(s, 1),
+						  .from = { sqlite3_column_int64(s, 2) },
+						  .until = { sqlite3_column_int64(s, 3) },
+						  .c = rec.conn };
 	}
 	sqlite3_reset(s);
 	*out = list;

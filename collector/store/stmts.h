@@ -4,7 +4,7 @@
 #pragma once
 
 #define STORE_STMTS(X)												\
-	X(begin, "BEGIN IMMEDIATE") X(commit, "COMMIT") X(rollback, "ROLLBACK")					\
+	X(begin, "BEGIN IMMEDIATE") X(begin_reading, "BEGIN") X(commit, "COMMIT") X(rollback, "ROLLBACK")					\
 	X(get_agent, "SELECT id, instance, epoch, last_seen FROM agent WHERE name=?1")				\
 	X(put_agent, "INSERT INTO agent(name, instance, epoch, last_seen) VALUES(?1, ?2, ?3, ?4)"		\
 	  " ON CONFLICT(name) DO UPDATE SET instance=?2, epoch=?3, last_seen=?4")				\

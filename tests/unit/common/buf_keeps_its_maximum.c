@@ -120,12 +120,39 @@ static void why_is_cut_and_optional(void **state)
 	assert_int_equal(strlen(why.text), WHY_MAX);
 }
 
+static void arena_rewinds_to_its_mark(void **state)
+{
+	struct arena_mark empty, mark;
+	struct arena a;
+	size_t held;
+	char *kept;
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	empty = arena_mark(&a);
+	kept = arena_strndup(&a, "kept", 4);
+	assert_non_null(kept);
+	mark = arena_mark(&a);
+	held = a.held;
+	for (int round = 0; round < 100; round++) {	/* more than the maximum in all */
+		assert_non_null(arena_alloc(&a, 100));
+		assert_non_null(arena_alloc(&a, 300000));
+		arena_rewind(&a, mark);
+		assert_int_equal(a.held, held);
+	}
+	assert_string_equal(kept, "kept");
+	arena_rewind(&a, empty);
+	assert_int_equal(a.held, 0);
+	arena_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buf_refuses_beyond_its_maximum),
 		cmocka_unit_test(buf_shift_drops_the_front),
 		cmocka_unit_test(arena_counts_what_it_holds),
+		cmocka_unit_test(arena_rewinds_to_its_mark),
 		cmocka_unit_test(small_arenas_are_used_up),
 		cmocka_unit_test(why_is_cut_and_optional),
 	};
