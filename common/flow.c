@@ -22,6 +22,7 @@ struct words {
 struct draft {
 	struct flow *flow;
 	struct why *why;
+	const char *type_word; /* read when the protocol is known: its names depend on it */
 	bool src, dst, sport, dport, proto, type, id, in, out; /* given already */
 };
 
@@ -41,12 +42,25 @@ static int split(struct words *w, int argc, const char *const argv[], struct why
 		w->text[n++] = ' ';
 	}
 	w->text[n] = '\0';
-	for (char *save = NULL, *p = strtok_r(w->text, " \t\r\n,", &save); p;
-	     p = strtok_r(NULL, " \t\r\n,", &save)) {
-		if (w->count == WORDS_MAX)
+	/* Control characters never reach a message. */
+	for (char *p = w->text; *p; p++) {
+		if (iscntrl((unsigned char)*p))
+			*p = ' ';
+	}
+	for (char *save = NULL, *p = strtok_r(w->text, " ,", &save); p;
+	     p = strtok_r(NULL, " ,", &save)) {
+		char *value = !strncmp(p, "--", 2) ? strchr(p, '=') : NULL;
+
+		if (!strcmp(p, "·"))
+			break; /* our own screens go on in prose */
+		if (w->count + 2 > WORDS_MAX)
 			return why_set(why, -EINVAL, "the flow has too many words: at most %d",
 				       WORDS_MAX);
 		w->word[w->count++] = p;
+		if (value) {
+			*value = '\0';
+			w->word[w->count++] = value + 1;
+		}
 	}
 	return 0;
 }
@@ -91,8 +105,7 @@ static int set_addr(struct draft *d, bool src, const char *word, bool negate)
 		return wrong(d, word,
 			     "an address or prefix such as 10.0.1.2, 10.0.0.0/8 or 2001:db8::1");
 	if (d->flow->family && d->flow->family != p->prefix.addr.family)
-		return why_set(d->why, -EINVAL,
-			       "'%.48s' is of another family than the other address", word);
+		return why_set(d->why, -EINVAL, "'%.48s' is of another family than the rest", word);
 	d->flow->family = p->prefix.addr.family;
 	p->negate = negate;
 	return 0;
@@ -112,27 +125,68 @@ static bool port_number(const char *word, size_t len, uint16_t *port)
 	return !*end && n <= UINT16_MAX;
 }
 
+static bool service(const char *word, uint16_t *port)
+{
+	static const struct {
+		const char *name;
+		uint16_t port;
+	} names[] = { { "ftp", 21 },       { "ssh", 22 },     { "telnet", 23 },
+		      { "smtp", 25 },      { "domain", 53 },  { "bootps", 67 },
+		      { "bootpc", 68 },    { "tftp", 69 },    { "http", 80 },
+		      { "pop3", 110 },     { "ntp", 123 },    { "imap2", 143 },
+		      { "snmp", 161 },     { "bgp", 179 },    { "ldap", 389 },
+		      { "https", 443 },    { "syslog", 514 }, { "ldaps", 636 },
+		      { "imaps", 993 },    { "mysql", 3306 }, { "postgresql", 5432 },
+		      { "http-alt", 8080 } };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcasecmp(names[i].name, word)) {
+			*port = names[i].port;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* "443", "https", "8000:8100", "8000-8100", ":1023", "1024:" */
+static bool port_range(const char *word, struct port_range *p)
+{
+	size_t n = strcspn(word, ":-");
+	const char *rest = word + n + 1;
+
+	if (service(word, &p->from)) {
+		p->to = p->from;
+		return true;
+	}
+	if (!word[n]) {
+		p->to = port_number(word, n, &p->from) ? p->from : 0;
+		return p->to;
+	}
+	if (n && !port_number(word, n, &p->from))
+		return false;
+	if (*rest)
+		return port_number(rest, strlen(rest), &p->to);
+	p->to = UINT16_MAX;
+	return n;
+}
+
 static int set_port(struct draft *d, bool src, const char *word, bool negate)
 {
 	struct port_range *p = src ? &d->flow->sport : &d->flow->dport;
-	size_t n = strcspn(word, ":-");
 	int r = once(d, src ? &d->sport : &d->dport,
 		     src ? "the source port" : "the destination port", word);
 
 	if (r < 0)
 		return r;
-	if (!port_number(word, n, &p->from))
-		return wrong(d, word, "a port such as 443, or a range such as 8000:8100,");
-	p->to = p->from;
-	if (word[n] && !port_number(word + n + 1, strlen(word + n + 1), &p->to))
-		return wrong(d, word, "a range of ports such as 8000:8100");
+	if (!port_range(word, p))
+		return wrong(d, word, "a port such as 443 or https, or a range such as 8000:8100,");
 	if (p->from > p->to || p->to == 0)
 		return wrong(d, word, "a range from the lower to the higher port");
 	p->negate = negate;
 	return 0;
 }
 
-static int set_type(struct draft *d, const char *word)
+static int read_type(struct draft *d, const char *word)
 {
 	static const struct {
 		const char *name;
@@ -147,10 +201,7 @@ static int set_type(struct draft *d, const char *word)
 	bool six = d->flow->proto == IPPROTO_ICMPV6 || d->flow->family == 6;
 	char *end;
 	long n;
-	int r = once(d, &d->type, "the ICMP type", word);
 
-	if (r < 0)
-		return r;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (!strcasecmp(names[i].name, word)) {
 			d->flow->icmp_type = six ? names[i].six : names[i].four;
@@ -228,7 +279,7 @@ static int set_endpoint(struct draft *d, bool src, const char *word)
 		addr[dot - addr] = '\0';
 		port = word + (dot - addr) + 1;
 	}
-	if (!port)
+	if (!port || strchr(port, ':'))
 		return wrong(d, word,
 			     "an address such as 10.0.1.2, 10.0.3.2:443 or [2001:db8::1]:443");
 	if (strcmp(addr, "*") && addr[0]) {
@@ -256,70 +307,138 @@ static const char *value_of(const struct words *w, const char *key)
 	return NULL;
 }
 
-/* 1: it was such a line. The first tuple counts; upper says which of the two notations. */
+/* conntrack's protocol is the last that stands before the tuple: "ipv6 10 tcp 6 117 SYN_SENT src=". */
+static const char *conntrack_proto(const struct words *w)
+{
+	const char *proto = NULL;
+	uint8_t known;
+
+	for (int i = 0; i < w->count && strncmp(w->word[i], "src=", 4); i++) {
+		if (!isdigit((unsigned char)w->word[i][0]) && proto_parse(&known, w->word[i]))
+			proto = w->word[i];
+		else if (!strcmp(w->word[i], "unknown") && i + 1 < w->count)
+			proto = w->word[i + 1];
+	}
+	return proto;
+}
+
+/* A query's id in a kernel log; the ID= before PROTO= is the IP header's, the one of an error is embedded. */
+static const char *log_icmp_id(const struct words *w)
+{
+	static const char *const queries[] = { "TYPE=8", "TYPE=0", "TYPE=128", "TYPE=129" };
+	int i = 0;
+
+	while (i < w->count && strncmp(w->word[i], "PROTO=", 6))
+		i++;
+	for (size_t k = 0; i + 3 < w->count && k < sizeof(queries) / sizeof(queries[0]); k++) {
+		if (!strcmp(w->word[i + 1], queries[k]) && !strncmp(w->word[i + 3], "ID=", 3))
+			return w->word[i + 3] + 3;
+	}
+	return NULL;
+}
+
+/* 1: it was such a line. The first tuple counts; log says which of the two notations. */
 static int paste_keys(struct draft *d, const struct words *w, bool log)
 {
-	const char *src = value_of(w, log ? "SRC=" : "src="),
-		   *dst = value_of(w, log ? "DST=" : "dst=");
-	const char *sport = value_of(w, log ? "SPT=" : "sport="),
-		   *dport = value_of(w, log ? "DPT=" : "dport=");
-	const char *proto = value_of(w, "PROTO="), *id = value_of(w, "id=");
+	const char *src = value_of(w, log ? "SRC=" : "src=");
+	const char *dst = value_of(w, log ? "DST=" : "dst=");
+	const char *sport = value_of(w, log ? "SPT=" : "sport=");
+	const char *dport = value_of(w, log ? "DPT=" : "dport=");
+	const char *proto, *id;
 	int r;
 
 	if (!src || !dst)
 		return 0;
-	for (int i = 0; !log && !proto && i < w->count && i < 3; i++) {
-		uint8_t known;
-
-		if (!isdigit((unsigned char)w->word[i][0]) && proto_parse(&known, w->word[i]))
-			proto = w->word[i];
-	}
+	proto = log ? value_of(w, "PROTO=") : conntrack_proto(w);
+	id = log ? log_icmp_id(w) : value_of(w, "id=");
 	r = set_addr(d, true, src, false);
 	if (r == 0)
 		r = set_addr(d, false, dst, false);
 	if (r == 0 && proto)
 		r = set_proto(d, proto, false);
+	if (proto_is_icmp(d->flow->proto))
+		sport = dport = NULL; /* what an ICMP error embeds */
 	if (r == 0 && sport)
 		r = set_port(d, true, sport, false);
 	if (r == 0 && dport)
 		r = set_port(d, false, dport, false);
-	if (r == 0 && !log && id && proto_is_icmp(d->flow->proto))
+	if (r == 0 && id && proto_is_icmp(d->flow->proto))
 		r = set_id(d, id);
 	return r < 0 ? r : 1;
 }
 
-/* "06:52:07.113 IP 10.1.0.2.51240 > 10.1.0.1.443: Flags [S], ..." */
+static bool is_endpoint(const char *word)
+{
+	struct flow flow = { 0 };
+	struct draft d = { .flow = &flow };
+
+	return set_endpoint(&d, true, word) == 0;
+}
+
+/* tcpdump's destination ends with a colon; true: it did, and is an endpoint without it. */
+static bool cut_colon(char *word)
+{
+	size_t n = strlen(word);
+
+	if (n < 2 || word[n - 1] != ':' || is_endpoint(word))
+		return false;
+	word[n - 1] = '\0';
+	if (is_endpoint(word))
+		return true;
+	word[n - 1] = ':';
+	return false;
+}
+
+static int tcpdump_proto(struct draft *d, const struct words *w, int i)
+{
+	static const struct {
+		const char *word, *proto;
+	} says[] = {
+		{ "Flags", "tcp" }, { "UDP", "udp" }, { "ICMP", "icmp" }, { "ICMP6", "icmpv6" }
+	};
+	uint8_t known;
+
+	if (i < w->count && !isdigit((unsigned char)w->word[i][0]) &&
+	    proto_parse(&known, w->word[i]) && strcmp(w->word[i], "ICMP"))
+		return set_proto(d, w->word[i], false);
+	for (; i < w->count; i++) {
+		for (size_t k = 0; k < sizeof(says) / sizeof(says[0]); k++) {
+			if (!strcmp(w->word[i], says[k].word))
+				return set_proto(d, says[k].proto, false);
+		}
+	}
+	/* What it decodes further (DNS, NTP ...) it prints without the protocol, but never TCP without flags. */
+	return d->sport || d->dport ? set_proto(d, "udp", false) : 0;
+}
+
+/* "06:52:07.113 IP 10.1.0.2.51240 > 10.1.0.1.443: Flags [S], ..."; with -e, MACs and a '>' come before. */
 static int paste_tcpdump(struct draft *d, struct words *w)
 {
-	int arrow = 0, ip = -1, r;
+	int arrow = 0, first = 0, r;
+	bool ip = false, colon = false;
 
 	for (int i = 1; i + 1 < w->count && !arrow; i++) {
-		if (!strcmp(w->word[i], ">"))
+		ip |= !strcmp(w->word[i - 1], "IP") || !strcmp(w->word[i - 1], "IP6");
+		if (strcmp(w->word[i], ">"))
+			continue;
+		first = first ? first : i;
+		if (!is_endpoint(w->word[i - 1]))
+			continue;
+		colon = cut_colon(w->word[i + 1]);
+		if (colon || is_endpoint(w->word[i + 1]))
 			arrow = i;
 	}
-	for (int i = 0; i < arrow; i++) {
-		if (!strcmp(w->word[i], "IP") || !strcmp(w->word[i], "IP6"))
-			ip = i;
-	}
-	if (!arrow || ip < 0)
+	if (!arrow)
+		arrow = ip ? first : 0;
+	if (!arrow || !(ip || colon))
 		return 0;
-	w->word[arrow + 1][strcspn(w->word[arrow + 1], " ")] = '\0';
-	if (w->word[arrow + 1][0] && w->word[arrow + 1][strlen(w->word[arrow + 1]) - 1] == ':')
-		w->word[arrow + 1][strlen(w->word[arrow + 1]) - 1] = '\0';
 	r = set_endpoint(d, true, w->word[arrow - 1]);
 	if (r == 0)
 		r = set_endpoint(d, false, w->word[arrow + 1]);
-	for (int i = arrow + 2; r == 0 && i < w->count; i++) {
-		if (!strcmp(w->word[i], "Flags") && !d->proto)
-			r = set_proto(d, "tcp", false);
-		else if (!strncmp(w->word[i], "UDP", 3) && !d->proto)
-			r = set_proto(d, "udp", false);
-		else if (!strcmp(w->word[i], "ICMP") && !d->proto)
-			r = set_proto(d, "icmp", false);
-		else if (!strcmp(w->word[i], "ICMP6") && !d->proto)
-			r = set_proto(d, "icmpv6", false);
-		else if (!strcmp(w->word[i], "id") && i + 1 < w->count &&
-			 proto_is_icmp(d->flow->proto) && !d->id)
+	if (r == 0)
+		r = tcpdump_proto(d, w, arrow + 2);
+	for (int i = arrow + 2; r == 0 && i + 1 < w->count && !d->id; i++) {
+		if (!strcmp(w->word[i], "id") && proto_is_icmp(d->flow->proto))
 			r = set_id(d, w->word[i + 1]);
 	}
 	return r < 0 ? r : 1;
@@ -383,7 +502,8 @@ static int set_part(struct draft *d, enum part part, const char *word, bool nega
 	case PART_DPORT:
 		return set_port(d, part == PART_SPORT, word, negate);
 	case PART_TYPE:
-		return set_type(d, word);
+		d->type_word = word;
+		return once(d, &d->type, "the ICMP type", word);
 	case PART_ID:
 		return set_id(d, word);
 	case PART_IN:
@@ -411,6 +531,23 @@ static int plain_word(struct draft *d, const char *word)
 		"PROTO SRC[:PORT] DST[:PORT], iptables flags such as -p -s -d --dport, or a pasted line");
 }
 
+/* 1: the word was -4 or -6. */
+static int read_family(struct draft *d, const char *word)
+{
+	uint8_t family;
+
+	if (!strcmp(word, "-4") || !strcmp(word, "--ipv4"))
+		family = 4;
+	else if (!strcmp(word, "-6") || !strcmp(word, "--ipv6"))
+		family = 6;
+	else
+		return 0;
+	if (d->flow->family && d->flow->family != family)
+		return why_set(d->why, -EINVAL, "'%.48s' is of another family than the rest", word);
+	d->flow->family = family;
+	return 1;
+}
+
 static int read_words(struct draft *d, const struct words *w)
 {
 	bool negate = false;
@@ -422,6 +559,11 @@ static int read_words(struct draft *d, const struct words *w)
 
 		if (!strcmp(word, "!") || !strcmp(word, "--not")) {
 			negate = true;
+			continue;
+		}
+		r = read_family(d, word);
+		if (r != 0) {
+			r = r < 0 ? r : 0;
 			continue;
 		}
 		for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]) && !part; k++) {
@@ -452,7 +594,25 @@ static int read_words(struct draft *d, const struct words *w)
 		}
 		negate = false;
 	}
-	return r;
+	return r == 0 && negate ? why_set(d->why, -EINVAL, "'!' stands before a flag such as -s")
+				: r;
+}
+
+/* What can be said only when every word has been read. */
+static int finish(struct draft *d)
+{
+	struct flow *f = d->flow;
+
+	if (f->proto == IPPROTO_ICMP && f->family == 6)
+		f->proto = IPPROTO_ICMPV6;
+	if (f->proto == IPPROTO_ICMPV6 && f->family == 4 && !f->proto_negate)
+		return why_set(d->why, -EINVAL, "icmpv6 goes with IPv6 addresses only");
+	if ((d->sport || d->dport) && f->proto && !f->proto_negate && !proto_has_ports(f->proto))
+		return why_set(d->why, -EINVAL,
+			       "ports go with tcp, udp, sctp, dccp and udplite only");
+	if ((d->type || d->id) && f->proto && !proto_is_icmp(f->proto))
+		return why_set(d->why, -EINVAL, "ICMP's type and id go with icmp and icmpv6 only");
+	return d->type ? read_type(d, d->type_word) : 0;
 }
 
 int flow_parse(struct flow *f, int argc, const char *const argv[], struct why *why)
@@ -478,16 +638,10 @@ int flow_parse(struct flow *f, int argc, const char *const argv[], struct why *w
 		r = paste_tcpdump(&d, w);
 	if (r == 0)
 		r = read_words(&d, w);
+	if (r >= 0)
+		r = finish(&d);
 	free(w);
-	if (r < 0)
-		return r;
-	if (f->proto == IPPROTO_ICMP && f->family == 6)
-		f->proto = IPPROTO_ICMPV6;
-	if ((d.sport || d.dport) && f->proto && !f->proto_negate && !proto_has_ports(f->proto))
-		return why_set(why, -EINVAL, "ports go with tcp, udp, sctp, dccp and udplite only");
-	if ((d.type || d.id) && f->proto && !proto_is_icmp(f->proto))
-		return why_set(why, -EINVAL, "ICMP's type and id go with icmp and icmpv6 only");
-	return 0;
+	return r;
 }
 
 /* --- using it ------------------------------------------------------------------------------------------------ */
@@ -525,6 +679,8 @@ void flow_print(const struct flow *f, char text[static FLOW_TEXT_MAX])
 	char number[16];
 
 	text[0] = '\0';
+	if (f->family && !f->src.prefix.addr.family && !f->dst.prefix.addr.family)
+		snprintf(text, FLOW_TEXT_MAX, "-%u", f->family);
 	if (f->proto)
 		add(text, "-p", f->proto_negate, proto_name(f->proto, number));
 	add_prefix(text, "-s", &f->src);
