@@ -9,7 +9,10 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { FIRST_BITS = 12 };
+enum {
+	FIRST_BITS = 12,
+	DIGITS = 12, /* bytes of a row and a key */
+};
 
 struct entry {
 	uint64_t key;
@@ -212,13 +215,44 @@ size_t key_map_find(struct key_map *m, const struct key_range *r, uint32_t *rows
 	return n;
 }
 
-static int by_key(const void *pa, const void *pb)
+/* Byte `digit` of (row, key), lowest first; the key's sign as SQLite sorts it. */
+static uint8_t digit_of(const struct key_row *e, int digit)
 {
-	const struct key_row *a = pa, *b = pb;
+	if (digit < 4)
+		return (uint8_t)(e->row >> 8 * digit);
+	return (uint8_t)(e->key >> 8 * (digit - 4)) ^ (digit == DIGITS - 1 ? 0x80 : 0);
+}
 
-	if (a->key != b->key)
-		return (int64_t)a->key < (int64_t)b->key ? -1 : 1; /* as SQLite sorts them */
-	return (a->row > b->row) - (a->row < b->row);
+/* Radix sort by key, then row: millions of entries are several times faster so than compared. Takes list, returns it or NULL. */
+static struct key_row *sort(struct key_row *list, size_t n)
+{
+	struct key_row *other = malloc((n + 1) * sizeof(*other));
+
+	for (int digit = 0; other && digit < DIGITS; digit++) {
+		size_t at[256] = { 0 }, sum = 0;
+		struct key_row *sorted = other;
+
+		for (size_t i = 0; i < n; i++)
+			at[digit_of(&list[i], digit)]++;
+		if (n == 0 || at[digit_of(&list[0], digit)] == n)
+			continue; /* the same in all */
+		for (int v = 0; v < 256; v++) {
+			size_t count = at[v];
+
+			at[v] = sum;
+			sum += count;
+		}
+		for (size_t i = 0; i < n; i++)
+			sorted[at[digit_of(&list[i], digit)]++] = list[i];
+		other = list;
+		list = sorted;
+	}
+	if (!other) {
+		free(list);
+		return NULL;
+	}
+	free(other);
+	return list;
 }
 
 struct key_row *key_map_sorted(struct key_map *m, size_t *count)
@@ -231,7 +265,5 @@ struct key_row *key_map_sorted(struct key_map *m, size_t *count)
 	for (uint32_t i = 0; out && i < m->count; i++)
 		out[i] = (struct key_row){ m->list[i].key, m->list[i].row };
 	pthread_mutex_unlock(&m->lock);
-	if (out)
-		qsort(out, *count, sizeof(*out), by_key);
-	return out;
+	return out ? sort(out, *count) : NULL;
 }

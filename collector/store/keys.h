@@ -41,5 +41,5 @@ struct key_row {
 	uint32_t row;
 };
 
-/* All entries in order; the caller frees them. NULL without memory. */
+/* All entries by key, then row; the caller frees them. NULL without memory. */
 struct key_row *key_map_sorted(struct key_map *m, size_t *count);

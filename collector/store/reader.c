@@ -2,6 +2,7 @@
  * The reading half: connections of its own, read-only, one for the catalog and a few for the segments last asked.
  * A key finds candidates; each is compared with the question.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,37 +221,6 @@ static int take_row(struct hunt *h, struct db *d, uint32_t no, uint32_t row)
 	return r;
 }
 
-static size_t candidates(struct hunt *h, struct db *d, const struct known_segment *k,
-			 const struct key_range *range)
-{
-	uint32_t *rows = h->r->rows;
-	sqlite3_stmt *s;
-	size_t n = 0;
-
-	if (!k->sealed) {
-		pthread_mutex_lock(&h->r->store->lock);
-		for (size_t i = 0; i < h->r->store->segment_count; i++) {
-			struct known_segment *now = &h->r->store->segments[i];
-
-			if (now->no == k->no && now->map) {
-				n = key_map_find(now->map, range, rows, CANDIDATES_MAX);
-				pthread_mutex_unlock(&h->r->store->lock);
-				return n;
-			}
-		}
-		pthread_mutex_unlock(&h->r->store->lock);
-	}
-	s = db_stmt(d, STMT_find_keys);
-	if (!s)
-		return 0;
-	sqlite3_bind_int64(s, 1, (int64_t)range->from);
-	sqlite3_bind_int64(s, 2, (int64_t)range->to);
-	while (n < CANDIDATES_MAX && sqlite3_step(s) == SQLITE_ROW)
-		rows[n++] = (uint32_t)sqlite3_column_int64(s, 0);
-	sqlite3_reset(s);
-	return n;
-}
-
 static int by_row_down(const void *pa, const void *pb)
 {
 	uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
@@ -258,16 +228,80 @@ static int by_row_down(const void *pa, const void *pb)
 	return (a < b) - (a > b);
 }
 
+/* Appends one key's rows. When they do not fit, the newest half of all stays. */
+static size_t add_rows(struct hunt *h, size_t n, const uint8_t *wire, size_t count)
+{
+	uint32_t *rows = h->r->rows;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t row;
+
+		if (n == CANDIDATES_MAX) {
+			qsort(rows, n, sizeof(*rows), by_row_down);
+			n /= 2;
+			h->cut = true;
+		}
+		memcpy(&row, wire + i * sizeof(row), sizeof(row));
+		rows[n++] = ntohl(row);
+	}
+	return n;
+}
+
+/* The key's rows as the open segment's map has them; false when it has none, since it is sealed. */
+static bool rows_of_map(struct hunt *h, uint32_t no, const struct key_range *range, size_t *n)
+{
+	struct store *s = h->r->store;
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segment_count && !found; i++) {
+		found = s->segments[i].no == no && s->segments[i].map;
+		if (found)
+			*n = key_map_find(s->segments[i].map, range, h->r->rows, CANDIDATES_MAX);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (found && *n == CANDIDATES_MAX)
+		h->cut = true;
+	return found;
+}
+
+static int candidates(struct hunt *h, struct db *d, const struct known_segment *k,
+		      const struct key_range *range, size_t *n)
+{
+	sqlite3_stmt *s;
+	int r = 0;
+
+	*n = 0;
+	if (!k->sealed) {
+		if (rows_of_map(h, k->no, range, n))
+			return 0;
+		/* Sealed just now: what we have read may be from before. */
+		r = db_run(db_stmt(d, STMT_commit));
+		if (r == 0)
+			r = db_run(db_stmt(d, STMT_begin_reading));
+		if (r < 0)
+			return r;
+	}
+	s = db_stmt(d, STMT_find_keys);
+	if (!s)
+		return -EIO;
+	sqlite3_bind_int64(s, 1, (int64_t)range->from);
+	sqlite3_bind_int64(s, 2, (int64_t)range->to);
+	while ((r = sqlite3_step(s)) == SQLITE_ROW)
+		*n = add_rows(h, *n, sqlite3_column_blob(s, 0),
+			      (size_t)sqlite3_column_bytes(s, 0) / sizeof(uint32_t));
+	sqlite3_reset(s);
+	return db_error(r);
+}
+
 static int hunt_range(struct hunt *h, struct db *d, const struct known_segment *k,
 		      const struct key_range *range)
 {
-	size_t n = candidates(h, d, k, range);
 	uint32_t before = 0;
-	int r = 0;
+	size_t n;
+	int r = candidates(h, d, k, range, &n);
 
-	if (n == CANDIDATES_MAX)
-		h->cut = true;
-	if (n)
+	if (r == 0 && n)
 		qsort(h->r->rows, n, sizeof(*h->r->rows), by_row_down);
 	for (size_t i = 0; i < n && r == 0 && !enough(h); i++) {
 		if (h->r->rows[i] != before)

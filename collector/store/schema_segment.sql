@@ -13,6 +13,6 @@ CREATE TABLE journey(
 	error INTEGER NOT NULL,
 	body BLOB NOT NULL		-- the whole journey: a packed Batch of one record (proto/lasthop.proto)
 );
--- Once it is sealed: fingerprints, flows and addresses (keys.h) to rows.
-CREATE TABLE key(k INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY(k, row)) WITHOUT ROWID;
+-- Once it is sealed: fingerprints, flows and addresses (keys.h) to journeys. rows: their ids, ascending, 4 bytes each, big-endian.
+CREATE TABLE key(k INTEGER PRIMARY KEY, rows BLOB NOT NULL);
 CREATE TABLE mark(agent INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL);

@@ -3,6 +3,7 @@
  */
 #include "collector/store/segment.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,10 +47,11 @@ int segment_open(struct segment *s, const char *dir, uint32_t no)
 void segment_close(struct segment *s)
 {
 	db_close(&s->db);
-	s->map = NULL;			/* the store keeps it for readers */
+	s->map = NULL; /* the store keeps it for readers */
 }
 
-int segment_insert(struct segment *s, const struct row *r, const uint64_t *keys, const uint8_t *body, int64_t offset, int64_t error)
+int segment_insert(struct segment *s, const struct row *r, const uint64_t *keys,
+		   const uint8_t *body, int64_t offset, int64_t error)
 {
 	size_t len = r->tuple.src.family == 4 ? 4 : 16;
 	sqlite3_stmt *q = db_stmt(&s->db, STMT_put_journey);
@@ -107,19 +109,49 @@ int segment_rebuild(const char *dir, uint32_t no, struct key_map *map)
 		struct record rec;
 
 		arena_reset(&arena);
-		if (unpack(sqlite3_column_blob(q, 5), (size_t)sqlite3_column_bytes(q, 5), &arena, &rec) == 0)
-			r = key_map_add(map, keys, keys_of(&rec.journey, keys), (uint32_t)sqlite3_column_int64(q, 0));
+		if (unpack(sqlite3_column_blob(q, 5), (size_t)sqlite3_column_bytes(q, 5), &arena,
+			   &rec) == 0)
+			r = key_map_add(map, keys, keys_of(&rec.journey, keys),
+					(uint32_t)sqlite3_column_int64(q, 0));
 	}
 	arena_free(&arena);
 	db_close(&d);
 	return r;
 }
 
+/* One row of the index: from list[0] on, all with the same key. Returns how many those were, or -errno. */
+static ssize_t put_key(struct db *d, const struct key_row *list, size_t n, struct buf *rows)
+{
+	sqlite3_stmt *q = db_stmt(d, STMT_put_key);
+	uint32_t before = 0;
+	size_t i;
+	int r;
+
+	if (!q)
+		return -EIO;
+	rows->len = 0;
+	for (i = 0; i < n && list[i].key == list[0].key; i++) {
+		uint32_t wire = htonl(list[i].row);
+
+		if (list[i].row == before)
+			continue; /* written while the map was rebuilt */
+		before = list[i].row;
+		r = buf_add(rows, &wire, sizeof(wire));
+		if (r < 0)
+			return r;
+	}
+	sqlite3_bind_int64(q, 1, (int64_t)list[0].key);
+	db_bind_blob(q, 2, rows->p, rows->len);
+	r = db_run(q);
+	return r < 0 ? r : (ssize_t)i;
+}
+
 int segment_seal(const char *dir, uint32_t no, struct key_map *map)
 {
 	struct key_row *list;
 	char path[PATH_MAX_LEN];
-	size_t n = 0;
+	size_t n = 0, i = 0;
+	struct buf rows;
 	struct db d;
 	int r;
 
@@ -128,25 +160,24 @@ int segment_seal(const char *dir, uint32_t no, struct key_map *map)
 	if (r < 0)
 		return r;
 	list = key_map_sorted(map, &n);
+	buf_init(&rows, (n + 1) * sizeof(uint32_t));
 	r = list ? db_run(db_stmt(&d, STMT_begin)) : -ENOMEM;
 	if (r == 0)
 		r = db_run(db_stmt(&d, STMT_clear_keys));
-	for (size_t i = 0; i < n && r == 0; i++) {
-		sqlite3_stmt *q = db_stmt(&d, STMT_put_key);
+	while (r == 0 && i < n) {
+		ssize_t taken = put_key(&d, list + i, n - i, &rows);
 
-		if (!q) {
-			r = -EIO;
-			break;
-		}
-		sqlite3_bind_int64(q, 1, (int64_t)list[i].key);
-		sqlite3_bind_int64(q, 2, list[i].row);
-		r = db_run(q);
+		if (taken < 0)
+			r = (int)taken;
+		else
+			i += (size_t)taken;
 	}
 	if (r == 0)
 		r = db_run(db_stmt(&d, STMT_commit));
 	if (r == 0)
 		r = db_exec(&d, "PRAGMA wal_checkpoint(TRUNCATE)");
 	free(list);
+	buf_clear(&rows);
 	db_close(&d);
 	return r;
 }

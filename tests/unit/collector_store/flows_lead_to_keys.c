@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-static struct tuple tuple_of(const char *src, uint16_t sport, const char *dst, uint16_t dport, uint8_t proto)
+static struct tuple tuple_of(const char *src, uint16_t sport, const char *dst, uint16_t dport,
+			     uint8_t proto)
 {
 	struct tuple t = { .sport = sport, .dport = dport, .proto = proto };
 
@@ -39,7 +40,8 @@ static bool leads(const char *text, const struct tuple *t)
 
 static void a_flow_finds_both_directions(void **state)
 {
-	struct tuple t = tuple_of("10.0.0.1", 40000, "10.0.0.2", 443, IPPROTO_TCP), back = tuple_reverse(&t);
+	struct tuple t = tuple_of("10.0.0.1", 40000, "10.0.0.2", 443, IPPROTO_TCP),
+		     back = tuple_reverse(&t);
 
 	(void)state;
 	assert_true(leads("-p tcp -s 10.0.0.1 --sport 40000 -d 10.0.0.2 --dport 443", &t));

@@ -134,7 +134,7 @@ static void arena_rewinds_to_its_mark(void **state)
 	assert_non_null(kept);
 	mark = arena_mark(&a);
 	held = a.held;
-	for (int round = 0; round < 100; round++) {	/* more than the maximum in all */
+	for (int round = 0; round < 100; round++) { /* more than the maximum in all */
 		assert_non_null(arena_alloc(&a, 100));
 		assert_non_null(arena_alloc(&a, 300000));
 		arena_rewind(&a, mark);
