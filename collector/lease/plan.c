@@ -1,11 +1,16 @@
 /*
- * A closure over translations. Whether a rule translates the flow is asked with three answers in mind: what the
- * pattern leaves open, and matches that nobody reads here, could match.
+ * A closure over translations: what the named packets could become at any host's hooks, and what they may have
+ * been before.
  */
 #include "collector/lease/plan.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "collector/lease/nat.h"
+
+enum { NAT_RULES_MAX = 100000 }; /* of all hosts together */
 
 struct plan {
 	struct pattern *list;
@@ -46,44 +51,6 @@ static void add(struct plan *p, const struct pattern *new)
 		p->list[p->count++] = *new;
 }
 
-/* Could a packet whose address lies in have lie in the rule's prefix? */
-static bool could_match(const struct rule_prefix *rule, const struct prefix *have)
-{
-	bool overlap;
-
-	if (!rule->prefix.len || !have->len)
-		return true;
-	overlap = rule->prefix.len <= have->len ? prefix_has(&rule->prefix, &have->addr)
-						: prefix_has(have, &rule->prefix.addr);
-	/* "Not this prefix" fails for sure only when the pattern lies wholly inside it. */
-	if (rule->negate)
-		return !(rule->prefix.len <= have->len && overlap);
-	return overlap;
-}
-
-static bool could_match_port(const uint16_t (*ranges)[2], uint8_t n, bool negate, uint16_t port)
-{
-	bool hit = false;
-
-	if (n == 0 || !port)
-		return true;
-	for (uint8_t i = 0; i < n; i++)
-		hit |= port >= ranges[i][0] && port <= ranges[i][1];
-	return hit != negate;
-}
-
-static bool could_translate(const struct rule *r, const struct pattern *p)
-{
-	if (r->proto && p->proto && (r->proto == p->proto) == r->proto_negate)
-		return false;
-	if (!could_match(&r->src, &p->src) || !could_match(&r->dst, &p->dst))
-		return false;
-	return could_match_port((const uint16_t(*)[2])r->sports, r->sport_count, r->sport_negate,
-				p->sport) &&
-	       could_match_port((const uint16_t(*)[2])r->dports, r->dport_count, r->dport_negate,
-				p->dport);
-}
-
 /* --- addresses of a host ------------------------------------------------------------------------------------- */
 
 static bool name_matches(const char *pattern, const char *name)
@@ -104,77 +71,118 @@ static const struct facts_link *link_of(const struct facts *f, int32_t ifindex)
 	return NULL;
 }
 
-typedef void each_addr(struct plan *p, const struct pattern *from, const struct rule *r,
-		       const struct addr *a);
+typedef void each_end(struct plan *p, const struct pattern *from, const struct nat_rule *r,
+		      const struct prefix *end);
 
-static void for_addresses(struct plan *p, const struct pattern *from, const struct rule *r,
-			  const struct plan_host *h, const char *iface, each_addr *fn)
+static void for_addresses(struct plan *p, const struct pattern *from, const struct nat_rule *r,
+			  const struct plan_host *h, const char *iface, each_end *fn)
 {
 	for (uint32_t i = 0; h->facts && i < h->facts->addr_count; i++) {
 		const struct facts_addr *a = &h->facts->addrs[i];
 		const struct facts_link *l = link_of(h->facts, a->ifindex);
+		struct prefix end = { a->addr.addr, host_bits(from->family) };
 
 		if (a->addr.addr.family != from->family || addr_is_loopback(&a->addr.addr))
 			continue;
 		if (iface[0] && (!l || !name_matches(iface, l->name)))
 			continue;
-		fn(p, from, r, &a->addr.addr);
+		fn(p, from, r, &end);
 	}
 }
 
 /* --- translations ---------------------------------------------------------------------------------------------- */
 
-static void source_becomes(struct plan *p, const struct pattern *from, const struct rule *r,
-			   const struct addr *a)
+static bool one_port(const uint16_t (*ranges)[2], uint8_t n, bool negate)
+{
+	return n == 1 && !negate && ranges[0][0] == ranges[0][1];
+}
+
+/* What of the pattern the rule takes: the rest goes on as it is. */
+static struct pattern narrowed(const struct pattern *p, const struct nat_rule *r)
+{
+	struct pattern new = *p;
+
+	if (!new.proto && !r->proto_negate)
+		new.proto = r->proto;
+	if (!r->src.negate && r->src.prefix.len > new.src.len)
+		new.src = r->src.prefix;
+	if (!r->dst.negate && r->dst.prefix.len > new.dst.len)
+		new.dst = r->dst.prefix;
+	if (!new.dport && proto_has_ports(new.proto) &&
+	    one_port(r->dports, r->dport_count, r->dport_negate))
+		new.dport = r->dports[0][0];
+	return new;
+}
+
+static void source_becomes(struct plan *p, const struct pattern *from, const struct nat_rule *r,
+			   const struct prefix *end)
 {
 	struct pattern new = *from;
 
 	(void)r;
-	new.src = (struct prefix){ *a, host_bits(from->family) };
+	new.src = *end;
 	new.sport = 0; /* NAT may choose another */
 	new.icmp_id = 0;
 	add(p, &new);
 }
 
-static void target_port(struct pattern *new, const struct rule *r)
+static void target_port(struct pattern *new, const struct nat_rule *r)
 {
-	if (r->to_port_from)
-		new->dport = r->to_port_from == r->to_port_until &&proto_has_ports(new->proto)
-				     ? r->to_port_from
-				     : 0;
+	if (!r->to_port_from)
+		return;
+	new->dport = 0;
+	if (r->to_port_from == r->to_port_until && proto_has_ports(new->proto))
+		new->dport = r->to_port_from;
 }
 
-static void target_becomes(struct plan *p, const struct pattern *from, const struct rule *r,
-			   const struct addr *a)
+static void target_becomes(struct plan *p, const struct pattern *from, const struct nat_rule *r,
+			   const struct prefix *end)
 {
 	struct pattern new = *from;
 
-	new.dst = (struct prefix){ *a, host_bits(from->family) };
-	if (!new.proto && r->proto && !r->proto_negate)
-		new.proto = r->proto;
+	new.dst = *end;
 	target_port(&new, r);
 	add(p, &new);
 }
 
-/* Each address of a small range, else the prefix that holds it. */
-static void for_range(struct plan *p, const struct pattern *from, const struct rule *r,
-		      each_addr *fn)
+/* The longest prefix that holds both addresses. */
+static struct prefix holding(const struct addr *a, const struct addr *b)
 {
-	enum { EACH_MAX = 8 };
-	struct addr a = r->to_from;
-	int last = a.family == 4 ? 3 : 15;
+	struct prefix p = { *a, host_bits(a->family) };
 
-	for (int i = 0; i < EACH_MAX; i++) {
-		fn(p, from, r, &a);
-		if (addr_cmp(&a, &r->to_until) >= 0)
-			return;
-		for (int k = last; k >= 0 && ++a.b[k] == 0; k--)
-			;
-	}
-	p->cut = true;
+	while (p.len > 0 && !prefix_has(&p, b))
+		p.len--;
+	return p;
 }
 
-static void net_becomes(struct plan *p, const struct pattern *from, const struct rule *r,
+static void next_addr(struct addr *a)
+{
+	for (int i = a->family == 4 ? 3 : 15; i >= 0 && ++a->b[i] == 0; i--)
+		;
+}
+
+/* Each address of a small range, else the prefix that holds it. */
+static void for_range(struct plan *p, const struct pattern *from, const struct nat_rule *r,
+		      each_end *fn)
+{
+	enum { EACH_MAX = 8 };
+	struct prefix end = { r->to_from, host_bits(r->to_from.family) };
+	struct addr last = r->to_from;
+	int count = 1;
+
+	for (; count <= EACH_MAX && addr_cmp(&last, &r->to_until) < 0; count++)
+		next_addr(&last);
+	if (count > EACH_MAX) {
+		end = holding(&r->to_from, &r->to_until);
+		count = 1;
+	}
+	for (; count > 0; count--) {
+		fn(p, from, r, &end);
+		next_addr(&end.addr);
+	}
+}
+
+static void net_becomes(struct plan *p, const struct pattern *from, const struct nat_rule *r,
 			bool source)
 {
 	struct pattern new = *from;
@@ -199,43 +207,65 @@ static void net_becomes(struct plan *p, const struct pattern *from, const struct
 	add(p, &new);
 }
 
-static void translate(struct plan *p, const struct pattern *from, const struct rule *r,
-		      const struct plan_host *h, const char *chain)
+/* Where a walk stands. */
+struct step_of_plan {
+	struct plan *plan;
+	const struct plan_host *host;
+	const struct pattern *from;
+};
+
+static void loopback_becomes(struct plan *p, const struct pattern *from, const struct nat_rule *r)
 {
-	bool after = !strcmp(chain, "POSTROUTING") || !strcmp(chain, "INPUT");
+	struct prefix end;
 
-	if (!could_translate(r, from))
-		return;
-	if (!strcmp(r->target, "MASQUERADE")) {
-		for_addresses(p, from, r, h, r->out_negate ? "" : r->out_if, source_becomes);
-	} else if (!strcmp(r->target, "REDIRECT")) {
-		for_addresses(p, from, r, h, r->in_negate ? "" : r->in_if, target_becomes);
-	} else if (!strcmp(r->target, "SNAT") && r->to_from.family == from->family) {
-		for_range(p, from, r, source_becomes);
-	} else if (!strcmp(r->target, "DNAT")) {
-		if (r->to_from.family == from->family) {
-			for_range(p, from, r, target_becomes);
+	if (prefix_parse(&end, from->family == 4 ? "127.0.0.1" : "::1"))
+		target_becomes(p, from, r, &end);
+}
+
+static void translate(void *arg, const struct nat_rule *r, enum hook hook)
+{
+	const struct step_of_plan *s = arg;
+	bool source = hook == HOOK_POSTROUTING || hook == HOOK_INPUT;
+	struct pattern from = narrowed(s->from, r);
+
+	switch (r->kind) {
+	case NAT_MASQUERADE:
+		for_addresses(s->plan, &from, r, s->host, r->out_negate ? "" : r->out_if,
+			      source_becomes);
+		break;
+	case NAT_REDIRECT:
+		if (hook == HOOK_OUTPUT)
+			loopback_becomes(s->plan, &from, r);
+		else
+			for_addresses(s->plan, &from, r, s->host, r->in_negate ? "" : r->in_if,
+				      target_becomes);
+		break;
+	case NAT_SNAT:
+		if (r->to_from.family == from.family)
+			for_range(s->plan, &from, r, source_becomes);
+		break;
+	case NAT_DNAT:
+		if (r->to_from.family == from.family) {
+			for_range(s->plan, &from, r, target_becomes);
 		} else if (!r->to_from.family && r->to_port_from) {
-			struct pattern new = *from; /* only the port changes */
-
-			target_port(&new, r);
-			add(p, &new);
+			target_port(&from, r);
+			add(s->plan, &from);
 		}
-	} else if (!strcmp(r->target, "NETMAP")) {
-		/* In a user chain it may be either. */
-		if (after || strcmp(chain, "PREROUTING"))
-			net_becomes(p, from, r, true);
-		if (!after)
-			net_becomes(p, from, r, false);
+		break;
+	case NAT_NETMAP:
+		net_becomes(s->plan, &from, r, source);
+		break;
+	default:
+		break;
 	}
 }
 
 /* The pattern may name what a translation made: then what it was before belongs to the flow, too. */
-static void translate_back(struct plan *p, const struct pattern *from, const struct rule *r)
+static void translate_back(struct plan *p, const struct pattern *from, const struct nat_rule *r)
 {
 	struct pattern new = *from;
 
-	if (strcmp(r->target, "DNAT") || r->to_from.family != from->family ||
+	if (r->kind != NAT_DNAT || r->to_from.family != from->family ||
 	    !prefix_has(&from->dst, &r->to_from) || !from->dst.len)
 		return;
 	if (r->to_port_from && from->dport &&
@@ -244,37 +274,16 @@ static void translate_back(struct plan *p, const struct pattern *from, const str
 	if (r->proto && from->proto && r->proto != from->proto)
 		return;
 	new.dst = r->dst.negate ? (struct prefix){ { 0 }, 0 } : r->dst.prefix;
-	if (r->to_port_from)
-		new.dport = r->dport_count == 1 && r->dports[0].from == r->dports[0].to &&
-					    !r->dport_negate
-				    ? r->dports[0].from
-				    : 0;
+	if (r->to_port_from) {
+		new.dport = 0;
+		if (one_port(r->dports, r->dport_count, r->dport_negate))
+			new.dport = r->dports[0][0];
+	}
 	if (!new.dst.len && !new.dport)
 		return; /* it would keep nothing of its end */
-	if (!new.proto &&new.dport)
+	if (new.dport && !new.proto)
 		new.proto = r->proto;
 	add(p, &new);
-}
-
-static void for_rules(struct plan *p, const struct pattern *from, const struct plan_host *h,
-		      bool back)
-{
-	const struct table *t = h->nat[from->family == 4 ? 0 : 1];
-
-	for (uint32_t c = 0; t && c < t->chain_count; c++) {
-		const struct chain *chain = &t->chains[c];
-
-		for (uint32_t i = 0; i < chain->rule_count; i++) {
-			struct rule r;
-
-			if (rule_parse(&r, chain->rules[i].text, chain->rules[i].len) < 0)
-				continue;
-			if (back)
-				translate_back(p, from, &r);
-			else
-				translate(p, from, &r, h, chain->name);
-		}
-	}
 }
 
 static void exact(struct pattern *p, const struct tuple *t)
@@ -311,33 +320,81 @@ static void for_conns(struct plan *p, const struct pattern *from, const struct c
 	}
 }
 
+static int read_nat(struct plan *p, struct nat *nats, const struct plan_host *hosts, size_t n,
+		    uint8_t family)
+{
+	uint32_t room = NAT_RULES_MAX;
+
+	for (size_t h = 0; h < n; h++) {
+		int r = nat_read(&nats[h], hosts[h].nat[family == 4 ? 0 : 1], room, &p->cut);
+
+		if (r < 0)
+			return r;
+		room -= nats[h].rule_count;
+	}
+	return 0;
+}
+
+static void forwards(struct plan *p, struct nat *nats, const struct plan_host *hosts, size_t n,
+		     size_t at)
+{
+	struct pattern from = p->list[at];
+
+	for (size_t h = 0; h < n; h++) {
+		struct step_of_plan s = { p, &hosts[h], &from };
+
+		nat_walk(&nats[h], &from, translate, &s);
+	}
+}
+
+static void backwards(struct plan *p, const struct nat *nats, size_t n, size_t at)
+{
+	struct pattern from = p->list[at];
+
+	for (size_t h = 0; h < n; h++) {
+		for (uint32_t i = 0; i < nats[h].rule_count; i++)
+			translate_back(p, &from, &nats[h].rules[i]);
+	}
+}
+
 int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count,
 		  const struct conn *conns, size_t conn_count,
 		  struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut)
 {
 	struct plan p = { .list = out };
-	size_t forward;
+	struct nat *nats;
+	size_t at, forward;
+	int r;
 
 	*count = 0;
 	*cut = false;
 	if (!pattern_valid(named))
 		return -EINVAL;
-	add(&p, named);
-	for (size_t i = 0; i < p.count; i++) {
-		struct pattern from = out[i];
+	nats = calloc(host_count + 1, sizeof(*nats));
+	if (!nats)
+		return -ENOMEM;
+	r = read_nat(&p, nats, hosts, host_count, named->family);
+	if (r < 0)
+		goto out;
 
-		for (size_t h = 0; h < host_count; h++)
-			for_rules(&p, &from, &hosts[h], false);
+	add(&p, named);
+	for (at = 0; at < p.count; at++) {
+		struct pattern from = out[at];
+
+		forwards(&p, nats, hosts, host_count, at);
 		for_conns(&p, &from, conns, conn_count);
 	}
 	forward = p.count;
-	for (size_t i = 0; i < forward; i++) {
-		struct pattern from = out[i];
-
-		for (size_t h = 0; h < host_count; h++)
-			for_rules(&p, &from, &hosts[h], true);
-	}
+	for (at = 0; at < forward; at++)
+		backwards(&p, nats, host_count, at);
+	/* What was before one host's translation may meet another's. */
+	for (at = forward; at < p.count; at++)
+		forwards(&p, nats, hosts, host_count, at);
 	*count = p.count;
 	*cut = p.cut;
-	return 0;
+out:
+	for (size_t h = 0; h < host_count; h++)
+		nat_clear(&nats[h]);
+	free(nats);
+	return r;
 }
