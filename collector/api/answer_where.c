@@ -1,7 +1,7 @@
 /*
  * GET /api/v1/where and /api/v1/journeys. A question that asks what a rule number meant right now may need the
  * rulesets to be read once more: then the agents are asked to, and the question is put again when they have, or
- * after a second.
+ * after a second. One whose evidence may still be on its way is put again when that must have come.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 enum {
 	WINDOW_S = 15 * 60,
 	WAIT_MS = 1000, /* for rulesets to be read once more */
+	EVIDENCE_MS = 800, /* for what agents have seen until now to be stored */
 	JOURNEYS_DEFAULT = 100,
 	JOURNEYS_MAX = 10000,
 	ANSWER_MEMORY = 16 << 20, /* of the hosts; diagnose has its own */
@@ -28,7 +29,7 @@ struct needed {
 struct answer_where {
 	struct exchange *x; /* a reference */
 	struct flow flow;
-	struct wall_ns since, until, now;
+	struct wall_ns since, until, now, first; /* first: when it was put */
 	bool until_now; /* nobody named the end of the window */
 	bool journeys, again;
 	uint64_t after;
@@ -39,6 +40,7 @@ struct answer_where {
 	int error;
 	struct needed need[HOSTS_PER_AGENT];
 	size_t need_count;
+	bool patient; /* evidence is on its way */
 
 	bool waiting; /* the three below are in use */
 	struct wall_ns asked;
@@ -109,7 +111,7 @@ static void host_done(struct answer_where *q, const char *host)
 			q->need[i].read = true;
 		left += !q->need[i].read;
 	}
-	if (left == 0)
+	if (left == 0 && !q->patient)
 		wait_end(q);
 }
 
@@ -159,7 +161,7 @@ static bool wait_begin(struct answer_where *q)
 	if (a->stopping)
 		return false;
 	q->asked = wall_now();
-	if (send_snapshots(q) == 0)
+	if (send_snapshots(q) == 0 && !q->patient)
 		return false;
 	q->waiting = true;
 	q->watch = (struct ingest_observer){ .note = on_note, .gone = on_gone, .arg = q };
@@ -167,7 +169,7 @@ static bool wait_begin(struct answer_where *q)
 	DL_APPEND(a->waiting, q);
 	q->patience.data = q;
 	must(uv_timer_init(a->o.loop, &q->patience) == 0);
-	uv_timer_start(&q->patience, on_patience, WAIT_MS, 0);
+	uv_timer_start(&q->patience, on_patience, q->patient ? EVIDENCE_MS : WAIT_MS, 0);
 	return true;
 }
 
@@ -196,7 +198,7 @@ static void name_needed(struct answer_where *q, const struct where_need *need,
 static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
 {
 	struct where_ask w = {
-		.flow = &q->flow, .since = q->since, .until = q->until, .now = q->now
+		.flow = &q->flow, .since = q->since, .until = q->until, .now = q->now, .asked = q->first
 	};
 	struct where_need need = { 0 };
 	struct stored_host *hosts = NULL;
@@ -205,7 +207,8 @@ static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
 
 	if (err < 0)
 		return err;
-	w.live = live_hosts(&q->live, hosts, count, arena, &w.live_count);
+	w.live = live_hosts(&q->live, hosts, count, (q->now.v - q->until.v) / NS_PER_MS, arena,
+			    &w.live_count);
 	if (!w.live)
 		return -ENOMEM;
 	if (q->journeys)
@@ -213,6 +216,7 @@ static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
 	err = diagnose_where(&q->answer, &w, r, &need);
 	if (err == 0)
 		name_needed(q, &need, hosts, count);
+	q->patient = err == 0 && need.patience;
 	return err;
 }
 
@@ -236,7 +240,7 @@ static void on_done(void *arg)
 {
 	struct answer_where *q = arg;
 
-	if (q->answer && !q->again && q->need_count > 0 && wait_begin(q))
+	if (q->answer && !q->again && (q->need_count > 0 || q->patient) && wait_begin(q))
 		return;
 	finish(q);
 }
@@ -247,6 +251,8 @@ static void ask(struct answer_where *q)
 	int r;
 
 	q->now = wall_now();
+	if (!q->again)
+		q->first = q->now;
 	if (q->until_now)
 		q->until = q->now;
 	r = live_take(&q->live, a->o.ingest);

@@ -65,7 +65,7 @@ const struct live_copy *live_find(const struct live_copies *l, const char *id)
 }
 
 struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts,
-			     size_t count, struct arena *arena, size_t *out_count)
+			     size_t count, int64_t ended_ms, struct arena *arena, size_t *out_count)
 {
 	struct live_host *out = arena_alloc(arena, (count + 1) * sizeof(*out));
 	size_t i;
@@ -77,7 +77,7 @@ struct live_host *live_hosts(const struct live_copies *l, const struct stored_ho
 		if (hosts[i].retired)
 			continue;
 		out[*out_count].id = hosts[i].id;
-		out[*out_count].answering = c && (c->connected || c->quiet_ms < SILENT_AFTER_MS);
+		out[*out_count].answering = c && (c->connected || c->quiet_ms < ended_ms);
 		(*out_count)++;
 	}
 	return out;

@@ -22,7 +22,11 @@ struct live_copies {
 /* 0 or -ENOMEM. */
 int live_take(struct live_copies *l, const struct ingest *g);
 const struct live_copy *live_find(const struct live_copies *l, const char *id);
-/* As diagnose wants it, for all hosts of the store that are not retired; NULL: no memory. In the arena. */
+/*
+ * As diagnose wants it, for all hosts of the store that are not retired, about a window that ended
+ * ended_ms ago; NULL: no memory. In the arena.
+ */
 struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts,
-			     size_t count, struct arena *arena, size_t *out_count);
+			     size_t count, int64_t ended_ms, struct arena *arena,
+			     size_t *out_count);
 void live_clear(struct live_copies *l);

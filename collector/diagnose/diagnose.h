@@ -17,12 +17,14 @@ struct live_host {
 struct where_ask {
 	const struct flow *flow;
 	struct wall_ns since, until, now;
+	struct wall_ns asked;		/* when it was put first: what was seen until then must be told by now */
 	const struct live_host *live;
 	size_t live_count;
 };
 
-/* Hosts whose rulesets should be read once more for a firmer answer: steps were seen after the last read. */
+/* What would make the answer firmer: evidence that is on its way, rulesets read after the steps that were seen. */
 struct where_need {
+	bool patience;			/* ask again once agents had the time to tell */
 	uint64_t hosts[HOSTS_PER_AGENT];
 	size_t count;
 };

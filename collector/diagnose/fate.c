@@ -12,8 +12,6 @@
 
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
-/* Journeys, batches and commits take this long; before that silence means nothing. */
-static const int64_t SETTLE_NS = 700LL * NS_PER_MS;
 static const int64_t ANSWER_NS = 2LL * NS_PER_S;
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
 
@@ -78,7 +76,7 @@ static const struct journey *icmp_error_of(const struct conversation *c, const s
 			continue;
 		if (e->has_inner && j->ip_version == 4 && (e->inner_id != j->ip_id || e->inner_len != j->total_len))
 			continue;
-		if (e->has_inner && j->ip_version == 6 && e->inner_proto != j->tuples[0].proto)
+		if (e->has_inner && j->ip_version == 6 && (e->inner_proto != j->tuples[0].proto || e->inner_len != j->total_len))
 			continue;
 		return e;
 	}

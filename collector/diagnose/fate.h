@@ -37,6 +37,9 @@ struct fate {
 	bool provisional;		/* evidence may still be on its way */
 };
 
+/* Journeys, batches and commits take this long; before that silence means nothing. */
+#define SETTLE_NS (700LL * NS_PER_MS)
+
 const char *verdict_name(enum verdict v);
 const char *death_name(enum death d);
 

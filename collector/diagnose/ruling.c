@@ -238,8 +238,10 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 	} else {
 		rule_without_death(out, out->fates, n, replies, m);	/* 6 */
 	}
-	if (out->decisive)
-		out->provisional = out->decisive->provisional && out->verdict != VERDICT_DELIVERED;
+	if (out->decisive && out->verdict != VERDICT_DELIVERED)
+		out->provisional = out->decisive->provisional;
+	else if (!out->reply_seen)		/* its answer, or that answer's death, may follow */
+		out->provisional = q->ask->now.v - c->last.v <= SETTLE_NS;
 	count_packets(out);
 	return 0;
 }

@@ -282,9 +282,26 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	return o;
 }
 
+/* What was traced up to the window's end may not have come yet: nothing found says nothing. */
+static bool asked_early(const struct inquiry *q)
+{
+	const struct where_ask *ask = q->ask;
+	struct wall_ns end = { ask->until.v < ask->asked.v ? ask->until.v : ask->asked.v };
+
+	if (ask->now.v - end.v > SETTLE_NS)
+		return false;
+	for (size_t i = 0; i < q->fleet->arming_count; i++) {
+		const struct stored_arming *a = &q->fleet->armings[i];
+
+		if (a->from.v < end.v && (!a->until.v || ask->now.v - a->until.v <= SETTLE_NS))
+			return true;
+	}
+	return false;
+}
+
 static int where_with(json_t **answer, struct inquiry *q, const struct where_ask *ask)
 {
-	bool incomplete = reader_incomplete(q->fleet->reader);
+	bool incomplete = reader_incomplete(q->fleet->reader), early;
 	struct ruling *list;
 	struct flows flows;
 	size_t n = 0, front;
@@ -308,7 +325,10 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 	qsort(list, front, sizeof(*list), worse_first);
 	qsort(list + front, n - front, sizeof(*list), worse_first);
 
-	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete);
+	early = n ? list[0].provisional : asked_early(q);
+	if (q->need)
+		q->need->patience = early;
+	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete || early);
 	put(o, "window", json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
 	put(o, "coverage", json_coverage(ask));
 	put(o, "losses", json_losses(q->fleet, ask->since, ask->until));

@@ -21,6 +21,9 @@
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 enum { VARIANTS_MAX = 16 };
 
+/* A router that gets no answer from a neighbour tells so after about three seconds. */
+#define ERROR_NS (4LL * NS_PER_S)
+
 /* What is known of a conversation while it is put together. */
 struct draft {
 	struct conversation conv;
@@ -413,22 +416,47 @@ static int attach_rest(struct work *w, enum direction direction)
 	return 0;
 }
 
-/* An ICMP error whose capture lacks the addresses is matched by the length, id and protocol that it embeds. */
-static bool embeds_packet_of(const struct journey *e, const struct conversation *c)
+/*
+ * How long after p the error e, which embeds it, was made; -1: it embeds another packet. IPv6 has no id: then p must
+ * have come from whom the error was sent to, as the error's maker saw it.
+ */
+static int64_t error_after(const struct stored_journey *e, const struct path *p)
 {
-	for (int way = 0; way < 2; way++) {
-		struct path **list = way ? c->reply : c->original;
-		size_t n = way ? c->reply_count : c->original_count;
+	const struct journey *j = path_packet(p);
 
-		for (size_t i = 0; i < n; i++) {
-			const struct journey *j = path_packet(list[i]);
+	if (j->ip_version != e->j.ip_version || j->total_len != e->j.inner_len || j->tuples[0].proto != e->j.inner_proto)
+		return -1;
+	if (j->ip_version == 4)
+		return j->ip_id && j->ip_id == e->j.inner_id ? 0 : -1;
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct stored_journey *sj = p->hops[i].sj;
+		int64_t after = e->at.v - sj->at.v;
 
-			if (j->ip_id && j->ip_id == e->inner_id && j->total_len == e->inner_len &&
-			    j->tuples[0].proto == e->inner_proto)
-				return true;
+		if (sj->host == e->host && addr_equal(&sj->j.tuples[0].src, &e->j.tuples[0].dst) && after >= 0 && after < ERROR_NS)
+			return after;
+	}
+	return -1;
+}
+
+/* An ICMP error whose capture lacks the addresses belongs to the packet that fits what it embeds, the last one before it. */
+static struct draft *draft_embedded(struct work *w, const struct stored_journey *e)
+{
+	int64_t best_after = INT64_MAX;
+	struct draft *best = NULL;
+
+	for (size_t k = w->count; k-- > 0;) {
+		const struct conversation *c = &w->drafts[k].conv;
+
+		for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
+			int64_t after = error_after(e, i < c->original_count ? c->original[i] : c->reply[i - c->original_count]);
+
+			if (after >= 0 && after < best_after) {
+				best_after = after;
+				best = &w->drafts[k];
+			}
 		}
 	}
-	return false;
+	return best;
 }
 
 /* 6 */
@@ -448,10 +476,7 @@ static int attach_answers(struct work *w)
 			if (!d)
 				d = draft_of(w, &back, path_first(p), p->hops[0].sj->error);
 		} else if (j->is_icmp_error && j->has_inner) {
-			for (size_t k = w->count; k-- > 0 && !d;) {
-				if (embeds_packet_of(j, &w->drafts[k].conv))
-					d = &w->drafts[k];
-			}
+			d = draft_embedded(w, p->hops[0].sj);
 		} else if (p->answer) {
 			struct tuple back = tuple_reverse(hop_tuple_in(&p->hops[0]));
 

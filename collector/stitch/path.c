@@ -113,11 +113,17 @@ static enum fit fit(const struct stored_journey *a, const struct stored_journey 
 	return FIT_NONE;
 }
 
-/* 4: could sj be this hop's packet again, on the same host? */
+/*
+ * 4: could sj be this hop's packet again, on the same host? Both halves may be known in the wrong order: OUTPUT has only a
+ * time of receipt.
+ */
 static bool came_back(const struct path *p, const struct hop *h, const struct stored_journey *sj)
 {
 	const struct hop now = { .sj = sj };
 
+	if (hop_first_hook(&now) == HOOK_OUTPUT)
+		return hop_first_hook(h) == HOOK_PREROUTING && (first_ttl(&h->sj->j) < first_ttl(&sj->j) ||
+								tuple_equal(hop_tuple_out(&now), hop_tuple_in(h)));
 	if (first_ttl(&sj->j) < first_ttl(&h->sj->j))
 		return true;
 	if (hop_first_hook(h) == HOOK_OUTPUT && hop_first_hook(&now) == HOOK_PREROUTING)

@@ -39,6 +39,8 @@ struct fake {
 	struct facts_addr addrs[8][4];
 	struct facts_link links[8][4];
 	struct facts_route routes[8][4];
+	int64_t asked;				/* ms; when the question was put first */
+	bool patience;				/* the last answer needs it */
 	json_t *answer;
 };
 
@@ -170,7 +172,8 @@ static inline void becomes(struct journey *j, struct tuple t)
 static inline json_t *ask(const char *flow_text)
 {
 	const char *argv[] = { flow_text };
-	struct where_ask a = { .since = { 0 }, .until = { ms(FAKE_NOW) }, .now = { ms(FAKE_NOW) }, .live = fake.live, .live_count = fake.host_count };
+	struct where_ask a = { .since = { 0 }, .until = { ms(FAKE_NOW) }, .now = { ms(FAKE_NOW) }, .asked = { ms(fake.asked) },
+			       .live = fake.live, .live_count = fake.host_count };
 	struct where_need need = { 0 };
 	struct flow flow;
 
@@ -178,6 +181,7 @@ static inline json_t *ask(const char *flow_text)
 	a.flow = &flow;
 	json_decref(fake.answer);
 	assert_int_equal(diagnose_where(&fake.answer, &a, NULL, &need), 0);
+	fake.patience = need.patience;
 	return fake.answer;
 }
 

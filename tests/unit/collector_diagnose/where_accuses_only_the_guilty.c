@@ -492,6 +492,84 @@ static void a_tuple_used_twice_answers_for_the_newest(void **state)
 	assert_int_equal(number("others.0.died_at.rule"), 1);
 }
 
+/* Hairpin NAT, and OUTPUT's time of receipt is later than the packet's return: one packet, one path. */
+static void a_packet_that_comes_back_to_its_sender_stays_one(void **state)
+{
+	struct tuple out = tcp("10.0.1.2", 40000, "198.18.0.1", 443), in = tcp("10.0.1.1", 40000, "10.0.1.3", 8443);
+	uint64_t cl, rt, sv;
+	struct journey *j;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	table(cl, "filter", two_rules, 0, 500, 90000, 0);
+	rule(receives(cl, 1000, 7, in, SYN, 1), HOOK_INPUT, "filter", "INPUT", 1, 63);
+	sends(cl, 1001, 7, out, SYN, 1);
+	j = forwards(rt, 1002, 7, out, SYN, 1);
+	becomes(j, in);
+	j->steps[2].tuple = 1;
+	ask("tcp 10.0.1.2 198.18.0.1:443");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_int_equal(number("matched"), 1);
+	assert_int_equal(json_array_size(at("hops")), 3);
+	assert_string_equal(text("hops.0.host"), "cl");
+	assert_string_equal(text("hops.0.out"), "eth0");
+	assert_string_equal(text("hops.1.host"), "rt");
+	assert_string_equal(text("hops.2.outcome"), "dropped");
+}
+
+static struct journey *of_ipv6(struct journey *j, const char *src, const char *dst, uint8_t proto)
+{
+	j->ip_version = 6;
+	j->tuples[0].proto = proto;
+	assert_true(addr_parse(&j->tuples[0].src, src) && addr_parse(&j->tuples[0].dst, dst));
+	return j;
+}
+
+/* nft's copy of an ICMPv6 error ends in the embedded source: length, protocol, place and time tell which packet it is about. */
+static void an_icmpv6_error_is_about_the_packet_before_it(void **state)
+{
+	const char *cl = "2001:db8:1::2", *sv = "2001:db8:3::2";
+	uint64_t h;
+	struct journey *e;
+
+	(void)state;
+	h = host("sv", "2001:db8:3::2/64");
+	checkpoint(of_ipv6(receives(h, 1000, 7, tcp("10.0.1.2", 40000, "10.0.3.2", 53), 0, 0), cl, sv, 17), CHECKPOINT_IN_LAST, 63);
+	checkpoint(of_ipv6(receives(h, 1010, 8, tcp("10.0.1.2", 40000, "10.0.3.2", 54), 0, 0), cl, sv, 17), CHECKPOINT_IN_LAST, 63);
+	e = of_ipv6(sends(h, 1012, 9, tcp("10.0.3.2", 0, "10.0.1.2", 0), 0, 0), sv, cl, 58);
+	e->icmp_type = 1;
+	e->icmp_code = 4;
+	e->is_icmp_error = e->has_inner = true;
+	e->inner_proto = 17;
+	e->inner_len = 60;
+	ask("udp [2001:db8:1::2]:40000 [2001:db8:3::2]:54");
+	assert_string_equal(text("verdict"), "refused");
+	assert_string_equal(text("died_at.reason"), "NO_SOCKET");
+	ask("-p udp -s 2001:db8:1::2 -d 2001:db8:3::2");
+	assert_int_equal(number("matched"), 2);
+	assert_int_equal(number("flow.dport"), 54);
+	assert_string_equal(text("others.0.verdict"), "delivered");
+}
+
+/* Nothing found while agents may still tell says nothing: the question is to be put again. */
+static void a_question_put_early_asks_for_patience(void **state)
+{
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	fake.asked = FAKE_NOW - 5;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_true(json_is_true(at("provisional")) && fake.patience);
+	fake.asked = FAKE_NOW - 800;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_true(json_is_false(at("provisional")) && !fake.patience);
+	fake.asked = FAKE_NOW - 5;
+	fake.arming_count = 0;			/* nobody traces: nothing can follow */
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_true(json_is_false(at("provisional")) && !fake.patience);
+}
+
 static void nothing_seen_is_said_with_what_was_searched(void **state)
 {
 	(void)state;
@@ -533,6 +611,9 @@ int main(void)
 		T(a_dead_reply_is_told_with_its_direction),
 		T(two_clients_behind_one_address_stay_apart),
 		T(a_tuple_used_twice_answers_for_the_newest),
+		T(a_packet_that_comes_back_to_its_sender_stays_one),
+		T(an_icmpv6_error_is_about_the_packet_before_it),
+		T(a_question_put_early_asks_for_patience),
 		T(nothing_seen_is_said_with_what_was_searched),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
