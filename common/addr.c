@@ -18,14 +18,22 @@ static const struct {
 	uint8_t proto;
 	const char *name, *alias;
 } protos[] = {
-	{ IPPROTO_TCP, "tcp", NULL },	  { IPPROTO_UDP, "udp", NULL },
-	{ IPPROTO_ICMP, "icmp", NULL },	  { IPPROTO_ICMPV6, "icmpv6", "ipv6-icmp" },
-	{ IPPROTO_SCTP, "sctp", NULL },	  { IPPROTO_DCCP, "dccp", NULL },
-	{ IPPROTO_UDPLITE, "udplite", NULL }, { IPPROTO_GRE, "gre", NULL },
-	{ IPPROTO_ESP, "esp", NULL },	  { IPPROTO_AH, "ah", NULL },
-	{ IPPROTO_IGMP, "igmp", NULL },	  { IPPROTO_IPIP, "ipip", "ipencap" },
-	{ IPPROTO_IPV6, "ipv6", NULL },	  { 89, "ospf", NULL },
-	{ 112, "vrrp", NULL },		  { IPPROTO_PIM, "pim", NULL },
+	{ IPPROTO_TCP, "tcp", NULL },
+	{ IPPROTO_UDP, "udp", NULL },
+	{ IPPROTO_ICMP, "icmp", NULL },
+	{ IPPROTO_ICMPV6, "icmpv6", "ipv6-icmp" },
+	{ IPPROTO_SCTP, "sctp", NULL },
+	{ IPPROTO_DCCP, "dccp", NULL },
+	{ IPPROTO_UDPLITE, "udplite", NULL },
+	{ IPPROTO_GRE, "gre", NULL },
+	{ IPPROTO_ESP, "esp", NULL },
+	{ IPPROTO_AH, "ah", NULL },
+	{ IPPROTO_IGMP, "igmp", NULL },
+	{ IPPROTO_IPIP, "ipip", "ipencap" },
+	{ IPPROTO_IPV6, "ipv6", NULL },
+	{ 89, "ospf", NULL },
+	{ 112, "vrrp", NULL },
+	{ IPPROTO_PIM, "pim", NULL },
 	{ IPPROTO_L2TP, "l2tp", NULL },
 };
 
@@ -43,7 +51,8 @@ bool addr_parse(struct addr *a, const char *text)
 
 void addr_print(const struct addr *a, char text[static ADDR_TEXT_MAX])
 {
-	if (!a->family || !inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, text, ADDR_TEXT_MAX))
+	if (!a->family ||
+	    !inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, text, ADDR_TEXT_MAX))
 		snprintf(text, ADDR_TEXT_MAX, "-");
 }
 
@@ -146,8 +155,8 @@ void prefix_print(const struct prefix *p, char text[static ADDR_TEXT_MAX + 4])
 
 bool proto_has_ports(uint8_t proto)
 {
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_DCCP ||
-	       proto == IPPROTO_UDPLITE;
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP ||
+	       proto == IPPROTO_DCCP || proto == IPPROTO_UDPLITE;
 }
 
 bool proto_is_icmp(uint8_t proto)
@@ -171,7 +180,8 @@ bool proto_parse(uint8_t *proto, const char *text)
 	long n;
 
 	for (size_t i = 0; i < sizeof(protos) / sizeof(protos[0]); i++) {
-		if (!strcasecmp(protos[i].name, text) || (protos[i].alias && !strcasecmp(protos[i].alias, text))) {
+		if (!strcasecmp(protos[i].name, text) ||
+		    (protos[i].alias && !strcasecmp(protos[i].alias, text))) {
 			*proto = protos[i].proto;
 			return true;
 		}
@@ -185,13 +195,17 @@ bool proto_parse(uint8_t *proto, const char *text)
 
 bool tuple_equal(const struct tuple *a, const struct tuple *b)
 {
-	return a->proto == b->proto && a->sport == b->sport && a->dport == b->dport && addr_equal(&a->src, &b->src) &&
-	       addr_equal(&a->dst, &b->dst);
+	return a->proto == b->proto && a->sport == b->sport && a->dport == b->dport &&
+	       addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
 }
 
 struct tuple tuple_reverse(const struct tuple *t)
 {
-	struct tuple r = { .src = t->dst, .dst = t->src, .sport = t->dport, .dport = t->sport, .proto = t->proto };
+	struct tuple r = { .src = t->dst,
+			   .dst = t->src,
+			   .sport = t->dport,
+			   .dport = t->sport,
+			   .proto = t->proto };
 
 	if (!proto_has_ports(t->proto)) {
 		r.sport = t->sport;
@@ -220,7 +234,8 @@ uint64_t tuple_flow_key(const struct tuple *t)
 	return XXH3_64bits(key, sizeof(key));
 }
 
-void endpoint_print(const struct addr *a, uint16_t port, uint8_t proto, char text[static ENDPOINT_TEXT_MAX])
+void endpoint_print(const struct addr *a, uint16_t port, uint8_t proto,
+		    char text[static ENDPOINT_TEXT_MAX])
 {
 	char addr[ADDR_TEXT_MAX];
 

@@ -17,7 +17,7 @@ struct addr {
 
 struct prefix {
 	struct addr addr;
-	uint8_t len;			/* bits */
+	uint8_t len; /* bits */
 };
 
 /*
@@ -28,7 +28,7 @@ struct prefix {
 struct tuple {
 	struct addr src, dst;
 	uint16_t sport, dport;
-	uint8_t proto;			/* IPPROTO_* of the innermost known header */
+	uint8_t proto; /* IPPROTO_* of the innermost known header */
 };
 
 bool addr_parse(struct addr *a, const char *text);
@@ -36,7 +36,7 @@ void addr_print(const struct addr *a, char text[static ADDR_TEXT_MAX]);
 bool addr_equal(const struct addr *a, const struct addr *b);
 int addr_cmp(const struct addr *a, const struct addr *b);
 bool addr_is_loopback(const struct addr *a);
-bool addr_is_multicast(const struct addr *a);	/* or the IPv4 limited broadcast */
+bool addr_is_multicast(const struct addr *a); /* or the IPv4 limited broadcast */
 
 /* "10.0.0.0/8", "10.0.0.1", "10.0.0.0/255.0.0.0"; host bits are kept as given but never compared. */
 bool prefix_parse(struct prefix *p, const char *text);
@@ -55,4 +55,5 @@ struct tuple tuple_reverse(const struct tuple *t);
 /* Equal for a tuple and its reverse: the key under which a flow is found. */
 uint64_t tuple_flow_key(const struct tuple *t);
 /* "10.0.1.2:443", "[2001:db8::1]:443", without port where the protocol has none. */
-void endpoint_print(const struct addr *a, uint16_t port, uint8_t proto, char text[static ENDPOINT_TEXT_MAX]);
+void endpoint_print(const struct addr *a, uint16_t port, uint8_t proto,
+		    char text[static ENDPOINT_TEXT_MAX]);

@@ -10,7 +10,7 @@ static int64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
 
-	clock_gettime(id, &ts);		/* cannot fail for these clocks */
+	clock_gettime(id, &ts); /* cannot fail for these clocks */
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 

@@ -7,8 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct boot_ns { int64_t v; };		/* CLOCK_BOOTTIME of one host; meaningless without its boot id */
-struct wall_ns { int64_t v; };		/* UTC, comparable between hosts */
+struct boot_ns {
+	int64_t v;
+}; /* CLOCK_BOOTTIME of one host; meaningless without its boot id */
+struct wall_ns {
+	int64_t v;
+}; /* UTC, comparable between hosts */
 
 enum { NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
 enum { WALL_TEXT_MAX = 40 };

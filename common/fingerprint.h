@@ -28,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FINGERPRINT_SEED UINT64_C(0x6c617374686f7031)	/* "lasthop1" */
+#define FINGERPRINT_SEED UINT64_C(0x6c617374686f7031) /* "lasthop1" */
 
 enum { FINGERPRINT_LEN = 24, FINGERPRINT_LONG_LEN = 40 };
 

@@ -11,7 +11,7 @@
 
 enum {
 	ZSTD_LEVEL = 1,
-	WORTH_COMPRESSING = 512,	/* bytes */
+	WORTH_COMPRESSING = 512, /* bytes */
 };
 
 int frame_next(struct frame *f, const uint8_t *p, size_t len)
@@ -83,7 +83,8 @@ int frame_body(const struct frame *f, struct buf *out)
 	if (f->encoding == FRAME_PLAIN)
 		return buf_add(out, f->body, f->len);
 	size = ZSTD_getFrameContentSize(f->body, f->len);
-	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR || size > FRAME_INFLATED_MAX)
+	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ||
+	    size > FRAME_INFLATED_MAX)
 		return -EPROTO;
 	if (size == 0)
 		return 0;

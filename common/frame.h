@@ -13,7 +13,7 @@ enum frame_encoding { FRAME_PLAIN, FRAME_ZSTD };
 
 struct frame {
 	uint8_t encoding;
-	const uint8_t *body;		/* borrowed from the input */
+	const uint8_t *body; /* borrowed from the input */
 	size_t len;
 };
 

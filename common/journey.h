@@ -83,21 +83,21 @@ enum hook checkpoint_hook(enum checkpoint c);
 
 /* One decision that the packet met. 16 of them are a usual forwarded packet. */
 struct step {
-	uint8_t hook, backend, family, label, verdict, checkpoint;	/* the enums above */
-	uint8_t tuple;			/* index into the journey's tuples: how the packet looked here */
-	uint8_t ttl;			/* as seen here; 0: this step carried no header */
-	bool kernel_time;		/* at is the kernel's, else the time of receipt */
-	uint32_t number;		/* legacy: as printed (rules are 1-based); nft: 0 */
-	uint64_t handle;		/* nft: the rule's; 0: none */
+	uint8_t hook, backend, family, label, verdict, checkpoint; /* the enums above */
+	uint8_t tuple;    /* index into the journey's tuples: how the packet looked here */
+	uint8_t ttl;      /* as seen here; 0: this step carried no header */
+	bool kernel_time; /* at is the kernel's, else the time of receipt */
+	uint32_t number;  /* legacy: as printed (rules are 1-based); nft: 0 */
+	uint64_t handle;  /* nft: the rule's; 0: none */
 	struct boot_ns at;
-	const char *table, *chain;	/* interned by whoever made the journey; "" for checkpoints */
-	const char *prefix;		/* LABEL_LOG: the log line's; else NULL */
+	const char *table, *chain; /* interned by whoever made the journey; "" for checkpoints */
+	const char *prefix;        /* LABEL_LOG: the log line's; else NULL */
 };
 
 struct journey {
-	struct boot_ns at;		/* of its first step */
-	uint32_t trace_id;		/* nft; 0: none seen */
-	uint64_t fp, fp_long;		/* common/fingerprint.h; 0: unknown */
+	struct boot_ns at;    /* of its first step */
+	uint32_t trace_id;    /* nft; 0: none seen */
+	uint64_t fp, fp_long; /* common/fingerprint.h; 0: unknown */
 	uint8_t ip_version;
 	uint16_t total_len, ip_id;
 	uint8_t tcp_flags, icmp_type, icmp_code;
@@ -109,13 +109,13 @@ struct journey {
 	uint16_t inner_len, inner_id;
 	struct tuple inner;
 
-	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];	/* "" unknown or none */
-	uint8_t src_mac[6];		/* the sender of the frame that brought it; zero: unknown */
-	uint32_t mark;			/* last seen; 0 also when unknown */
-	bool cut;			/* more steps or tuples than we keep */
+	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1]; /* "" unknown or none */
+	uint8_t src_mac[6]; /* the sender of the frame that brought it; zero: unknown */
+	uint32_t mark;      /* last seen; 0 also when unknown */
+	bool cut;           /* more steps or tuples than we keep */
 
-	struct tuple tuples[TUPLES_MAX];	/* [0] as it came, then each change in order */
+	struct tuple tuples[TUPLES_MAX]; /* [0] as it came, then each change in order */
 	uint8_t tuple_count;
 	uint16_t step_count;
-	struct step *steps;		/* in the order in which the packet met them */
+	struct step *steps; /* in the order in which the packet met them */
 };

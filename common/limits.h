@@ -5,38 +5,38 @@
 
 enum {
 	/* The wire (common/frame.h, common/msg.h). */
-	FRAME_HEAD = 4,			/* big-endian length of what follows */
-	FRAME_MAX = 256 << 10,		/* bytes after the length */
-	FRAME_INFLATED_MAX = 1 << 20,	/* declared and real size of a compressed body */
-	MSG_HEAP_MAX = 16 << 20,	/* heap that decoding one frame may take */
-	BATCH_TARGET = 32 << 10,	/* a batch is closed at this size ... */
-	BATCH_AGE_MS = 50,		/* ... or at this age */
+	FRAME_HEAD = 4,               /* big-endian length of what follows */
+	FRAME_MAX = 256 << 10,        /* bytes after the length */
+	FRAME_INFLATED_MAX = 1 << 20, /* declared and real size of a compressed body */
+	MSG_HEAP_MAX = 16 << 20,      /* heap that decoding one frame may take */
+	BATCH_TARGET = 32 << 10,      /* a batch is closed at this size ... */
+	BATCH_AGE_MS = 50,            /* ... or at this age */
 	BATCH_RECORDS_MAX = 4096,
 	BATCH_NAMES_MAX = 65536,
-	PART_MAX = 128 << 10,		/* one piece of a content */
-	CONTENT_MAX = 64 << 20,		/* the text of one table */
-	UNACKED_MAX = 64,		/* batches in flight before the agent waits */
+	PART_MAX = 128 << 10,   /* one piece of a content */
+	CONTENT_MAX = 64 << 20, /* the text of one table */
+	UNACKED_MAX = 64,       /* batches in flight before the agent waits */
 
 	/* Names. */
-	ID_MAX = 63,			/* [A-Za-z0-9._-], once more after a '/' */
+	ID_MAX = 63, /* [A-Za-z0-9._-], once more after a '/' */
 	HOST_MAX = 2 * ID_MAX + 1,
 	IFNAME_MAX = 15,
-	TABLE_NAME_MAX = 63,		/* nft allows more; longer ones are cut and marked */
+	TABLE_NAME_MAX = 63, /* nft allows more; longer ones are cut and marked */
 	CHAIN_NAME_MAX = 63,
 	LOG_PREFIX_MAX = 128,
 	WHY_MAX = 199,
 
 	/* Evidence. */
 	HOSTS_PER_AGENT = 64,
-	STEPS_MAX = 256,		/* of one journey */
-	TUPLES_MAX = 8,			/* of one journey */
-	JOURNEYS_OPEN_MAX = 4096,	/* being assembled, per agent */
-	JOURNEY_IDLE_MS = 200,		/* after its last step */
-	SPOOL_MAX = 16 << 20,		/* bytes that wait for the collector in memory */
+	STEPS_MAX = 256,          /* of one journey */
+	TUPLES_MAX = 8,           /* of one journey */
+	JOURNEYS_OPEN_MAX = 4096, /* being assembled, per agent */
+	JOURNEY_IDLE_MS = 200,    /* after its last step */
+	SPOOL_MAX = 16 << 20,     /* bytes that wait for the collector in memory */
 
 	/* Leases; compiled into the helper, local configuration can only lower them. */
 	LEASES_MAX = 8,
 	LEASE_SECONDS_MAX = 15 * 60,
-	LEASE_RATE_MAX = 10000,		/* packets a second, per host and lease */
-	PATTERNS_MAX = 32,		/* per lease and host */
+	LEASE_RATE_MAX = 10000, /* packets a second, per host and lease */
+	PATTERNS_MAX = 32,      /* per lease and host */
 };

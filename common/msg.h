@@ -11,15 +11,15 @@
 #define MSGS(X) X(HELLO) X(RECORDS) X(HAVE) X(PART) X(PONG) X(WELCOME) X(ACK) X(NEED) X(PING) X(LEASE_START)	\
 	X(LEASE_STOP) X(SNAPSHOT_NOW)
 enum msg_kind {
-	MSG_NONE,			/* a kind that this version does not know: counted and ignored */
+	MSG_NONE, /* a kind that this version does not know: counted and ignored */
 #define X(id) MSG_##id,
 	MSGS(X)
 #undef X
 };
 
 struct msg_host {
-	const char *id;			/* host id */
-	const char *netns;		/* "" for where the agent stands */
+	const char *id;    /* host id */
+	const char *netns; /* "" for where the agent stands */
 };
 
 /* Agent to collector, first. */
@@ -27,7 +27,7 @@ struct msg_hello {
 	const char *id, *version;
 	uint64_t epoch;
 	uint8_t instance[16], boot_id[16];
-	struct boot_ns boot;		/* both clocks at the moment of sending */
+	struct boot_ns boot; /* both clocks at the moment of sending */
 	struct wall_ns wall;
 	bool allow_trace;
 	uint32_t host_count;
@@ -35,7 +35,7 @@ struct msg_hello {
 };
 
 struct msg_batch {
-	uint64_t seq;			/* from 1 in an epoch */
+	uint64_t seq; /* from 1 in an epoch */
 	uint32_t count;
 	struct record *records;
 };
@@ -60,21 +60,21 @@ struct msg_pong {
 	uint64_t token;
 	struct boot_ns boot;
 	struct wall_ns wall;
-	uint64_t oldest_unacked_ms;	/* how far the agent is behind */
+	uint64_t oldest_unacked_ms; /* how far the agent is behind */
 };
 
 struct msg_welcome {
-	uint64_t epoch, seq;		/* the last batch of this agent that is stored */
-	bool refused;			/* the collector will not take this agent: why */
+	uint64_t epoch, seq; /* the last batch of this agent that is stored */
+	bool refused;        /* the collector will not take this agent: why */
 	const char *why;
 };
 
-struct msg_lease_start {		/* also renews: the same id again */
+struct msg_lease_start { /* also renews: the same id again */
 	uint64_t id;
 	uint32_t host;
-	uint32_t remaining_ms;		/* until its deadline */
-	uint32_t rate;			/* packets a second */
-	uint32_t modulus;		/* a power of two */
+	uint32_t remaining_ms; /* until its deadline */
+	uint32_t rate;         /* packets a second */
+	uint32_t modulus;      /* a power of two */
 	uint32_t pattern_count;
 	struct pattern *patterns;
 };
@@ -91,7 +91,10 @@ struct msg {
 		struct msg_welcome welcome;
 		uint64_t ack;
 		struct msg_lease_start lease_start;
-		struct { uint64_t id; uint32_t host; } lease_stop;
+		struct {
+			uint64_t id;
+			uint32_t host;
+		} lease_stop;
 	};
 };
 

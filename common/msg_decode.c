@@ -18,7 +18,7 @@ struct name {
 /* One frame being decoded. protobuf-c's own structs live in the same arena as ours and go with it. */
 struct decoder {
 	struct arena *arena;
-	struct name *names;		/* of the batch, "" first */
+	struct name *names; /* of the batch, "" first */
 	size_t name_count;
 	int error;
 };
@@ -174,8 +174,9 @@ static void steps(struct decoder *d, struct journey *j, const Pb__Journey *m)
 	size_t n = m->n_step_what;
 	int64_t at = m->at;
 
-	if (m->n_step_at != n || m->n_step_table != n || m->n_step_chain != n || m->n_step_number != n ||
-	    (m->n_step_handle && m->n_step_handle != n) || (m->n_step_prefix && m->n_step_prefix != n)) {
+	if (m->n_step_at != n || m->n_step_table != n || m->n_step_chain != n ||
+	    m->n_step_number != n || (m->n_step_handle && m->n_step_handle != n) ||
+	    (m->n_step_prefix && m->n_step_prefix != n)) {
 		d->error = -EPROTO;
 		return;
 	}
@@ -396,7 +397,8 @@ static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 		lease(d, &r->lease, m->lease);
 		break;
 	default:
-		d->error = -EPROTO;	/* a newer agent's kind would be lost unseen: the session says so instead */
+		d->error =
+			-EPROTO; /* a newer agent's kind would be lost unseen: the session says so instead */
 	}
 }
 
@@ -431,7 +433,8 @@ static void batch(struct decoder *d, struct msg_batch *b, const Pb__Batch *m)
 		return;
 	d->names[0].text = "";
 	for (size_t i = 0; i < m->n_names; i++)
-		d->names[i + 1] = (struct name){ text(d, &m->names[i], LOG_PREFIX_MAX), m->names[i].len };
+		d->names[i + 1] =
+			(struct name){ text(d, &m->names[i], LOG_PREFIX_MAX), m->names[i].len };
 	d->name_count = m->n_names + 1;
 	for (size_t i = 0; i < m->n_records && !d->error; i++)
 		record(d, &b->records[i], m->records[i]);
@@ -455,7 +458,8 @@ static void part(struct decoder *d, struct msg_part *p, const Pb__Part *m)
 	p->total = m->total;
 	p->data = m->data.data;
 	p->len = (uint32_t)m->data.len;
-	if (m->data.len > PART_MAX || m->total > CONTENT_MAX || m->offset > m->total || m->data.len > m->total - m->offset)
+	if (m->data.len > PART_MAX || m->total > CONTENT_MAX || m->offset > m->total ||
+	    m->data.len > m->total - m->offset)
 		d->error = -EPROTO;
 }
 
@@ -498,7 +502,10 @@ int msg_decode(struct msg *m, const uint8_t *p, size_t len, struct arena *arena)
 		break;
 	case PB__MESSAGE__IS_PONG:
 		m->kind = MSG_PONG;
-		m->pong = (struct msg_pong){ pb->pong->token, { pb->pong->boot }, { pb->pong->wall }, pb->pong->oldest_unacked_ms };
+		m->pong = (struct msg_pong){ pb->pong->token,
+					     { pb->pong->boot },
+					     { pb->pong->wall },
+					     pb->pong->oldest_unacked_ms };
 		break;
 	case PB__MESSAGE__IS_WELCOME:
 		m->kind = MSG_WELCOME;

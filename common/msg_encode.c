@@ -15,14 +15,14 @@ enum { SCRATCH_MAX = 4 << 20 };
 
 struct name {
 	UT_hash_handle hh;
-	uint32_t index;			/* from 1: 0 is "" */
+	uint32_t index; /* from 1: 0 is "" */
 	char text[];
 };
 
 struct batch {
-	struct buf records;		/* packed, each with its tag */
-	struct buf names;		/* likewise, in the order of their indexes */
-	struct arena scratch;		/* Pb structs of one record */
+	struct buf records;   /* packed, each with its tag */
+	struct buf names;     /* likewise, in the order of their indexes */
+	struct arena scratch; /* Pb structs of one record */
 	struct arena name_heap;
 	struct name *by_text;
 	uint32_t count, name_count;
@@ -78,17 +78,18 @@ static bool pointers(struct arena *a, void *list, size_t n)
 }
 
 /* One element of a repeated message field, made and appended. */
-#define ADD(arena, list, count, type, init)						\
-	({										\
-		type *element_ = arena_alloc(arena, sizeof(*element_));			\
-		if (element_) {								\
-			init(element_);							\
-			(list)[(count)++] = element_;					\
-		}									\
-		element_;								\
+#define ADD(arena, list, count, type, init)                                                        \
+	({                                                                                         \
+		type *element_ = arena_alloc(arena, sizeof(*element_));                            \
+		if (element_) {                                                                    \
+			init(element_);                                                            \
+			(list)[(count)++] = element_;                                              \
+		}                                                                                  \
+		element_;                                                                          \
 	})
 
-static int patterns(struct arena *a, Pb__Pattern ***list, size_t *n, const struct pattern *from, uint32_t count)
+static int patterns(struct arena *a, Pb__Pattern ***list, size_t *n, const struct pattern *from,
+		    uint32_t count)
 {
 	if (!pointers(a, list, count))
 		return -ENOMEM;
@@ -171,7 +172,8 @@ static int steps(struct batch *b, Pb__Journey *m, const struct journey *j)
 	m->step_number = arena_alloc(a, (n + 1) * sizeof(*m->step_number));
 	m->step_handle = arena_alloc(a, (n + 1) * sizeof(*m->step_handle));
 	m->step_prefix = arena_alloc(a, (n + 1) * sizeof(*m->step_prefix));
-	if (!m->step_what || !m->step_at || !m->step_table || !m->step_chain || !m->step_number || !m->step_handle || !m->step_prefix)
+	if (!m->step_what || !m->step_at || !m->step_table || !m->step_chain || !m->step_number ||
+	    !m->step_handle || !m->step_prefix)
 		return -ENOMEM;
 	m->n_step_what = m->n_step_at = m->n_step_table = m->n_step_chain = m->n_step_number = n;
 	m->n_step_handle = handles ? n : 0;
@@ -179,9 +181,11 @@ static int steps(struct batch *b, Pb__Journey *m, const struct journey *j)
 	for (size_t i = 0; i < n && r == 0; i++) {
 		const struct step *s = &j->steps[i];
 
-		m->step_what[i] = (uint32_t)(s->hook | s->backend << 3 | s->family << 5 | s->label << 8 | s->verdict << 11 |
-					     s->checkpoint << 15 | s->kernel_time << 19 | s->tuple << 20) |
-				  (uint32_t)s->ttl << 24;
+		m->step_what[i] =
+			(uint32_t)(s->hook | s->backend << 3 | s->family << 5 | s->label << 8 |
+				   s->verdict << 11 | s->checkpoint << 15 | s->kernel_time << 19 |
+				   s->tuple << 20) |
+			(uint32_t)s->ttl << 24;
 		m->step_at[i] = s->at.v - before;
 		before = s->at.v;
 		r = name_index(b, s->table, TABLE_NAME_MAX, &m->step_table[i]);
@@ -224,7 +228,8 @@ static int journey(struct batch *b, Pb__Record *out, const struct journey *j)
 		if (!m->inner)
 			return -ENOMEM;
 		pb__inner__init(m->inner);
-		m->inner->what = (uint32_t)j->has_inner << 16 | (uint32_t)j->inner_proto << 8 | j->inner_ttl;
+		m->inner->what =
+			(uint32_t)j->has_inner << 16 | (uint32_t)j->inner_proto << 8 | j->inner_ttl;
 		m->inner->len = j->inner_len;
 		m->inner->id = j->inner_id;
 		if (j->has_inner_tuple) {
@@ -326,15 +331,15 @@ static int sources(struct arena *a, Pb__Sources *m, const struct sources *s)
 }
 
 /* Makes the oneof member `field` of *out and leaves m pointing at it. */
-#define MEMBER(out, Case, field, type, init)						\
-	({										\
-		type *member_ = arena_alloc(a, sizeof(*member_));			\
-		if (member_) {								\
-			init(member_);							\
-			(out)->is_case = Case;						\
-			(out)->field = member_;						\
-		}									\
-		member_;								\
+#define MEMBER(out, Case, field, type, init)                                                       \
+	({                                                                                         \
+		type *member_ = arena_alloc(a, sizeof(*member_));                                  \
+		if (member_) {                                                                     \
+			init(member_);                                                             \
+			(out)->is_case = Case;                                                     \
+			(out)->field = member_;                                                    \
+		}                                                                                  \
+		member_;                                                                           \
 	})
 
 static int other_record(struct arena *a, Pb__Record *out, const struct record *r)
@@ -361,7 +366,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		return m->orig && m->reply ? 0 : -ENOMEM;
 	}
 	case RECORD_RULESET: {
-		Pb__Ruleset *m = MEMBER(out, PB__RECORD__IS_RULESET, ruleset, Pb__Ruleset, pb__ruleset__init);
+		Pb__Ruleset *m = MEMBER(out, PB__RECORD__IS_RULESET, ruleset, Pb__Ruleset,
+					pb__ruleset__init);
 
 		if (!m)
 			return -ENOMEM;
@@ -378,7 +384,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		return 0;
 	}
 	case RECORD_RULESET_CHECKED: {
-		Pb__Checked *m = MEMBER(out, PB__RECORD__IS_CHECKED, checked, Pb__Checked, pb__checked__init);
+		Pb__Checked *m = MEMBER(out, PB__RECORD__IS_CHECKED, checked, Pb__Checked,
+					pb__checked__init);
 
 		if (!m)
 			return -ENOMEM;
@@ -391,7 +398,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		return m ? facts(a, m, &r->facts) : -ENOMEM;
 	}
 	case RECORD_SOURCES: {
-		Pb__Sources *m = MEMBER(out, PB__RECORD__IS_SOURCES, sources, Pb__Sources, pb__sources__init);
+		Pb__Sources *m = MEMBER(out, PB__RECORD__IS_SOURCES, sources, Pb__Sources,
+					pb__sources__init);
 
 		return m ? sources(a, m, &r->sources) : -ENOMEM;
 	}
@@ -423,7 +431,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		if (!fits(r->lease.why, WHY_MAX) || r->lease.pattern_count > PATTERNS_MAX)
 			return -EINVAL;
 		m->why = text(r->lease.why);
-		return patterns(a, &m->patterns, &m->n_patterns, r->lease.patterns, r->lease.pattern_count);
+		return patterns(a, &m->patterns, &m->n_patterns, r->lease.patterns,
+				r->lease.pattern_count);
 	}
 	default:
 		return -EINVAL;
@@ -461,7 +470,8 @@ int batch_add(struct batch *b, const struct record *r)
 		return -EINVAL;
 	arena_reset(&b->scratch);
 	m.host = r->host;
-	ret = r->kind == RECORD_JOURNEY ? journey(b, &m, &r->journey) : other_record(&b->scratch, &m, r);
+	ret = r->kind == RECORD_JOURNEY ? journey(b, &m, &r->journey)
+					: other_record(&b->scratch, &m, r);
 	if (ret < 0)
 		return ret;
 	/* A Batch of one record packs to that record with its tag: repeated fields may stand anywhere. */
@@ -641,7 +651,8 @@ static int message(struct arena *a, Pb__Message *out, const struct msg *from)
 		return 0;
 	}
 	case MSG_WELCOME: {
-		Pb__Welcome *m = MEMBER(out, PB__MESSAGE__IS_WELCOME, welcome, Pb__Welcome, pb__welcome__init);
+		Pb__Welcome *m = MEMBER(out, PB__MESSAGE__IS_WELCOME, welcome, Pb__Welcome,
+					pb__welcome__init);
 
 		if (!m)
 			return -ENOMEM;
@@ -668,7 +679,8 @@ static int message(struct arena *a, Pb__Message *out, const struct msg *from)
 		return 0;
 	}
 	case MSG_LEASE_START: {
-		Pb__LeaseStart *m = MEMBER(out, PB__MESSAGE__IS_LEASE_START, lease_start, Pb__LeaseStart, pb__lease_start__init);
+		Pb__LeaseStart *m = MEMBER(out, PB__MESSAGE__IS_LEASE_START, lease_start,
+					   Pb__LeaseStart, pb__lease_start__init);
 
 		if (!m)
 			return -ENOMEM;
@@ -677,10 +689,12 @@ static int message(struct arena *a, Pb__Message *out, const struct msg *from)
 		m->remaining_ms = from->lease_start.remaining_ms;
 		m->rate = from->lease_start.rate;
 		m->modulus = from->lease_start.modulus;
-		return patterns(a, &m->patterns, &m->n_patterns, from->lease_start.patterns, from->lease_start.pattern_count);
+		return patterns(a, &m->patterns, &m->n_patterns, from->lease_start.patterns,
+				from->lease_start.pattern_count);
 	}
 	case MSG_LEASE_STOP: {
-		Pb__LeaseStop *m = MEMBER(out, PB__MESSAGE__IS_LEASE_STOP, lease_stop, Pb__LeaseStop, pb__lease_stop__init);
+		Pb__LeaseStop *m = MEMBER(out, PB__MESSAGE__IS_LEASE_STOP, lease_stop,
+					  Pb__LeaseStop, pb__lease_stop__init);
 
 		if (!m)
 			return -ENOMEM;
@@ -689,7 +703,10 @@ static int message(struct arena *a, Pb__Message *out, const struct msg *from)
 		return 0;
 	}
 	case MSG_SNAPSHOT_NOW:
-		return MEMBER(out, PB__MESSAGE__IS_SNAPSHOT_NOW, snapshot_now, Pb__SnapshotNow, pb__snapshot_now__init) ? 0 : -ENOMEM;
+		return MEMBER(out, PB__MESSAGE__IS_SNAPSHOT_NOW, snapshot_now, Pb__SnapshotNow,
+			      pb__snapshot_now__init)
+			       ? 0
+			       : -ENOMEM;
 	default:
 		return -EINVAL;
 	}

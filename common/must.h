@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define must(cond)									\
-	do {										\
-		if (!(cond)) {								\
-			fprintf(stderr, "%s:%d: impossible: %s\n", __FILE__, __LINE__, #cond);	\
-			abort();							\
-		}									\
+#define must(cond)                                                                                 \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "%s:%d: impossible: %s\n", __FILE__, __LINE__, #cond);     \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)

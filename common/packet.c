@@ -154,8 +154,8 @@ static size_t skip_extensions(const struct view *net, uint8_t *proto)
 
 static bool is_extension(uint8_t proto)
 {
-	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS || proto == IPPROTO_AH ||
-	       proto == IPPROTO_FRAGMENT;
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
+	       proto == IPPROTO_AH || proto == IPPROTO_FRAGMENT;
 }
 
 /* What an ICMP error embeds, from 8 bytes into its header on. */
@@ -310,7 +310,8 @@ static void decode_long(struct packet *p, const struct view *th, size_t len)
 	p->fp_long = fingerprint_long(p->fp, fields);
 }
 
-int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const uint8_t *th, size_t th_len)
+int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const uint8_t *th,
+		  size_t th_len)
 {
 	struct view n = { net, net_len }, t = { th, th ? th_len : 0 };
 	uint8_t fields[FINGERPRINT_LEN] = { 0 };
@@ -346,8 +347,10 @@ int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const ui
 		put16(fields + 2, payload);
 		head = skip_extensions(&n, &p->tuple.proto);
 		if (!head || (th && is_extension(net[6])))
-			later_fragment = true;	/* or no way to the transport header: the same for us */
-		l4_len = (size_t)payload + IPV6_HEAD > head ? (size_t)payload + IPV6_HEAD - head : 0;
+			later_fragment =
+				true; /* or no way to the transport header: the same for us */
+		l4_len =
+			(size_t)payload + IPV6_HEAD > head ? (size_t)payload + IPV6_HEAD - head : 0;
 	} else {
 		goto bad;
 	}
@@ -383,16 +386,16 @@ static const char *icmp_text(const struct packet *p)
 		int16_t code;
 		const char *text;
 	} known[] = {
-		{ 4, 8, -1, "echo-request" },	  { 4, 0, -1, "echo-reply" },
-		{ 4, 3, 0, "network-unreachable" }, { 4, 3, 1, "host-unreachable" },
-		{ 4, 3, 3, "port-unreachable" },  { 4, 3, 4, "fragmentation-needed" },
-		{ 4, 3, 13, "admin-prohibited" }, { 4, 3, -1, "destination-unreachable" },
-		{ 4, 11, -1, "time-exceeded" },	  { 4, 5, -1, "redirect" },
-		{ 4, 12, -1, "parameter-problem" }, { 6, 128, -1, "echo-request" },
-		{ 6, 129, -1, "echo-reply" },	  { 6, 1, 0, "no-route" },
-		{ 6, 1, 1, "admin-prohibited" },  { 6, 1, 3, "address-unreachable" },
-		{ 6, 1, 4, "port-unreachable" },  { 6, 1, -1, "destination-unreachable" },
-		{ 6, 2, -1, "packet-too-big" },	  { 6, 3, -1, "time-exceeded" },
+		{ 4, 8, -1, "echo-request" },        { 4, 0, -1, "echo-reply" },
+		{ 4, 3, 0, "network-unreachable" },  { 4, 3, 1, "host-unreachable" },
+		{ 4, 3, 3, "port-unreachable" },     { 4, 3, 4, "fragmentation-needed" },
+		{ 4, 3, 13, "admin-prohibited" },    { 4, 3, -1, "destination-unreachable" },
+		{ 4, 11, -1, "time-exceeded" },      { 4, 5, -1, "redirect" },
+		{ 4, 12, -1, "parameter-problem" },  { 6, 128, -1, "echo-request" },
+		{ 6, 129, -1, "echo-reply" },        { 6, 1, 0, "no-route" },
+		{ 6, 1, 1, "admin-prohibited" },     { 6, 1, 3, "address-unreachable" },
+		{ 6, 1, 4, "port-unreachable" },     { 6, 1, -1, "destination-unreachable" },
+		{ 6, 2, -1, "packet-too-big" },      { 6, 3, -1, "time-exceeded" },
 		{ 6, 135, -1, "neighbour-solicit" }, { 6, 136, -1, "neighbour-advert" },
 	};
 
@@ -418,7 +421,8 @@ void packet_kind(const struct packet *p, char text[static 32])
 		text[0] = '\0';
 		for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 			if (p->tcp_flags & flags[i].bit)
-				n += (size_t)snprintf(text + n, 32 - n, "%s%s", n ? " " : "", flags[i].name);
+				n += (size_t)snprintf(text + n, 32 - n, "%s%s", n ? " " : "",
+						      flags[i].name);
 		}
 		if (!n)
 			snprintf(text, 32, "no flags");

@@ -33,10 +33,10 @@ enum conn_event {
 struct conn {
 	struct boot_ns at;
 	uint8_t event;
-	uint32_t id, status, mark;	/* status: IPS_* bits */
+	uint32_t id, status, mark; /* status: IPS_* bits */
 	uint16_t zone;
-	uint32_t timeout_s;		/* at `at`; 0 for DESTROY */
-	struct tuple orig, reply;	/* reply as conntrack expects it: no NAT means reverse(orig) */
+	uint32_t timeout_s;       /* at `at`; 0 for DESTROY */
+	struct tuple orig, reply; /* reply as conntrack expects it: no NAT means reverse(orig) */
 };
 
 /* One table stood so at `read_at`; the read before it, at `before`, showed something else (0: no read before). */
@@ -44,8 +44,8 @@ struct ruleset_fact {
 	struct boot_ns before, read_at;
 	uint8_t backend, family;
 	const char *table;
-	struct content_id content;	/* all zero: the table is gone */
-	bool torn;			/* it changed under every try to read it */
+	struct content_id content; /* all zero: the table is gone */
+	bool torn;                 /* it changed under every try to read it */
 };
 
 /* All tables of the host still stood as last reported when they were read at `at`. */
@@ -54,7 +54,7 @@ struct ruleset_checked {
 };
 
 struct facts_link {
-	int32_t ifindex, link, master;	/* link: the peer or parent's ifindex, 0 none */
+	int32_t ifindex, link, master; /* link: the peer or parent's ifindex, 0 none */
 	char name[IFNAME_MAX + 1];
 	uint8_t mac[6];
 	uint32_t mtu;
@@ -68,10 +68,10 @@ struct facts_addr {
 
 struct facts_route {
 	struct prefix dst;
-	struct addr gateway;		/* family 0: on link */
+	struct addr gateway; /* family 0: on link */
 	int32_t ifindex;
 	uint32_t table, metric;
-	uint8_t type;			/* RTN_* */
+	uint8_t type; /* RTN_* */
 };
 
 /* The host's interfaces, addresses and routes at one instant; the whole, not a difference. */
@@ -93,9 +93,9 @@ enum source_state {
 
 /* What the host's sources are; the whole list each time. READY: opens when a lease needs it. */
 struct source_fact {
-	const char *name;		/* trace-legacy, trace-nft, conntrack, ruleset, host */
+	const char *name; /* trace-legacy, trace-nft, conntrack, ruleset, host */
 	uint8_t state;
-	const char *why;		/* NULL when there is nothing to say */
+	const char *why; /* NULL when there is nothing to say */
 };
 
 struct sources {
@@ -106,9 +106,9 @@ struct sources {
 
 struct loss {
 	struct boot_ns from, until;
-	const char *source;		/* a source's name, trace-limit, journey, spool, uplink */
+	const char *source; /* a source's name, trace-limit, journey, spool, uplink */
 	bool count_known;
-	uint64_t count;			/* events, or records for spool and uplink */
+	uint64_t count; /* events, or records for spool and uplink */
 };
 
 #define LEASE_STATES(X) X(ARMED, "armed") X(REFUSED, "refused") X(FAILED, "failed") X(ENDED, "ended") X(PENDING, "pending") X(SILENT, "silent")
@@ -123,16 +123,16 @@ struct lease_fact {
 	struct boot_ns at;
 	uint64_t id;
 	uint8_t state;
-	uint32_t modulus;		/* 1 of that many ordinary packets is selected */
+	uint32_t modulus; /* 1 of that many ordinary packets is selected */
 	uint64_t traced, refused;
-	const char *why;		/* NULL when there is nothing to say */
+	const char *why; /* NULL when there is nothing to say */
 	uint32_t pattern_count;
-	struct pattern *patterns;	/* in force from `at` on (ARMED) */
+	struct pattern *patterns; /* in force from `at` on (ARMED) */
 };
 
 struct record {
 	enum record_kind kind;
-	uint32_t host;			/* index into the agent's hosts, as in its Hello */
+	uint32_t host; /* index into the agent's hosts, as in its Hello */
 	union {
 		struct journey journey;
 		struct conn conn;

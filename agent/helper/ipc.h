@@ -25,40 +25,49 @@ enum helper_op {
  * TRACE_NFT: joined to NFNLGRP_NFTRACE. CONNTRACK: joined to NEW, UPDATE off, DESTROY. HOST: an rtnetlink
  * socket joined to link, address and route changes; its dumps need no privilege and are the worker's.
  */
-enum helper_source { SOURCE_TRACE_LEGACY, SOURCE_TRACE_NFT, SOURCE_CONNTRACK, SOURCE_HOST, HELPER_SOURCE_COUNT };
+enum helper_source {
+	SOURCE_TRACE_LEGACY,
+	SOURCE_TRACE_NFT,
+	SOURCE_CONNTRACK,
+	SOURCE_HOST,
+	HELPER_SOURCE_COUNT
+};
 
 /* DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. */
 enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, HELPER_DUMP_COUNT };
 
 struct helper_lease {
 	uint64_t id;
-	uint64_t deadline;		/* CLOCK_BOOTTIME, ns; at most LEASE_SECONDS_MAX ahead */
-	uint32_t rate;			/* packets a second, 1..LEASE_RATE_MAX */
-	uint32_t modulus;		/* a power of two: 1 of that many ordinary packets */
-	uint32_t conntrack;		/* 1: the namespace's rulesets use conntrack, so `ct` switches nothing on */
+	uint64_t deadline; /* CLOCK_BOOTTIME, ns; at most LEASE_SECONDS_MAX ahead */
+	uint32_t rate;     /* packets a second, 1..LEASE_RATE_MAX */
+	uint32_t modulus;  /* a power of two: 1 of that many ordinary packets */
+	uint32_t
+		conntrack; /* 1: the namespace's rulesets use conntrack, so `ct` switches nothing on */
 	uint32_t pattern_count;
 	struct pattern patterns[PATTERNS_MAX];
 };
 
 struct helper_request {
-	uint32_t op;			/* enum helper_op */
-	uint32_t tag;			/* comes back with the answer; answers may overtake each other */
-	uint32_t netns;			/* index, in the order of --netns */
-	uint32_t what;			/* OPEN: enum helper_source; DUMP: enum helper_dump; RCVBUF: bytes wanted */
-	uint64_t known;			/* DUMP_RULESET: the digest of the last answer, 0 none; STOP, LEASE_STATE: lease id */
-	struct helper_lease lease;	/* LEASE: a new one, or the same id again with other contents */
-};	/* RCVBUF carries the socket as SCM_RIGHTS */
+	uint32_t op;    /* enum helper_op */
+	uint32_t tag;   /* comes back with the answer; answers may overtake each other */
+	uint32_t netns; /* index, in the order of --netns */
+	uint32_t what;  /* OPEN: enum helper_source; DUMP: enum helper_dump; RCVBUF: bytes wanted */
+	uint64_t
+		known; /* DUMP_RULESET: the digest of the last answer, 0 none; STOP, LEASE_STATE: lease id */
+	struct helper_lease lease; /* LEASE: a new one, or the same id again with other contents */
+};                                 /* RCVBUF carries the socket as SCM_RIGHTS */
 
 /* An answer carries at most one fd (SCM_RIGHTS), which is then the worker's alone. */
 struct helper_answer {
 	uint32_t op, tag;
-	int32_t error;			/* 0 or -errno */
-	uint32_t value;			/* RCVBUF: what the kernel gave */
-	uint64_t digest;		/* DUMP_RULESET: of the raw tables; equal to `known`: unchanged, no fd */
-	int64_t before, after;		/* DUMP_RULESET: CLOCK_BOOTTIME around the read */
-	int64_t cpu_ns;			/* DUMP_RULESET: what the unchanged check cost */
-	uint64_t traced, refused;	/* LEASE_STATE, STOP: packets since the lease began */
-	char why[WHY_MAX + 1];		/* error != 0: for people ("group 0 is owned by portid 812 (ulogd)") */
+	int32_t error;   /* 0 or -errno */
+	uint32_t value;  /* RCVBUF: what the kernel gave */
+	uint64_t digest; /* DUMP_RULESET: of the raw tables; equal to `known`: unchanged, no fd */
+	int64_t before, after;    /* DUMP_RULESET: CLOCK_BOOTTIME around the read */
+	int64_t cpu_ns;           /* DUMP_RULESET: what the unchanged check cost */
+	uint64_t traced, refused; /* LEASE_STATE, STOP: packets since the lease began */
+	char why[WHY_MAX +
+		 1]; /* error != 0: for people ("group 0 is owned by portid 812 (ulogd)") */
 };
 
 /*
@@ -67,8 +76,8 @@ struct helper_answer {
  * ipv6, tables raw, mangle, nat, filter, security.
  */
 struct ruleset_part {
-	uint32_t backend, family;	/* common/journey.h */
-	uint32_t torn;			/* the table changed under every try */
+	uint32_t backend, family; /* common/journey.h */
+	uint32_t torn;            /* the table changed under every try */
 	uint32_t len;
 	char table[64];
 };

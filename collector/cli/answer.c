@@ -31,7 +31,8 @@ int answer_status(const json_t *answer, const char *expect)
 		return field_is(answer, "verdict", expect) ? STATUS_ANSWER : STATUS_NOTHING;
 	if (!unknown)
 		return STATUS_ANSWER;
-	return field_number(answer, "matched") == 0 && complete(answer) ? STATUS_NOTHING : STATUS_TROUBLE;
+	return field_number(answer, "matched") == 0 && complete(answer) ? STATUS_NOTHING
+									: STATUS_TROUBLE;
 }
 
 static void put_flow(struct screen *s, const json_t *flow)
@@ -57,7 +58,10 @@ static void draw_subject(struct screen *s, const json_t *answer, const struct vi
 	screen_put(s, STYLE_PLAIN, "  ");
 	put_flow(s, json_object_get(answer, "flow"));
 	if (packets > 0)
-		screen_putf(s, STYLE_PLAIN, " · %lld %s%s", (long long)packets, kind ?: packets == 1 ? "packet" : "packets",
+		screen_putf(s, STYLE_PLAIN, " · %lld %s%s", (long long)packets,
+			    kind
+				    ?: packets == 1 ? "packet"
+						    : "packets",
 			    field_true(answer, "reply_seen") ? "" : ", no reply");
 	if (field_time(answer, "last", &last)) {
 		when_print(last, v->now, false, text);
@@ -71,7 +75,8 @@ static void draw_subject(struct screen *s, const json_t *answer, const struct vi
 
 static void draw_unwatched(struct screen *s, const json_t *answer, const char *position)
 {
-	bool arrived = field_is(answer, "verdict", "delivered") || field_is(answer, "verdict", "left");
+	bool arrived =
+		field_is(answer, "verdict", "delivered") || field_is(answer, "verdict", "left");
 	const json_t *one;
 	size_t i;
 
@@ -82,7 +87,9 @@ static void draw_unwatched(struct screen *s, const json_t *answer, const char *p
 		screen_column(s, ABOUT_COLUMN);
 		screen_put(s, STYLE_GREY, "no agent");
 		if (*position == 'l' && !arrived && !field_is(answer, "direction", "reply"))
-			screen_put(s, STYLE_GREY, field_is(answer, "verdict", "lost") ? ", not seen there" : ", not reached");
+			screen_put(s, STYLE_GREY,
+				   field_is(answer, "verdict", "lost") ? ", not seen there"
+								       : ", not reached");
 		screen_end(s, ABOUT_COLUMN);
 		if (*position == 'f' && json_array_size(json_object_get(answer, "hops"))) {
 			screen_put(s, STYLE_GREY, "  │");
@@ -106,12 +113,14 @@ static bool has_unwatched(const json_t *answer, const char *position)
 static void draw_unreached(struct screen *s, const json_t *answer)
 {
 	const json_t *died = json_object_get(answer, "died_at"), *hop = answer_dead_hop(answer);
-	const json_t *between = json_object_get(died, "between"), *tuple = json_object_get(hop, "tuple_out");
+	const json_t *between = json_object_get(died, "between"),
+		     *tuple = json_object_get(hop, "tuple_out");
 	char end[DRAW_NAME_MAX];
 
 	if (field_is(answer, "direction", "reply") || has_unwatched(answer, "last") || !hop)
 		return;
-	if (!field_text(hop, "out") || field_is(answer, "verdict", "delivered") || field_is(answer, "verdict", "refused"))
+	if (!field_text(hop, "out") || field_is(answer, "verdict", "delivered") ||
+	    field_is(answer, "verdict", "refused"))
 		return;
 	if (!json_is_object(tuple))
 		tuple = json_object_get(hop, "tuple_in");
@@ -143,7 +152,9 @@ static void draw_hop_name(struct screen *s, const json_t *hop)
 	else if (draw_ended(hop))
 		screen_putf(s, STYLE_PLAIN, ", %s", field_text(hop, "outcome"));
 	if (field_text(hop, "link") && !field_is(hop, "link_confidence", "sure"))
-		screen_putf(s, STYLE_GREY, " (%s by %s)", field_text(hop, "link_confidence") ?: "joined", field_text(hop, "link"));
+		screen_putf(s, STYLE_GREY, " (%s by %s)",
+			    field_text(hop, "link_confidence") ?: "joined",
+			    field_text(hop, "link"));
 	screen_end(s, ABOUT_COLUMN);
 }
 
@@ -167,12 +178,14 @@ static void draw_path(struct screen *s, const json_t *answer, const struct view 
 	char src[DRAW_NAME_MAX], dst[DRAW_NAME_MAX];
 	size_t i;
 
-	if (json_array_size(hops) == 0 && !has_unwatched(answer, "first") && !has_unwatched(answer, "last"))
+	if (json_array_size(hops) == 0 && !has_unwatched(answer, "first") &&
+	    !has_unwatched(answer, "last"))
 		return;
 	screen_end(s, 0);
 	draw_unwatched(s, answer, "first");
 	json_array_foreach(hops, i, hop) {
-		bool turned = field_is(hop, "direction", "reply") && !(before && field_is(before, "direction", "reply"));
+		bool turned = field_is(hop, "direction", "reply") &&
+			      !(before && field_is(before, "direction", "reply"));
 		bool last = i + 1 == json_array_size(hops);
 
 		if (turned) {
@@ -220,7 +233,8 @@ static void draw_why(struct screen *s, const json_t *answer, const struct view *
 		if (json_is_object(culprit)) {
 			draw_place(place, culprit);
 			foot(s, "");
-			screen_putf(s, STYLE_PLAIN, "because of %s %s", field_text(culprit, "host") ?: "", place);
+			screen_putf(s, STYLE_PLAIN, "because of %s %s",
+				    field_text(culprit, "host") ?: "", place);
 			screen_end(s, FOOT_COLUMN);
 		}
 		if (!v->detail)
@@ -231,8 +245,8 @@ static void draw_why(struct screen *s, const json_t *answer, const struct view *
 			screen_end(s, FOOT_COLUMN + 2);
 		}
 	}
-	if (json_array_size(json_object_get(answer, "causes")) == 0 && field_text(answer, "reason") &&
-	    !field_is(answer, "verdict", "unknown")) {
+	if (json_array_size(json_object_get(answer, "causes")) == 0 &&
+	    field_text(answer, "reason") && !field_is(answer, "verdict", "unknown")) {
 		foot(s, "why");
 		screen_put(s, STYLE_PLAIN, field_text(answer, "reason"));
 		screen_end(s, FOOT_COLUMN);
@@ -241,8 +255,10 @@ static void draw_why(struct screen *s, const json_t *answer, const struct view *
 
 static void draw_since(struct screen *s, const json_t *answer, const struct view *v)
 {
-	const json_t *died = json_object_get(answer, "died_at"), *by = json_object_get(died, "changed_by");
-	const char *program = field_text(by, "program"), *user = field_text(by, "user"), *content = field_text(died, "content");
+	const json_t *died = json_object_get(answer, "died_at"),
+		     *by = json_object_get(died, "changed_by");
+	const char *program = field_text(by, "program"), *user = field_text(by, "user"),
+		   *content = field_text(died, "content");
 	char text[WHEN_TEXT_MAX], ago[WHEN_TEXT_MAX];
 	struct wall_ns at;
 
@@ -259,9 +275,11 @@ static void draw_since(struct screen *s, const json_t *answer, const struct view
 		return;
 	}
 	if (user || program)
-		screen_putf(s, STYLE_PLAIN, " · changed%s%s%s%s", user ? " by " : "", user ?: "", program ? " with " : "", program ?: "");
+		screen_putf(s, STYLE_PLAIN, " · changed%s%s%s%s", user ? " by " : "", user ?: "",
+			    program ? " with " : "", program ?: "");
 	if (content)
-		screen_putf(s, STYLE_PLAIN, " · %.7s", strncmp(content, "sha256:", 7) == 0 ? content + 7 : content);
+		screen_putf(s, STYLE_PLAIN, " · %.7s",
+			    strncmp(content, "sha256:", 7) == 0 ? content + 7 : content);
 	screen_end(s, FOOT_COLUMN);
 }
 
@@ -294,7 +312,8 @@ static void draw_losses(struct screen *s, const json_t *losses, const struct vie
 
 		foot(s, "");
 		if (i == LOSSES_SHOWN && !v->detail) {
-			screen_putf(s, STYLE_PLAIN, "… and %zu more losses", json_array_size(losses) - i);
+			screen_putf(s, STYLE_PLAIN, "… and %zu more losses",
+				    json_array_size(losses) - i);
 			screen_end(s, FOOT_COLUMN);
 			return;
 		}
@@ -314,7 +333,8 @@ static void draw_losses(struct screen *s, const json_t *losses, const struct vie
 
 static void draw_proof(struct screen *s, const json_t *answer, const struct view *v)
 {
-	const json_t *coverage = json_object_get(answer, "coverage"), *losses = json_object_get(answer, "losses"), *silent;
+	const json_t *coverage = json_object_get(answer, "coverage"),
+		     *losses = json_object_get(answer, "losses"), *silent;
 	size_t i, steps = 0;
 	const json_t *hop;
 
@@ -323,9 +343,10 @@ static void draw_proof(struct screen *s, const json_t *answer, const struct view
 	foot(s, "proof");
 	screen_put(s, STYLE_PLAIN, field_text(answer, "confidence") ?: "none");
 	if (steps)
-		screen_putf(s, STYLE_PLAIN, ": %zu trace %s", steps, steps == 1 ? "event" : "events");
-	screen_putf(s, STYLE_PLAIN, " · %d/%d hosts answer", (int)field_number(coverage, "answering"),
-		    (int)field_number(coverage, "asked"));
+		screen_putf(s, STYLE_PLAIN, ": %zu trace %s", steps,
+			    steps == 1 ? "event" : "events");
+	screen_putf(s, STYLE_PLAIN, " · %d/%d hosts answer",
+		    (int)field_number(coverage, "answering"), (int)field_number(coverage, "asked"));
 	if (json_array_size(losses) == 0)
 		screen_put(s, STYLE_PLAIN, ", 0 lost");
 	if (field_true(answer, "provisional"))
@@ -369,21 +390,27 @@ static void draw_others(struct screen *s, const json_t *answer, const struct vie
 	if (matched <= 1 && json_array_size(others) == 0)
 		return;
 	foot(s, "others");
-	screen_putf(s, STYLE_PLAIN, "%lld flows matched; shown is the one with the worst fate", (long long)matched);
+	screen_putf(s, STYLE_PLAIN, "%lld flows matched; shown is the one with the worst fate",
+		    (long long)matched);
 	screen_end(s, FOOT_COLUMN);
 	json_array_foreach(others, i, other) {
 		if (i == shown)
 			break;
 		foot(s, "");
-		screen_put(s, STYLE_PLAIN, field_is(other, "verdict", "delivered") ? "✓ " :
-			   field_is(other, "verdict", "unknown") || field_is(other, "verdict", "lost") ? "? " : "✗ ");
+		screen_put(s, STYLE_PLAIN,
+			   field_is(other, "verdict", "delivered") ? "✓ "
+			   : field_is(other, "verdict", "unknown") ||
+					   field_is(other, "verdict", "lost")
+				   ? "? "
+				   : "✗ ");
 		put_flow(s, json_object_get(other, "flow"));
 		screen_putf(s, STYLE_PLAIN, "  %s", field_text(other, "verdict") ?: "unknown");
 		if (json_is_object(json_object_get(other, "died_at")))
 			draw_at(s, json_object_get(other, "died_at"));
 		screen_end(s, FOOT_COLUMN + 2);
 	}
-	rest = (int64_t)json_array_size(others) - (int64_t)i + field_number(answer, "others_omitted");
+	rest = (int64_t)json_array_size(others) - (int64_t)i +
+	       field_number(answer, "others_omitted");
 	if (rest > 0) {
 		foot(s, "");
 		screen_putf(s, STYLE_PLAIN, "… and %lld more", (long long)rest);

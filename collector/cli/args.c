@@ -40,8 +40,8 @@ static int command_match(const struct command *c, int argc, const char *const ar
 	return argc > 1 && strcmp(argv[1], space + 1) == 0 ? 2 : 0;
 }
 
-static int find_command(struct args *a, const struct command *table, int argc, const char *const argv[],
-			struct why *why)
+static int find_command(struct args *a, const struct command *table, int argc,
+			const char *const argv[], struct why *why)
 {
 	bool group = false;
 	size_t len = strlen(argv[0]);
@@ -58,7 +58,8 @@ static int find_command(struct args *a, const struct command *table, int argc, c
 	if (!group)
 		return why_set(why, -ENOENT, "'%.40s' is no command of lasthop", argv[0]);
 	if (argc > 1)
-		return why_set(why, -ENOENT, "'%.40s %.40s' is no command of lasthop", argv[0], argv[1]);
+		return why_set(why, -ENOENT, "'%.40s %.40s' is no command of lasthop", argv[0],
+			       argv[1]);
 	return why_set(why, -ENOENT, "'%.40s' needs to know what", argv[0]);
 }
 
@@ -69,7 +70,8 @@ static int take_option(struct args *a, int argc, const char *const argv[], struc
 	size_t len = equals ? (size_t)(equals - name) : strlen(name);
 
 	if (strncmp(argv[0], "--", 2) != 0)
-		return strcmp(argv[0], "-h") == 0 && !a->command ? (a->value[OPTION_HELP] = "", 1) : 0;
+		return strcmp(argv[0], "-h") == 0 && !a->command ? (a->value[OPTION_HELP] = "", 1)
+								 : 0;
 	for (size_t o = 0; o < OPTION_COUNT; o++) {
 		if (strlen(options[o].name) != len || strncmp(options[o].name, name, len) != 0)
 			continue;
@@ -77,12 +79,14 @@ static int take_option(struct args *a, int argc, const char *const argv[], struc
 			return 0;
 		if (!options[o].value) {
 			if (equals)
-				return why_set(why, -EINVAL, "--%s takes no value", options[o].name);
+				return why_set(why, -EINVAL, "--%s takes no value",
+					       options[o].name);
 			a->value[o] = "";
 			return 1;
 		}
 		if (!equals && argc < 2)
-			return why_set(why, -EINVAL, "--%s needs a value: %s", options[o].name, options[o].value);
+			return why_set(why, -EINVAL, "--%s needs a value: %s", options[o].name,
+				       options[o].value);
 		a->value[o] = equals ? equals + 1 : argv[1];
 		return equals ? 1 : 2;
 	}
@@ -98,11 +102,13 @@ static int check_words(const struct args *a, struct why *why)
 	if (a->word_count < c->words_min)
 		return why_set(why, -EINVAL, "%s needs %s", c->name, c->words);
 	if (!c->takes_flow && a->word_count > c->words_max)
-		return why_set(why, -EINVAL, "%s does not take '%.60s'", c->name, a->words[c->words_max]);
+		return why_set(why, -EINVAL, "%s does not take '%.60s'", c->name,
+			       a->words[c->words_max]);
 	return 0;
 }
 
-int args_parse(struct args *a, const struct command *table, int argc, const char *const argv[], struct why *why)
+int args_parse(struct args *a, const struct command *table, int argc, const char *const argv[],
+	       struct why *why)
 {
 	bool only_words = false;
 	int r;
@@ -121,14 +127,16 @@ int args_parse(struct args *a, const struct command *table, int argc, const char
 			continue;
 		if (!a->command) {
 			if (argv[i][0] == '-')
-				return why_set(why, -EINVAL, "'%.60s' is no option of lasthop", argv[i]);
+				return why_set(why, -EINVAL, "'%.60s' is no option of lasthop",
+					       argv[i]);
 			r = find_command(a, table, argc - i, argv + i, why);
 			if (r < 0)
 				return r;
 			continue;
 		}
 		if (!only_words && !a->command->takes_flow && argv[i][0] == '-' && argv[i][1])
-			return why_set(why, -EINVAL, "'%.60s' is no option of lasthop %s", argv[i], a->command->name);
+			return why_set(why, -EINVAL, "'%.60s' is no option of lasthop %s", argv[i],
+				       a->command->name);
 		if (a->word_count == ARGS_WORDS_MAX)
 			return why_set(why, -EINVAL, "too many words");
 		a->words[a->word_count++] = argv[i];
@@ -171,30 +179,32 @@ void args_print_all(FILE *out, const struct command *table)
 		snprintf(text, sizeof(text), "%s%s%s", c->name, *c->words ? " " : "", c->words);
 		fprintf(out, "  %-28s %s\n", text, c->help);
 	}
-	fprintf(out, "\nA FLOW is what you have: 'tcp 10.0.1.2 10.0.3.2:443', iptables flags (-p tcp -s 10.0.1.2 --dport 443),\n"
-		     "or a line pasted from tcpdump, conntrack or the kernel's log.\n"
-		     "lasthop help COMMAND says more.\n");
+	fprintf(out,
+		"\nA FLOW is what you have: 'tcp 10.0.1.2 10.0.3.2:443', iptables flags (-p tcp -s 10.0.1.2 --dport 443),\n"
+		"or a line pasted from tcpdump, conntrack or the kernel's log.\n"
+		"lasthop help COMMAND says more.\n");
 }
 
 void args_print_bash(FILE *out, const struct command *table)
 {
-	fprintf(out, "# lasthop: completion for bash; made by `lasthop completion bash` from its table of commands\n"
-		     "_lasthop()\n{\n"
-		     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= options= w i\n"
-		     "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-		     "\t\tw=${COMP_WORDS[i]}\n"
-		     "\t\tcase $w in --collector|--color) ((i++)) ;; -*) ;; *) command=\"${command:+$command }$w\" ;; esac\n"
-		     "\tdone\n"
-		     "\tcase $prev in\n"
-		     "\t--on) COMPREPLY=($(compgen -W \"all $(lasthop hosts --brief 2>/dev/null | cut -d' ' -f1)\" -- \"$cur\"));"
-		     " return ;;\n"
-		     "\t--color) COMPREPLY=($(compgen -W 'auto always never' -- \"$cur\")); return ;;\n"
-		     "\t--expect) COMPREPLY=($(compgen -W 'delivered dropped rejected refused discarded lost left unknown'"
-		     " -- \"$cur\")); return ;;\n"
-		     "\t--family) COMPREPLY=($(compgen -W 'ipv4 ipv6' -- \"$cur\")); return ;;\n"
-		     "\t--backend) COMPREPLY=($(compgen -W 'legacy nft native' -- \"$cur\")); return ;;\n"
-		     "\tesac\n"
-		     "\tcase $command in\n");
+	fprintf(out,
+		"# lasthop: completion for bash; made by `lasthop completion bash` from its table of commands\n"
+		"_lasthop()\n{\n"
+		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= options= w i\n"
+		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
+		"\t\tw=${COMP_WORDS[i]}\n"
+		"\t\tcase $w in --collector|--color) ((i++)) ;; -*) ;; *) command=\"${command:+$command }$w\" ;; esac\n"
+		"\tdone\n"
+		"\tcase $prev in\n"
+		"\t--on) COMPREPLY=($(compgen -W \"all $(lasthop hosts --brief 2>/dev/null | cut -d' ' -f1)\" -- \"$cur\"));"
+		" return ;;\n"
+		"\t--color) COMPREPLY=($(compgen -W 'auto always never' -- \"$cur\")); return ;;\n"
+		"\t--expect) COMPREPLY=($(compgen -W 'delivered dropped rejected refused discarded lost left unknown'"
+		" -- \"$cur\")); return ;;\n"
+		"\t--family) COMPREPLY=($(compgen -W 'ipv4 ipv6' -- \"$cur\")); return ;;\n"
+		"\t--backend) COMPREPLY=($(compgen -W 'legacy nft native' -- \"$cur\")); return ;;\n"
+		"\tesac\n"
+		"\tcase $command in\n");
 	for (const struct command *c = table; c->name; c++) {
 		fprintf(out, "\t'%s'|'%s '*) options='", c->name, c->name);
 		for (size_t o = 0; o < OPTION_COUNT; o++)
@@ -204,7 +214,8 @@ void args_print_bash(FILE *out, const struct command *table)
 			fprintf(out, "tcp udp icmp -p -s -d --sport --dport -i -o");
 		fprintf(out, "'");
 		if (strncmp(c->words, "HOST", 4) == 0)
-			fprintf(out, "; options+=\" $(lasthop hosts --brief 2>/dev/null | cut -d' ' -f1)\"");
+			fprintf(out,
+				"; options+=\" $(lasthop hosts --brief 2>/dev/null | cut -d' ' -f1)\"");
 		fprintf(out, " ;;\n");
 	}
 	fprintf(out, "\tesac\n\tif [[ -z $options ]]; then\n\t\tcase $command in\n");
@@ -224,7 +235,8 @@ void args_print_bash(FILE *out, const struct command *table)
 	for (const struct command *c = table; c->name; c++) {
 		size_t len = strcspn(c->name, " ");
 
-		if (c == table || strncmp(c[-1].name, c->name, len) != 0 || (c[-1].name[len] && c[-1].name[len] != ' '))
+		if (c == table || strncmp(c[-1].name, c->name, len) != 0 ||
+		    (c[-1].name[len] && c[-1].name[len] != ' '))
 			fprintf(out, "%.*s ", (int)len, c->name);
 	}
 	fprintf(out, "--collector --help --version' ;;\n\t\tesac\n\tfi\n"

@@ -46,27 +46,28 @@ enum option {
 struct cli;
 
 struct command {
-	const char *name;		/* "where", "trace start" */
-	int (*run)(struct cli *c);	/* returns the exit status */
-	const char *words;		/* what follows: "FLOW", "HOST[@TIME]" */
+	const char *name;          /* "where", "trace start" */
+	int (*run)(struct cli *c); /* returns the exit status */
+	const char *words;         /* what follows: "FLOW", "HOST[@TIME]" */
 	bool takes_flow;
-	int words_min, words_max;	/* flows: words_max is 0, no limit */
-	uint32_t options;		/* OPTION_BIT() of what it takes beside the general ones */
-	const char *help;		/* one line */
-	const char *more;		/* some lines with examples; NULL none */
+	int words_min, words_max; /* flows: words_max is 0, no limit */
+	uint32_t options;         /* OPTION_BIT() of what it takes beside the general ones */
+	const char *help;         /* one line */
+	const char *more;         /* some lines with examples; NULL none */
 };
 
 enum { ARGS_WORDS_MAX = 256 };
 
 struct args {
-	const struct command *command;	/* NULL: none was typed */
-	const char *value[OPTION_COUNT];	/* NULL: not given; "" for those without a value */
-	const char *words[ARGS_WORDS_MAX + 1];	/* NULL at the end */
+	const struct command *command;         /* NULL: none was typed */
+	const char *value[OPTION_COUNT];       /* NULL: not given; "" for those without a value */
+	const char *words[ARGS_WORDS_MAX + 1]; /* NULL at the end */
 	int word_count;
 };
 
 /* table ends with a NULL name. -EINVAL with why, or -ENOENT when the command is not in it. */
-int args_parse(struct args *a, const struct command *table, int argc, const char *const argv[], struct why *why);
+int args_parse(struct args *a, const struct command *table, int argc, const char *const argv[],
+	       struct why *why);
 
 const char *option_name(enum option o);
 const char *option_value(enum option o);

@@ -35,7 +35,8 @@ static int program_path(char *path, size_t size, const char *name)
 }
 
 /* Between fork and exec: only what is safe there. */
-static void __attribute__((noreturn)) become(const char *path, const char *const argv[], int log, pid_t parent)
+static void __attribute__((noreturn))
+become(const char *path, const char *const argv[], int log, pid_t parent)
 {
 	sigset_t none;
 

@@ -12,9 +12,9 @@
 enum { CHILD_LOG_MAX = 4095 };
 
 struct child {
-	pid_t pid;			/* 0: none */
-	const char *name;		/* borrowed */
-	char log[400];			/* its stderr goes here */
+	pid_t pid;        /* 0: none */
+	const char *name; /* borrowed */
+	char log[400];    /* its stderr goes here */
 };
 
 /* argv[0] is the program's name, dir holds its log. 0 or -errno with why. */

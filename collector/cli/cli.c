@@ -34,7 +34,8 @@ int cli_usage(const struct cli *c, const char *message)
 
 static int init_window(struct cli *c)
 {
-	const char *at = c->args.value[OPTION_AT], *since = c->args.value[OPTION_SINCE], *until = c->args.value[OPTION_UNTIL];
+	const char *at = c->args.value[OPTION_AT], *since = c->args.value[OPTION_SINCE],
+		   *until = c->args.value[OPTION_UNTIL];
 	struct wall_ns middle;
 	struct why why;
 
@@ -42,7 +43,8 @@ static int init_window(struct cli *c)
 	c->until = c->now;
 	c->until_given = at || until;
 	if (at && (since || until))
-		return cli_usage(c, "--at is a window of its own: it does not go with --since or --until");
+		return cli_usage(
+			c, "--at is a window of its own: it does not go with --since or --until");
 	if (at) {
 		if (when_parse(&middle, at, c->now, &why) < 0)
 			return cli_usage(c, why.text);
@@ -72,10 +74,12 @@ static int init_screen(struct cli *c)
 	bool colour;
 
 	c->terminal = isatty(STDOUT_FILENO);
-	if (c->terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_col < width)
+	if (c->terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 &&
+	    size.ws_col < width)
 		width = size.ws_col < COLUMNS_MIN ? COLUMNS_MIN : size.ws_col;
 	if (strcmp(when, "auto") == 0)
-		colour = c->terminal && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
+		colour = c->terminal && !(no_color && *no_color) &&
+			 !(term && strcmp(term, "dumb") == 0);
 	else if (strcmp(when, "always") == 0 || strcmp(when, "never") == 0)
 		colour = *when == 'a';
 	else
@@ -120,7 +124,7 @@ char *cli_flow_text(const struct cli *c)
 		buf_clear(&text);
 		return NULL;
 	}
-	return (char *)text.p;		/* owned by the caller from here on */
+	return (char *)text.p; /* owned by the caller from here on */
 }
 
 void cli_query(struct buf *path, const char *key, const char *text)
@@ -138,7 +142,7 @@ void cli_query_window(const struct cli *c, struct buf *path)
 	snprintf(number, sizeof(number), "%lld", (long long)c->since.v);
 	cli_query(path, "since", number);
 	if (!c->until_given)
-		return;			/* now, by the collector's clock */
+		return; /* now, by the collector's clock */
 	snprintf(number, sizeof(number), "%lld", (long long)c->until.v);
 	cli_query(path, "until", number);
 }
@@ -172,7 +176,8 @@ static int refused(struct cli *c, int http_status, const json_t *answer)
 	struct screen said;
 	int n;
 
-	snprintf(message, sizeof(message), "%s answers with HTTP status %d", http_url(c->http), http_status);
+	snprintf(message, sizeof(message), "%s answers with HTTP status %d", http_url(c->http),
+		 http_status);
 	screen_init(&said, 0, c->screen.utf8, false);
 	screen_put(&said, STYLE_PLAIN, error ? error : message);
 	screen_end(&said, 0);
@@ -203,11 +208,15 @@ int cli_ask(struct cli *c, const char *method, const char *path, json_t *body, j
 	r = http_ask(c->http, method, path, text, ASK_MS, &reply, &why);
 	status = STATUS_TROUBLE;
 	if (r < 0) {
-		cli_fail(status, why.text, r == -ECONNREFUSED ?
-			 "is lasthop-collector running? else name it: --collector URL or LASTHOP_COLLECTOR" : NULL);
+		cli_fail(
+			status, why.text,
+			r == -ECONNREFUSED
+				? "is lasthop-collector running? else name it: --collector URL or LASTHOP_COLLECTOR"
+				: NULL);
 		goto out;
 	}
-	*answer = json_loadb(reply.p ? (const char *)reply.p : "", reply.len, JSON_ALLOW_NUL, &error);
+	*answer =
+		json_loadb(reply.p ? (const char *)reply.p : "", reply.len, JSON_ALLOW_NUL, &error);
 	if (r >= 400) {
 		status = refused(c, r, *answer);
 		json_decref(*answer);
@@ -217,7 +226,8 @@ int cli_ask(struct cli *c, const char *method, const char *path, json_t *body, j
 	if (!json_is_object(*answer)) {
 		json_decref(*answer);
 		*answer = NULL;
-		cli_fail(status, "the answer is not what a lasthop-collector says", "is another program at this address?");
+		cli_fail(status, "the answer is not what a lasthop-collector says",
+			 "is another program at this address?");
 		goto out;
 	}
 	status = STATUS_ANSWER;

@@ -15,9 +15,10 @@ struct http;
 /* Exit statuses that scripts rely on. */
 enum status {
 	STATUS_ANSWER = 0,
-	STATUS_NOTHING = 1,		/* nothing matched though nothing was missed; or another verdict than expected */
+	STATUS_NOTHING =
+		1, /* nothing matched though nothing was missed; or another verdict than expected */
 	STATUS_USAGE = 2,
-	STATUS_TROUBLE = 3,		/* no collector, unknown, incomplete */
+	STATUS_TROUBLE = 3, /* no collector, unknown, incomplete */
 };
 
 struct cli {
@@ -25,9 +26,9 @@ struct cli {
 	const struct command *table;
 	struct wall_ns now, since, until;
 	bool until_given;
-	bool terminal;			/* stdout is one */
+	bool terminal; /* stdout is one */
 	struct screen screen;
-	struct http *http;		/* owned; opened by the first question */
+	struct http *http; /* owned; opened by the first question */
 };
 
 /* Options that every command shares: colours, window. STATUS_ANSWER or STATUS_USAGE, which was explained. */

@@ -18,16 +18,19 @@ static int cmd_help(struct cli *c)
 	}
 	for (const struct command *k = c->table; k->name; k++) {
 		size_t len = strlen(a->words[0]);
-		bool first = strncmp(k->name, a->words[0], len) == 0 && (k->name[len] == ' ' || !k->name[len]);
+		bool first = strncmp(k->name, a->words[0], len) == 0 &&
+			     (k->name[len] == ' ' || !k->name[len]);
 
-		if (!first || (a->word_count > 1 && (!k->name[len] || strcmp(k->name + len + 1, a->words[1]) != 0)))
+		if (!first || (a->word_count > 1 &&
+			       (!k->name[len] || strcmp(k->name + len + 1, a->words[1]) != 0)))
 			continue;
 		if (found)
 			putchar('\n');
 		args_print_command(stdout, k);
 		found = true;
 	}
-	return found ? STATUS_ANSWER : cli_fail(STATUS_USAGE, "there is no such command", "lasthop help");
+	return found ? STATUS_ANSWER
+		     : cli_fail(STATUS_USAGE, "there is no such command", "lasthop help");
 }
 
 static int cmd_version(struct cli *c)
@@ -64,11 +67,14 @@ const struct command commands[] = {
 	  "Prints each matching packet with the rules that it met, until Ctrl-C or --for;\n"
 	  "then the answer of `where`. Needs root (or unshare -Urnm). Beside an agent that\n"
 	  "runs on this machine already it asks that one's collector.\n" },
-	{ "hosts", cmd_hosts, "", false, 0, 0, OPTION_BIT(BRIEF), "agents, how far behind, sources, losses", NULL },
-	{ "trace start", cmd_trace_start, "FLOW", true, 1, 0, LEASE, "trace these packets for a while",
+	{ "hosts", cmd_hosts, "", false, 0, 0, OPTION_BIT(BRIEF),
+	  "agents, how far behind, sources, losses", NULL },
+	{ "trace start", cmd_trace_start, "FLOW", true, 1, 0, LEASE,
+	  "trace these packets for a while",
 	  "  lasthop trace start -p tcp -s 10.0.1.2 --dport 443 --on gw,sv --for 2m\n"
 	  "Returns when every host is armed; exit status 3 if one is not, and says which.\n" },
-	{ "trace stop", cmd_trace_stop, "ID | --all", false, 0, 1, OPTION_BIT(ALL), "end a lease before its time", NULL },
+	{ "trace stop", cmd_trace_stop, "ID | --all", false, 0, 1, OPTION_BIT(ALL),
+	  "end a lease before its time", NULL },
 	{ "trace list", cmd_trace_list, "", false, 0, 0, 0, "leases that stand", NULL },
 	{ "rules show", cmd_rules_show, "HOST[@TIME|@CONTENT]", false, 1, 1,
 	  OPTION_BIT(FORMAT) | OPTION_BIT(FAMILY) | OPTION_BIT(BACKEND),
@@ -78,7 +84,7 @@ const struct command commands[] = {
 	  "  lasthop rules show gw@7f3c9a1\n" },
 	{ "help", cmd_help, "[COMMAND]", false, 0, 2, 0, "say how a command is used", NULL },
 	{ "version", cmd_version, "", false, 0, 0, 0, "print the version", NULL },
-	{ "completion", cmd_completion, "bash", false, 1, 1, 0, "print a completion script for a shell",
-	  "  source <(lasthop completion bash)\n" },
+	{ "completion", cmd_completion, "bash", false, 1, 1, 0,
+	  "print a completion script for a shell", "  source <(lasthop completion bash)\n" },
 	{ 0 },
 };

@@ -8,7 +8,8 @@
 
 enum { LEAD_COLUMNS = 5, FOLD_MIN = 3, PACKET_COLUMN = 18, PLACE_COLUMN = 20, VERDICT_COLUMN = 42 };
 
-void draw_endpoint(char text[static DRAW_NAME_MAX], const json_t *tuple, const char *proto, const char *end)
+void draw_endpoint(char text[static DRAW_NAME_MAX], const json_t *tuple, const char *proto,
+		   const char *end)
 {
 	const char *addr = field_text(tuple, end);
 	const json_t *port = json_object_get(tuple, *end == 's' ? "sport" : "dport");
@@ -26,12 +27,14 @@ void draw_endpoint(char text[static DRAW_NAME_MAX], const json_t *tuple, const c
 void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 {
 	const char *table = field_text(step, "table"), *chain = field_text(step, "chain");
-	const char *rule_text = field_text(step, "rule_text"), *policy = rule_text ? strrchr(rule_text, ' ') : NULL;
+	const char *rule_text = field_text(step, "rule_text"),
+		   *policy = rule_text ? strrchr(rule_text, ' ') : NULL;
 	const json_t *rule = json_object_get(step, "rule");
 	int n;
 
 	if (field_is(step, "kind", "checkpoint")) {
-		snprintf(text, DRAW_NAME_MAX, "checkpoint %.60s", field_text(step, "checkpoint") ?: "");
+		snprintf(text, DRAW_NAME_MAX, "checkpoint %.60s",
+			 field_text(step, "checkpoint") ?: "");
 		return;
 	}
 	if (field_is(step, "kind", "log")) {
@@ -40,9 +43,11 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 	}
 	n = snprintf(text, DRAW_NAME_MAX, "%.80s/%.80s", table ? table : "?", chain ? chain : "?");
 	if (json_is_integer(rule))
-		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " rule %d", (int)json_integer_value(rule));
+		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " rule %d",
+			 (int)json_integer_value(rule));
 	else if (field_is(step, "kind", "policy"))
-		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " policy%.20s", policy ? policy : "");
+		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " policy%.20s",
+			 policy ? policy : "");
 	else if (field_is(step, "kind", "rule"))
 		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " (rule not known)");
 }
@@ -106,8 +111,8 @@ void draw_rule(struct screen *s, const char *rule_text, bool killed)
 			return;
 		/* -A CHAIN, -m MODULE and comments select nothing. */
 		if (*p == '-')
-			matching = !is_word(p, len, "-A") && !is_word(p, len, "-P") && !is_word(p, len, "-m") &&
-				   !is_word(p, len, "--comment");
+			matching = !is_word(p, len, "-A") && !is_word(p, len, "-P") &&
+				   !is_word(p, len, "-m") && !is_word(p, len, "--comment");
 		else if (*p == '!')
 			matching = true;
 		if (p != rule_text)
@@ -132,14 +137,16 @@ static size_t last_of(const json_t *steps)
 {
 	size_t last = json_array_size(steps);
 
-	while (last > 0 && (is_checkpoint(json_array_get(steps, last - 1)) || is_log(json_array_get(steps, last - 1))))
+	while (last > 0 && (is_checkpoint(json_array_get(steps, last - 1)) ||
+			    is_log(json_array_get(steps, last - 1))))
 		last--;
 	return last ? last - 1 : 0;
 }
 
 const char *draw_outcome(const json_t *hop)
 {
-	const json_t *steps = json_object_get(hop, "steps"), *last = json_array_get(steps, last_of(steps));
+	const json_t *steps = json_object_get(hop, "steps"),
+		     *last = json_array_get(steps, last_of(steps));
 	const json_t *end = json_array_get(steps, json_array_size(steps) - 1);
 
 	if (field_text(hop, "outcome"))
@@ -193,9 +200,11 @@ static const json_t *nat_of(const json_t *hop, const json_t *step)
 
 static void draw_nat(struct screen *s, const json_t *nat)
 {
-	static const struct { const char *kind, *target; } names[] = {
-		{ "snat", "SNAT" }, { "dnat", "DNAT" }, { "masquerade", "MASQUERADE" }, { "redirect", "REDIRECT" },
-		{ "netmap", "NETMAP" },
+	static const struct {
+		const char *kind, *target;
+	} names[] = {
+		{ "snat", "SNAT" },         { "dnat", "DNAT" },     { "masquerade", "MASQUERADE" },
+		{ "redirect", "REDIRECT" }, { "netmap", "NETMAP" },
 	};
 	const char *kind = "NAT";
 
@@ -217,7 +226,8 @@ static bool is_quiet(const json_t *hop, const json_t *step, bool last_of_dead)
 		return false;
 	if (last_of_dead || nat_of(hop, step) || is_nat(step))
 		return false;
-	if (field_is(step, "verdict", "drop") || field_is(step, "verdict", "reject") || field_is(step, "verdict", "jump"))
+	if (field_is(step, "verdict", "drop") || field_is(step, "verdict", "reject") ||
+	    field_is(step, "verdict", "jump"))
 		return false;
 	return !(target && (strcmp(target, "DROP") == 0 || strcmp(target, "REJECT") == 0));
 }
@@ -231,7 +241,8 @@ static void draw_step_verdict(struct screen *s, const json_t *hop, const json_t 
 		screen_putf(s, STYLE_PLAIN, "log: %s", field_text(step, "prefix") ?: "");
 	} else if (nat) {
 		draw_nat(s, nat);
-	} else if (killer || field_is(step, "verdict", "drop") || field_is(step, "verdict", "reject")) {
+	} else if (killer || field_is(step, "verdict", "drop") ||
+		   field_is(step, "verdict", "reject")) {
 		screen_put(s, STYLE_PLAIN, "✗ ");
 		screen_put(s, STYLE_BAD, target ? target : verdict ? verdict : "ended here");
 		if (field_is(step, "kind", "policy"))
@@ -239,7 +250,8 @@ static void draw_step_verdict(struct screen *s, const json_t *hop, const json_t 
 	} else if (field_is(step, "verdict", "jump")) {
 		screen_putf(s, STYLE_PLAIN, "↳ %s", target ? target : "");
 	} else if (verdict) {
-		screen_putf(s, STYLE_PLAIN, "✓ %s", field_is(step, "verdict", "continue") && target ? target : verdict);
+		screen_putf(s, STYLE_PLAIN, "✓ %s",
+			    field_is(step, "verdict", "continue") && target ? target : verdict);
 		if (field_is(step, "kind", "policy"))
 			screen_put(s, STYLE_PLAIN, " (policy)");
 	} else if (!is_checkpoint(step)) {
@@ -260,7 +272,8 @@ static void short_place(char text[static DRAW_NAME_MAX], const json_t *step)
 	}
 	n = snprintf(text, DRAW_NAME_MAX, "%.80s/%.80s", table ? table : "?", chain ? chain : "?");
 	if (json_is_integer(rule))
-		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " %d", (int)json_integer_value(rule));
+		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " %d",
+			 (int)json_integer_value(rule));
 }
 
 /* What the lines of one hop share. */
@@ -268,9 +281,9 @@ struct pen {
 	struct screen *s;
 	const struct view *v;
 	const json_t *hop;
-	const char *lead, *last_lead;	/* before each line; before the line where the packet ended */
-	struct wall_ns anchor;		/* the first time that the kernel itself stamped; 0: none yet */
-	bool timed;			/* a time of day stands above already */
+	const char *lead, *last_lead; /* before each line; before the line where the packet ended */
+	struct wall_ns anchor; /* the first time that the kernel itself stamped; 0: none yet */
+	bool timed;            /* a time of day stands above already */
 };
 
 /* The first line of a hop has the time of day; the others what passed since, where the kernel itself stamped both. */
@@ -284,7 +297,8 @@ static void draw_time(struct pen *p, const json_t *step)
 		return;
 	if (kernel && p->anchor.v && at.v >= p->anchor.v) {
 		if (p->timed && at.v > p->anchor.v)
-			screen_putf(p->s, STYLE_GREY, "    +%.2f ms", (double)(at.v - p->anchor.v) / NS_PER_MS);
+			screen_putf(p->s, STYLE_GREY, "    +%.2f ms",
+				    (double)(at.v - p->anchor.v) / NS_PER_MS);
 	} else if (!p->timed || kernel) {
 		when_print(at, p->v->now, true, text);
 		screen_put(p->s, STYLE_PLAIN, text);
@@ -329,7 +343,8 @@ static void draw_fold(struct pen *p, const json_t *first, size_t rules)
 }
 
 /* How many steps from i on are quiet, and how many of them are the admin's (checkpoints are ours). */
-static size_t quiet_run(const json_t *hop, const json_t *steps, size_t i, size_t last, bool dead, size_t *rules)
+static size_t quiet_run(const json_t *hop, const json_t *steps, size_t i, size_t last, bool dead,
+			size_t *rules)
 {
 	size_t k = i;
 
@@ -398,23 +413,26 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 {
 	const json_t *steps = json_object_get(hop, "steps");
 	const char *outcome = draw_outcome(hop);
-	bool dead = outcome && (strcmp(outcome, "dropped") == 0 || strcmp(outcome, "rejected") == 0);
+	bool dead =
+		outcome && (strcmp(outcome, "dropped") == 0 || strcmp(outcome, "rejected") == 0);
 	size_t last = last_of(steps), rules, count = json_array_size(steps);
 	size_t before = s->out.len;
 	char last_lead[32];
 	struct pen p = { .s = s, .v = v, .hop = hop, .lead = lead, .last_lead = last_lead };
 
 	/* "  │  " becomes "  ✗  " where the packet ended. */
-	snprintf(last_lead, sizeof(last_lead), "%s", strstr(lead, "│") || !v->at_shown ? "  ✗  " : lead);
+	snprintf(last_lead, sizeof(last_lead), "%s",
+		 strstr(lead, "│") || !v->at_shown ? "  ✗  " : lead);
 	s->keep = strstr(lead, "│") ? LEAD_COLUMNS : 0;
 	if (v->at_shown)
 		anchor_above(&p, steps);
 	for (size_t i = 0; i < count;) {
 		const json_t *step = json_array_get(steps, i);
-		size_t run = v->detail || v->rules ? 0 : quiet_run(hop, steps, i, last, dead, &rules);
+		size_t run =
+			v->detail || v->rules ? 0 : quiet_run(hop, steps, i, last, dead, &rules);
 
 		if (run > 0 && rules == 0) {
-			i += run;	/* only checkpoints, which are ours */
+			i += run; /* only checkpoints, which are ours */
 			continue;
 		}
 		if (run > 0 && (rules >= FOLD_MIN || !dead)) {

@@ -11,10 +11,10 @@
 /* Where an answer is looked at. */
 struct view {
 	struct wall_ns now;
-	bool detail;			/* everything, our own checkpoints included */
-	bool rules;			/* no folding: each rule, with its text */
-	bool at_shown;			/* the hop's time stands above already */
-	const char *flow;		/* as typed, for commands to try next; borrowed */
+	bool detail;      /* everything, our own checkpoints included */
+	bool rules;       /* no folding: each rule, with its text */
+	bool at_shown;    /* the hop's time stands above already */
+	const char *flow; /* as typed, for commands to try next; borrowed */
 };
 
 enum { DRAW_NAME_MAX = 512 };
@@ -23,7 +23,8 @@ enum { DRAW_NAME_MAX = 512 };
  * "10.0.0.1:443", "[2001:db8::1]:443" of one end ("src", "dst") of a tuple; "any" when it is not known. proto says
  * whether there are ports; NULL: if the tuple has them.
  */
-void draw_endpoint(char text[static DRAW_NAME_MAX], const json_t *tuple, const char *proto, const char *end);
+void draw_endpoint(char text[static DRAW_NAME_MAX], const json_t *tuple, const char *proto,
+		   const char *end);
 /* "filter/INPUT rule 3", "filter/INPUT policy DROP" of a step or a died_at. */
 void draw_place(char text[static DRAW_NAME_MAX], const json_t *step);
 /* " at HOST PLACE" of a died_at. */

@@ -60,7 +60,8 @@ static const char *seen_by_client(const char *with)
 		return NULL;
 	if (strstr(with, "reset") || strstr(with, "port-unreach"))
 		return "connection refused";
-	if (strstr(with, "host-unreach") || strstr(with, "addr-unreach") || strstr(with, "no-route"))
+	if (strstr(with, "host-unreach") || strstr(with, "addr-unreach") ||
+	    strstr(with, "no-route"))
 		return "no route to host";
 	if (strstr(with, "net-unreach"))
 		return "network is unreachable";
@@ -90,7 +91,9 @@ static void head_refused(struct screen *s, const json_t *answer, const json_t *d
 	const json_t *hop = answer_dead_hop(answer);
 	const json_t *tuple = json_object_get(hop, "tuple_in");
 	const char *proto = field_text(json_object_get(answer, "flow"), "proto");
-	const json_t *port = json_object_get(json_is_object(tuple) ? tuple : json_object_get(answer, "flow"), "dport");
+	const json_t *port =
+		json_object_get(json_is_object(tuple) ? tuple : json_object_get(answer, "flow"),
+				"dport");
 
 	screen_putf(s, STYLE_BOLD, " at %s", field_text(died, "host") ?: "?");
 	screen_putf(s, STYLE_PLAIN, ": nobody listens on %s", proto ?: "it");
@@ -98,7 +101,8 @@ static void head_refused(struct screen *s, const json_t *answer, const json_t *d
 		screen_putf(s, STYLE_PLAIN, " %d", (int)json_integer_value(port));
 }
 
-static void head_lost(struct screen *s, const json_t *answer, const json_t *died, const struct view *v)
+static void head_lost(struct screen *s, const json_t *answer, const json_t *died,
+		      const struct view *v)
 {
 	const char *next = json_string_value(json_array_get(json_object_get(died, "between"), 1));
 	const json_t *hop = answer_dead_hop(answer);
@@ -111,7 +115,9 @@ static void head_lost(struct screen *s, const json_t *answer, const json_t *died
 		screen_putf(s, STYLE_PLAIN, " (left %s %s)", field_text(hop, "out"), time);
 	}
 	if (next)
-		screen_putf(s, STYLE_PLAIN, "; %s is up and saw nothing: wire, route, or a firewall nobody watches", next);
+		screen_putf(s, STYLE_PLAIN,
+			    "; %s is up and saw nothing: wire, route, or a firewall nobody watches",
+			    next);
 }
 
 static void head_left(struct screen *s, const json_t *answer)
@@ -122,7 +128,9 @@ static void head_left(struct screen *s, const json_t *answer)
 	screen_putf(s, STYLE_BOLD, " %s", field_text(hop, "host") ?: "?");
 	if (out)
 		screen_putf(s, STYLE_BOLD, " by %s", out);
-	screen_put(s, STYLE_PLAIN, field_true(answer, "reply_seen") ? ", reply seen" : ": nobody watches what follows");
+	screen_put(s, STYLE_PLAIN,
+		   field_true(answer, "reply_seen") ? ", reply seen"
+						    : ": nobody watches what follows");
 }
 
 /* "DNAT+MASQUERADE" of the request's hops. */
@@ -160,7 +168,8 @@ static void head_delivered(struct screen *s, const json_t *answer)
 		(void)field_time(hop, "at", &last);
 	}
 	screen_putf(s, STYLE_BOLD, " to %s", field_text(end, "host") ?: "?");
-	screen_put(s, STYLE_PLAIN, field_true(answer, "reply_seen") ? ", reply seen" : ", no reply seen");
+	screen_put(s, STYLE_PLAIN,
+		   field_true(answer, "reply_seen") ? ", reply seen" : ", no reply seen");
 	screen_putf(s, STYLE_PLAIN, " · %zu %s", forth, forth == 1 ? "hop" : "hops");
 	put_nat_kinds(s, answer);
 	if (forth > 1 && first.v && last.v >= first.v && field_is(answer, "confidence", "observed"))
@@ -170,7 +179,8 @@ static void head_delivered(struct screen *s, const json_t *answer)
 /* "1/2 hosts silent (fw-2)" and what was lost: what the answer could not look at. */
 static void put_gaps(struct screen *s, const json_t *answer)
 {
-	const json_t *coverage = json_object_get(answer, "coverage"), *silent = json_object_get(coverage, "silent");
+	const json_t *coverage = json_object_get(answer, "coverage"),
+		     *silent = json_object_get(coverage, "silent");
 	int64_t asked = field_number(coverage, "asked");
 	const json_t *name;
 	size_t i;
@@ -180,7 +190,8 @@ static void put_gaps(struct screen *s, const json_t *answer)
 		return;
 	}
 	if (json_array_size(silent) > 0) {
-		screen_putf(s, STYLE_PLAIN, " · %zu/%d hosts silent (", json_array_size(silent), (int)asked);
+		screen_putf(s, STYLE_PLAIN, " · %zu/%d hosts silent (", json_array_size(silent),
+			    (int)asked);
 		json_array_foreach(silent, i, name) {
 			if (i == 3) {
 				screen_put(s, STYLE_PLAIN, ", …");
@@ -188,7 +199,8 @@ static void put_gaps(struct screen *s, const json_t *answer)
 			}
 			if (json_is_object(name))
 				name = json_object_get(name, "id");
-			screen_putf(s, STYLE_PLAIN, "%s%s", i ? ", " : "", json_string_value(name) ?: "?");
+			screen_putf(s, STYLE_PLAIN, "%s%s", i ? ", " : "",
+				    json_string_value(name) ?: "?");
 		}
 		screen_put(s, STYLE_PLAIN, ")");
 	}
@@ -224,12 +236,17 @@ static void headline(struct screen *s, const json_t *answer, const struct view *
 			return;
 		}
 		screen_put(s, STYLE_BOLD, "? UNKNOWN");
-		screen_putf(s, STYLE_PLAIN, ": %s", field_text(answer, "reason") ?: "the evidence does not tell");
+		screen_putf(s, STYLE_PLAIN, ": %s",
+			    field_text(answer, "reason") ?: "the evidence does not tell");
 		return;
 	}
 	snprintf(name, sizeof(name), "%s", verdict);
 	upper(name);
-	screen_putf(s, STYLE_BOLD, "%s %s%s", good ? "✓" : unsure ? "?" : strcmp(verdict, "left") == 0 ? "→" : "✗",
+	screen_putf(s, STYLE_BOLD, "%s %s%s",
+		    good                           ? "✓"
+		    : unsure                       ? "?"
+		    : strcmp(verdict, "left") == 0 ? "→"
+						   : "✗",
 		    field_is(answer, "direction", "reply") && !good ? "REPLY " : "", name);
 	if (good)
 		head_delivered(s, answer);

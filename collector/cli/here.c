@@ -24,20 +24,25 @@
 #include "collector/cli/when.h"
 
 enum {
-	POLL_MS = 150, NAP_MS = 20, READY_MS = 15000, PROBE_MS = 1000,
-	LAST_MS = 600,			/* until the last packet's journey has been closed and stored */
-	RENEW_MS = 5000,		/* a new lease is asked for so long before the old one ends */
-	QUERY_MAX = 64 << 10, JOURNEYS = 200, CAP_NET_ADMIN_BIT = 12,
+	POLL_MS = 150,
+	NAP_MS = 20,
+	READY_MS = 15000,
+	PROBE_MS = 1000,
+	LAST_MS = 600,   /* until the last packet's journey has been closed and stored */
+	RENEW_MS = 5000, /* a new lease is asked for so long before the old one ends */
+	QUERY_MAX = 64 << 10,
+	JOURNEYS = 200,
+	CAP_NET_ADMIN_BIT = 12,
 };
 
 struct here {
 	struct cli *cli;
-	char *flow;			/* owned */
-	char id[HOST_MAX + 1];		/* this host, as the collector knows it */
-	char dir[300];			/* of the children; "" when they are not ours */
+	char *flow;            /* owned */
+	char id[HOST_MAX + 1]; /* this host, as the collector knows it */
+	char dir[300];         /* of the children; "" when they are not ours */
 	struct child collector, agent;
-	int signals;			/* signalfd: Ctrl-C and the like; -1 not open */
-	struct wall_ns started, ends, lease_ends;	/* ends 0: at Ctrl-C */
+	int signals;                              /* signalfd: Ctrl-C and the like; -1 not open */
+	struct wall_ns started, ends, lease_ends; /* ends 0: at Ctrl-C */
 	char lease[64];
 	uint64_t row;
 	int64_t rate;
@@ -80,7 +85,8 @@ static void own_id(struct here *h)
 
 	gethostname(name, sizeof(name) - 1);
 	for (char *p = name; *p; p++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p))
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
+			    *p))
 			*p = '-';
 	snprintf(h->id, sizeof(h->id), "%s", *name ? name : "here");
 }
@@ -163,7 +169,8 @@ static int await_ports(struct here *h, int *listen_port, int *http_port)
 	for (int waited = 0; waited < READY_MS; waited += NAP_MS) {
 		child_said(&h->collector, said);
 		line = strstr(said, "listening on 127.0.0.1:");
-		if (line && sscanf(line, "listening on 127.0.0.1:%d, http on 127.0.0.1:%d", listen_port, http_port) == 2)
+		if (line && sscanf(line, "listening on 127.0.0.1:%d, http on 127.0.0.1:%d",
+				   listen_port, http_port) == 2)
 			return STATUS_ANSWER;
 		if (!child_runs(&h->collector))
 			return child_failed(&h->collector, "did not start");
@@ -177,7 +184,8 @@ static int start_collector(struct here *h, int *listen_port)
 {
 	char store[320], url[64];
 	const char *argv[] = {
-		"lasthop-collector", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", store, "--insecure", NULL,
+		"lasthop-collector", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
+		"--store",           store,      "--insecure",  NULL,
 	};
 	int http_port, status;
 	struct why why;
@@ -197,8 +205,9 @@ static int start_agent(struct here *h, int port)
 	const char *netns = h->cli->args.value[OPTION_NETNS];
 	char state[320], address[32];
 	const char *argv[] = {
-		"lasthop-agent", "--id", h->id, "--collector", address, "--state", state, "--allow-trace", "--insecure",
-		netns ? "--netns" : NULL, netns, NULL,
+		"lasthop-agent", "--id", h->id,           "--collector", address,
+		"--state",       state,  "--allow-trace", "--insecure",  netns ? "--netns" : NULL,
+		netns,           NULL,
 	};
 	struct why why;
 
@@ -235,12 +244,14 @@ static int start_children(struct here *h)
 	int port = 0, status;
 
 	if (!may_watch())
-		return cli_fail(STATUS_TROUBLE, "watching the kernel needs root",
-				"sudo lasthop here ..., or in a namespace of your own: unshare -Urnm");
+		return cli_fail(
+			STATUS_TROUBLE, "watching the kernel needs root",
+			"sudo lasthop here ..., or in a namespace of your own: unshare -Urnm");
 	snprintf(h->dir, sizeof(h->dir), "%.200s/lasthop-here-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(h->dir)) {
 		h->dir[0] = '\0';
-		return cli_fail(STATUS_TROUBLE, strerror(errno), "is there a temporary directory? (TMPDIR)");
+		return cli_fail(STATUS_TROUBLE, strerror(errno),
+				"is there a temporary directory? (TMPDIR)");
 	}
 	status = start_collector(h, &port);
 	if (status == STATUS_ANSWER)
@@ -260,7 +271,8 @@ static int choose_collector(struct here *h)
 		url = "http://127.0.0.1:9470";
 	if (!watched_already(h, url))
 		return start_children(h);
-	fprintf(stderr, "lasthop: an agent watches %s already: asking its collector, %s\n", h->id, url);
+	fprintf(stderr, "lasthop: an agent watches %s already: asking its collector, %s\n", h->id,
+		url);
 	return cli_use(h->cli, url);
 }
 
@@ -286,7 +298,8 @@ static int lease(struct here *h)
 		trace_draw(s, answer, &view);
 		fwrite(s->out.p, 1, s->out.len, stderr);
 		buf_clear(&s->out);
-		status = cli_fail(STATUS_TROUBLE, "this host is not traced", "lasthop hosts says what it can see");
+		status = cli_fail(STATUS_TROUBLE, "this host is not traced",
+				  "lasthop hosts says what it can see");
 	}
 	snprintf(h->lease, sizeof(h->lease), "%s", field_text(answer, "lease") ?: "");
 	h->lease_ends.v = view.now.v + ms * NS_PER_MS;
@@ -302,7 +315,7 @@ static void show_journeys(struct here *h, const json_t *answer)
 
 	json_array_foreach(json_object_get(answer, "journeys"), i, journey) {
 		if (!field_is(journey, "host", h->id))
-			continue;	/* a fleet's collector knows others */
+			continue; /* a fleet's collector knows others */
 		if (h->json) {
 			cli_show_json(journey, true);
 		} else {
@@ -348,11 +361,13 @@ static int follow(struct here *h)
 	int status = STATUS_ANSWER;
 
 	while (status == STATUS_ANSWER) {
-		int64_t now = wall_now().v, left = h->ends.v ? (h->ends.v - now) / NS_PER_MS : POLL_MS;
+		int64_t now = wall_now().v,
+			left = h->ends.v ? (h->ends.v - now) / NS_PER_MS : POLL_MS;
 
 		if (left <= 0 || nap(h, left < POLL_MS ? (int)left + 1 : POLL_MS))
 			break;
-		if (h->lease_ends.v - now < (int64_t)RENEW_MS * NS_PER_MS && (!h->ends.v || h->lease_ends.v < h->ends.v))
+		if (h->lease_ends.v - now < (int64_t)RENEW_MS * NS_PER_MS &&
+		    (!h->ends.v || h->lease_ends.v < h->ends.v))
 			status = lease(h);
 		if (status == STATUS_ANSWER)
 			status = poll_journeys(h);
@@ -368,7 +383,7 @@ static void end_lease(struct here *h)
 	if (!h->lease[0])
 		return;
 	if (h->ends.v && wall_now().v >= h->lease_ends.v)
-		return;			/* it has ended by itself */
+		return; /* it has ended by itself */
 	snprintf(path, sizeof(path), "/api/v1/trace/%s", h->lease);
 	(void)cli_ask(h->cli, "DELETE", path, NULL, &answer);
 	json_decref(answer);
@@ -416,8 +431,8 @@ static int watch(struct here *h)
 	status = lease(h);
 	if (status != STATUS_ANSWER)
 		return status;
-	fprintf(stderr, "lasthop: watching %s for %s; %s\n", h->id, h->flow, h->ends.v ? "Ctrl-C ends it sooner" :
-		"Ctrl-C ends it");
+	fprintf(stderr, "lasthop: watching %s for %s; %s\n", h->id, h->flow,
+		h->ends.v ? "Ctrl-C ends it sooner" : "Ctrl-C ends it");
 	status = follow(h);
 	end_lease(h);
 	if (status != STATUS_ANSWER)
@@ -440,7 +455,10 @@ static void clear(struct here *h)
 
 int cmd_here(struct cli *c)
 {
-	struct here h = { .cli = c, .signals = -1, .detail = c->args.value[OPTION_DETAIL], .json = c->args.value[OPTION_JSON] };
+	struct here h = { .cli = c,
+			  .signals = -1,
+			  .detail = c->args.value[OPTION_DETAIL],
+			  .json = c->args.value[OPTION_JSON] };
 	struct lease_ask ask;
 	int status = trace_options(c, &ask);
 

@@ -53,7 +53,8 @@ static void draw_missing(struct screen *s, const json_t *host)
 	json_array_foreach(json_object_get(host, "sources"), i, source) {
 		if (field_is(source, "state", "on"))
 			continue;
-		screen_putf(s, STYLE_GREY, "  - %s %s", field_text(source, "name") ?: "?", field_text(source, "state") ?: "off");
+		screen_putf(s, STYLE_GREY, "  - %s %s", field_text(source, "name") ?: "?",
+			    field_text(source, "state") ?: "off");
 		if (field_text(source, "why"))
 			screen_putf(s, STYLE_GREY, ": %s", field_text(source, "why"));
 		screen_end(s, 4);
@@ -86,7 +87,7 @@ void hosts_draw(struct screen *s, const json_t *answer, const struct view *v)
 
 		screen_put(s, STYLE_PLAIN, field_text(host, "id") ?: "?");
 		if (s->column > name)
-			screen_end(s, 2);	/* a long name has a line of its own */
+			screen_end(s, 2); /* a long name has a line of its own */
 		screen_column(s, name + 2);
 		screen_put(s, ready ? STYLE_PLAIN : STYLE_BAD, field_text(host, "state") ?: "?");
 		screen_column(s, name + 2 + STATE_WIDTH);
@@ -108,7 +109,8 @@ void hosts_draw_brief(struct screen *s, const json_t *answer)
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "hosts"), i, host) {
-		screen_putf(s, STYLE_PLAIN, "%s %s", field_text(host, "id") ?: "?", field_text(host, "state") ?: "?");
+		screen_putf(s, STYLE_PLAIN, "%s %s", field_text(host, "id") ?: "?",
+			    field_text(host, "state") ?: "?");
 		screen_end(s, 0);
 	}
 }

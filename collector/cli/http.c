@@ -14,11 +14,11 @@ enum { URL_MAX = 300, PORT_DEFAULT = 9470, READ_SIZE = 16 << 10 };
 
 /* The question that is under way. */
 struct ask {
-	const char *body;		/* borrowed; NULL: none */
-	struct buf *reply;		/* borrowed */
+	const char *body;  /* borrowed; NULL: none */
+	struct buf *reply; /* borrowed */
 	unsigned int status;
-	int result;			/* 0 while nothing went wrong */
-	bool connected;			/* somebody took the question */
+	int result;     /* 0 while nothing went wrong */
+	bool connected; /* somebody took the question */
 	bool done;
 };
 
@@ -38,10 +38,11 @@ static int add_headers(struct ask *ask, struct lws *wsi, void *in, size_t len)
 	if (!ask->body)
 		return 0;
 	n = snprintf(number, sizeof(number), "%zu", strlen(ask->body));
-	if (lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, (unsigned char *)number, n, p, end))
+	if (lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH,
+					 (unsigned char *)number, n, p, end))
 		return -1;
-	if (lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, (const unsigned char *)"application/json",
-					 16, p, end))
+	if (lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE,
+					 (const unsigned char *)"application/json", 16, p, end))
 		return -1;
 	lws_client_http_body_pending(wsi, 1);
 	lws_callback_on_writable(wsi);
@@ -63,7 +64,8 @@ static int send_body(struct ask *ask, struct lws *wsi)
 	return n < (int)len ? -1 : 0;
 }
 
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		    size_t len)
 {
 	struct ask *ask = user;
 
@@ -121,11 +123,14 @@ static int parse_authority(struct http *h, const char *text, struct why *why)
 	if (end[0] == '/' && end[1] == '\0')
 		end++;
 	if (*end || len == 0 || len >= sizeof(h->address))
-		return why_set(why, -EINVAL, "no path, and not more than a host and a port, belongs into a collector's URL");
+		return why_set(
+			why, -EINVAL,
+			"no path, and not more than a host and a port, belongs into a collector's URL");
 	snprintf(h->address, sizeof(h->address), "%.*s", (int)len, text);
 	h->port = PORT_DEFAULT;
 	colon = strrchr(h->address, ':');
-	if (colon && !strchr(colon, ']') && (h->address[0] == '[' || strchr(h->address, ':') == colon)) {
+	if (colon && !strchr(colon, ']') &&
+	    (h->address[0] == '[' || strchr(h->address, ':') == colon)) {
 		errno = 0;
 		port = strtol(colon + 1, &rest, 10);
 		if (!isdigit((unsigned char)colon[1]) || *rest || port < 1 || port > 65535)
@@ -157,19 +162,21 @@ int http_open(struct http **out, const char *url, struct why *why)
 	if (!h)
 		return why_set(why, -ENOMEM, "no memory");
 	if (host && strncmp(url, "http://", 7) != 0) {
-		r = why_set(why, -EINVAL, "the collector's HTTP is plain: http://HOST:PORT, not '%s'", url);
+		r = why_set(why, -EINVAL,
+			    "the collector's HTTP is plain: http://HOST:PORT, not '%s'", url);
 		goto out;
 	}
 	r = parse_authority(h, host ? host + 3 : url, why);
 	if (r < 0)
 		goto out;
-	snprintf(h->url, sizeof(h->url), strchr(h->address, ':') ? "http://[%.200s]:%d" : "http://%.200s:%d", h->address,
+	snprintf(h->url, sizeof(h->url),
+		 strchr(h->address, ':') ? "http://[%.200s]:%d" : "http://%.200s:%d", h->address,
 		 h->port);
 
 	lws_set_log_level(0, NULL);
 	info.port = CONTEXT_PORT_NO_LISTEN;
 	info.protocols = protocols;
-	info.fd_limit_per_thread = 16;	/* else it makes a table for RLIMIT_NOFILE */
+	info.fd_limit_per_thread = 16; /* else it makes a table for RLIMIT_NOFILE */
 	h->context = lws_create_context(&info);
 	if (!h->context) {
 		r = why_set(why, -ENOMEM, "libwebsockets does not start");
@@ -198,8 +205,8 @@ const char *http_url(const struct http *h)
 
 /* Wakes lws_service() so that the loop in http_ask() looks at the clock. */
 struct deadline {
-	lws_sorted_usec_list_t sul;	/* first: libwebsockets hands back its address */
-	struct lws_context *context;	/* borrowed */
+	lws_sorted_usec_list_t sul;  /* first: libwebsockets hands back its address */
+	struct lws_context *context; /* borrowed */
 	bool passed;
 };
 
@@ -208,7 +215,7 @@ static void on_deadline(lws_sorted_usec_list_t *sul)
 	struct deadline *d = (struct deadline *)(void *)sul;
 
 	d->passed = true;
-	lws_cancel_service(d->context);	/* else lws_service() goes on to wait for the next event */
+	lws_cancel_service(d->context); /* else lws_service() goes on to wait for the next event */
 }
 
 int http_ask(struct http *h, const char *method, const char *path, const char *body, int timeout_ms,
@@ -224,7 +231,7 @@ int http_ask(struct http *h, const char *method, const char *path, const char *b
 	info.address = h->address;
 	info.port = h->port;
 	info.path = path;
-	info.host = h->url + strlen("http://");	/* no Origin: we are no web page */
+	info.host = h->url + strlen("http://"); /* no Origin: we are no web page */
 	info.method = method;
 	info.protocol = "http";
 	info.userdata = &h->ask;
@@ -248,7 +255,8 @@ int http_ask(struct http *h, const char *method, const char *path, const char *b
 		r = -ETIMEDOUT;
 	}
 	if (r == -ETIMEDOUT)
-		return why_set(why, r, "%s does not answer (waited %d s)", h->url, timeout_ms / 1000);
+		return why_set(why, r, "%s does not answer (waited %d s)", h->url,
+			       timeout_ms / 1000);
 	if (r == -ECONNREFUSED)
 		return why_set(why, r, "no collector at %s", h->url);
 	if (r == -E2BIG)

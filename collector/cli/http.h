@@ -7,7 +7,7 @@
 #include "common/buf.h"
 #include "common/why.h"
 
-struct http;			/* private to http.c */
+struct http; /* private to http.c */
 
 enum { HTTP_BODY_MAX = 256 << 20 };
 

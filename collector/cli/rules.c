@@ -16,7 +16,7 @@ enum { QUERY_MAX = 4096, CONTENT_MIN = 7, CONTENT_HEX = 64 };
 /* HOST[@TIME|@CONTENT] taken apart. */
 struct where_from {
 	char host[HOST_MAX + 1];
-	char content[CONTENT_HEX + 1];	/* "" none */
+	char content[CONTENT_HEX + 1]; /* "" none */
 	struct wall_ns at;
 };
 
@@ -49,7 +49,9 @@ static int parse_source(const struct cli *c, struct where_from *from)
 /* In the order in which the tables are printed. */
 static int place_of(const json_t *table)
 {
-	static const char *const backends[] = { "legacy", "nft", "native" }, *const families[] = { "ipv4", "ipv6" };
+	static const char *const backends[] = { "legacy", "nft", "native" }, *const families[] = {
+		"ipv4", "ipv6"
+	};
 	static const char *const tables[] = { "raw", "mangle", "nat", "filter", "security" };
 	int backend = 0, family = 0, name = 0;
 
@@ -102,7 +104,8 @@ static void show_heading(struct cli *c, const json_t *table, const json_t *befor
 {
 	if (!c->terminal || (before && place_of(before) / 10 == place_of(table) / 10))
 		return;
-	screen_putf(&c->screen, STYLE_GREY, "# %s %s", field_text(table, "backend") ?: "", field_text(table, "family") ?: "");
+	screen_putf(&c->screen, STYLE_GREY, "# %s %s", field_text(table, "backend") ?: "",
+		    field_text(table, "family") ?: "");
 	screen_end(&c->screen, 0);
 }
 
@@ -125,8 +128,10 @@ static int show(struct cli *c, const struct where_from *from, const json_t *answ
 	}
 	free(list);
 	if (n == 0)
-		return cli_fail(STATUS_NOTHING, from->content[0] ? "no table of this host had that content" :
-				"no table of this host is known at that time", "lasthop hosts");
+		return cli_fail(STATUS_NOTHING,
+				from->content[0] ? "no table of this host had that content"
+						 : "no table of this host is known at that time",
+				"lasthop hosts");
 	cli_show(c);
 	return STATUS_ANSWER;
 }
@@ -170,7 +175,8 @@ static bool one_of(const char *value, const char *const list[])
 
 int cmd_rules_show(struct cli *c)
 {
-	static const char *const formats[] = { "save", NULL }, *const families[] = { "ipv4", "ipv6", NULL };
+	static const char *const formats[] = { "save", NULL }, *const families[] = { "ipv4", "ipv6",
+										     NULL };
 	static const char *const backends[] = { "legacy", "nft", "native", NULL };
 	struct where_from from;
 	json_t *answer = NULL;

@@ -20,17 +20,17 @@ static const struct {
 	uint32_t cp;
 	const char *ascii;
 } signs[] = {
-	{ 0x2713, "OK" },	/* check mark */
-	{ 0x2717, "X" },	/* ballot x */
-	{ 0x21c4, "<>" },	/* arrows both ways: NAT */
-	{ 0x2192, "->" },	/* arrow: to */
-	{ 0x2190, "<-" },	/* arrow: back */
-	{ 0x21b3, ">" },	/* arrow down right: jump */
-	{ 0x25cf, "*" },	/* full circle: a host */
-	{ 0x25cb, "o" },	/* empty circle: a host that was not seen */
-	{ 0x2502, "|" },	/* line down */
-	{ 0x00b7, "-" },	/* middle dot */
-	{ 0x2013, "-" },	/* dash of a span */
+	{ 0x2713, "OK" }, /* check mark */
+	{ 0x2717, "X" },  /* ballot x */
+	{ 0x21c4, "<>" }, /* arrows both ways: NAT */
+	{ 0x2192, "->" }, /* arrow: to */
+	{ 0x2190, "<-" }, /* arrow: back */
+	{ 0x21b3, ">" },  /* arrow down right: jump */
+	{ 0x25cf, "*" },  /* full circle: a host */
+	{ 0x25cb, "o" },  /* empty circle: a host that was not seen */
+	{ 0x2502, "|" },  /* line down */
+	{ 0x00b7, "-" },  /* middle dot */
+	{ 0x2013, "-" },  /* dash of a span */
 	{ 0x2026, "..." },
 };
 
@@ -73,7 +73,8 @@ static void add(struct screen *s, uint32_t cp, enum style style)
 	}
 	if (width < 0)
 		width = 1;
-	s->line[s->len++] = (struct glyph){ .cp = cp, .style = (uint8_t)style, .width = (uint8_t)width };
+	s->line[s->len++] =
+		(struct glyph){ .cp = cp, .style = (uint8_t)style, .width = (uint8_t)width };
 	s->column += (unsigned int)width;
 }
 
@@ -131,7 +132,7 @@ void screen_column(struct screen *s, unsigned int column)
 
 		add(s, ' ', STYLE_PLAIN);
 		if (s->len == before)
-			return;		/* no memory: the line stays short */
+			return; /* no memory: the line stays short */
 	}
 }
 
@@ -149,7 +150,7 @@ static size_t fitting(const struct screen *s, size_t from, unsigned int room)
 			size_t lead = from;
 
 			while (lead < s->len && s->line[lead].cp == ' ')
-				lead++;		/* breaking inside the indent gains nothing */
+				lead++; /* breaking inside the indent gains nothing */
 			return space > lead ? space : i > from ? i : from + 1;
 		}
 	}
@@ -193,7 +194,8 @@ void screen_end(struct screen *s, unsigned int hang)
 	if (s->width && hang + CONTINUED_MIN > s->width)
 		hang = s->width - CONTINUED_MIN;
 	do {
-		size_t to = s->width == 0 ? s->len : fitting(s, from, s->width - (from ? hang : 0)), end = to;
+		size_t to = s->width == 0 ? s->len : fitting(s, from, s->width - (from ? hang : 0)),
+		       end = to;
 
 		if (from > 0)
 			emit_hang(s, hang);

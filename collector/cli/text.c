@@ -8,7 +8,12 @@ int32_t text_next(const char *s, size_t len, size_t *used)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	const unsigned char *p = (const unsigned char *)s;
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	size_t n = p[0] < 0x80   ? 1
+		   : p[0] < 0xc2 ? 0
+		   : p[0] < 0xe0 ? 2
+		   : p[0] < 0xf0 ? 3
+		   : p[0] < 0xf5 ? 4
+				 : 0;
 	uint32_t cp;
 
 	*used = 1;
@@ -29,10 +34,13 @@ int32_t text_next(const char *s, size_t len, size_t *used)
 bool text_is_plain(int32_t cp)
 {
 	/* Characters that format, hide or reorder what stands around them, and what no font has. */
-	static const struct { int32_t from, to; } strange[] = {
-		{ 0x00, 0x1f }, { 0x7f, 0x9f }, { 0xad, 0xad }, { 0x61c, 0x61c }, { 0x180e, 0x180e },
-		{ 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xe000, 0xf8ff },
-		{ 0xfe00, 0xfe0f }, { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb }, { 0xfffe, 0xffff }, { 0xe0000, 0x10ffff },
+	static const struct {
+		int32_t from, to;
+	} strange[] = {
+		{ 0x00, 0x1f },     { 0x7f, 0x9f },        { 0xad, 0xad },     { 0x61c, 0x61c },
+		{ 0x180e, 0x180e }, { 0x200b, 0x200f },    { 0x2028, 0x202e }, { 0x2060, 0x206f },
+		{ 0xe000, 0xf8ff }, { 0xfe00, 0xfe0f },    { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb },
+		{ 0xfffe, 0xffff }, { 0xe0000, 0x10ffff },
 	};
 
 	if (cp < 0)
@@ -93,7 +101,8 @@ int text_safe(struct buf *out, const char *s, size_t len, bool utf8, bool keep_l
 
 	for (size_t i = 0; i < len; i += used) {
 		int32_t cp = text_next(s + i, len - i, &used);
-		bool plain = (text_is_plain(cp) && (utf8 || cp < 0x80)) || (keep_lines && cp == '\n');
+		bool plain =
+			(text_is_plain(cp) && (utf8 || cp < 0x80)) || (keep_lines && cp == '\n');
 		size_t n = plain ? used : text_escape(cp, (unsigned char)s[i], escape);
 		int r = buf_add(out, plain ? s + i : escape, n);
 

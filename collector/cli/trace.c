@@ -18,8 +18,8 @@ static bool parse_rate(int64_t *rate, const char *text)
 
 	errno = 0;
 	*rate = strtol(text, &end, 10);
-	return isdigit((unsigned char)*text) && !errno && (*end == '\0' || strcmp(end, "/s") == 0) && *rate > 0 &&
-	       *rate <= LEASE_RATE_MAX;
+	return isdigit((unsigned char)*text) && !errno &&
+	       (*end == '\0' || strcmp(end, "/s") == 0) && *rate > 0 && *rate <= LEASE_RATE_MAX;
 }
 
 int trace_options(const struct cli *c, struct lease_ask *ask)
@@ -27,7 +27,8 @@ int trace_options(const struct cli *c, struct lease_ask *ask)
 	const char *span = c->args.value[OPTION_FOR], *rate = c->args.value[OPTION_RATE];
 	int64_t ns = (int64_t)FOR_DEFAULT_MS * NS_PER_MS;
 
-	*ask = (struct lease_ask){ .on = c->args.value[OPTION_ON], .rate = RATE_DEFAULT,
+	*ask = (struct lease_ask){ .on = c->args.value[OPTION_ON],
+				   .rate = RATE_DEFAULT,
 				   .dry_run = c->args.value[OPTION_DRY_RUN] };
 	if (!ask->on)
 		ask->on = "all";
@@ -36,7 +37,8 @@ int trace_options(const struct cli *c, struct lease_ask *ask)
 	if (ns > (int64_t)LEASE_SECONDS_MAX * NS_PER_S)
 		return cli_usage(c, "--for is at most 15m: leases are short");
 	if (rate && !parse_rate(&ask->rate, rate))
-		return cli_usage(c, "--rate takes packets a second, such as 100/s; at most 10000/s");
+		return cli_usage(c,
+				 "--rate takes packets a second, such as 100/s; at most 10000/s");
 	ask->for_ms = ns / NS_PER_MS;
 	return STATUS_ANSWER;
 }
@@ -99,7 +101,8 @@ void trace_draw(struct screen *s, const json_t *lease, const struct view *v)
 		bool good = field_is(host, "state", "armed");
 
 		screen_putf(s, STYLE_PLAIN, "%s%s ", i ? ", " : " ", field_text(host, "id") ?: "?");
-		screen_put(s, good || !id ? STYLE_PLAIN : STYLE_BAD, field_text(host, "state") ?: "?");
+		screen_put(s, good || !id ? STYLE_PLAIN : STYLE_BAD,
+			   field_text(host, "state") ?: "?");
 		if (field_text(host, "why"))
 			screen_putf(s, STYLE_PLAIN, " (%s)", field_text(host, "why"));
 	}
@@ -112,7 +115,8 @@ void trace_draw(struct screen *s, const json_t *lease, const struct view *v)
 	screen_end(s, 2);
 	json_array_foreach(hosts, i, host) {
 		json_array_foreach(json_object_get(host, "patterns"), k, pattern) {
-			screen_putf(s, STYLE_GREY, "  %s  %s", field_text(host, "id") ?: "?", json_string_value(pattern) ?: "?");
+			screen_putf(s, STYLE_GREY, "  %s  %s", field_text(host, "id") ?: "?",
+				    json_string_value(pattern) ?: "?");
 			screen_end(s, 6);
 		}
 	}
@@ -142,7 +146,9 @@ int cmd_trace_start(struct cli *c)
 		}
 		if (!ask.dry_run && !trace_armed(answer))
 			status = cli_fail(STATUS_TROUBLE, "not every host is armed",
-					  json_array_size(json_object_get(answer, "hosts")) ? NULL : "lasthop hosts");
+					  json_array_size(json_object_get(answer, "hosts"))
+						  ? NULL
+						  : "lasthop hosts");
 	}
 	json_decref(answer);
 	free(flow);

@@ -8,7 +8,7 @@
 
 /* What a lease asks for; text points into the arguments. */
 struct lease_ask {
-	const char *flow, *on;		/* on: "all" or names with commas between */
+	const char *flow, *on; /* on: "all" or names with commas between */
 	int64_t for_ms, rate;
 	bool dry_run;
 };

@@ -36,7 +36,8 @@ static bool parse_date(const char **p, struct tm *tm)
 {
 	int y, m, d;
 
-	if (!digits(p, 4, &y) || !take(p, '-') || !digits(p, 2, &m) || !take(p, '-') || !digits(p, 2, &d))
+	if (!digits(p, 4, &y) || !take(p, '-') || !digits(p, 2, &m) || !take(p, '-') ||
+	    !digits(p, 2, &d))
 		return false;
 	if (y < 1970 || y > 2200 || m < 1 || m > 12 || d < 1 || d > 31)
 		return false;
@@ -128,7 +129,7 @@ static bool parse_clock_only(struct wall_ns *t, const char *text, struct wall_ns
 		return false;
 	t->v = mktime(&tm) * (int64_t)NS_PER_S + fraction;
 	if (t->v > now.v) {
-		tm.tm_mday--;		/* mktime() has normalised it; it does so again */
+		tm.tm_mday--; /* mktime() has normalised it; it does so again */
 		tm.tm_isdst = -1;
 		t->v = mktime(&tm) * (int64_t)NS_PER_S + fraction;
 	}
@@ -141,8 +142,12 @@ int when_parse_span(int64_t *ns, const char *text)
 		const char *unit;
 		int64_t ns;
 	} units[] = {
-		{ "ms", NS_PER_MS }, { "s", NS_PER_S }, { "m", INT64_C(60) * NS_PER_S }, { "min", INT64_C(60) * NS_PER_S },
-		{ "h", INT64_C(3600) * NS_PER_S }, { "d", INT64_C(86400) * NS_PER_S },
+		{ "ms", NS_PER_MS },
+		{ "s", NS_PER_S },
+		{ "m", INT64_C(60) * NS_PER_S },
+		{ "min", INT64_C(60) * NS_PER_S },
+		{ "h", INT64_C(3600) * NS_PER_S },
+		{ "d", INT64_C(86400) * NS_PER_S },
 	};
 	char *end;
 	long n;
@@ -187,8 +192,10 @@ int when_parse(struct wall_ns *t, const char *text, struct wall_ns now, struct w
 	}
 	if (parse_clock_only(t, text, now) || parse_dated(t, text, &local))
 		return 0;
-	return why_set(why, -EINVAL, "'%s' is no time: 15m, 2h or 3d ago, HH:MM[:SS], YYYY-MM-DD [HH:MM[:SS]], "
-		       "RFC 3339, now, yesterday", text);
+	return why_set(why, -EINVAL,
+		       "'%s' is no time: 15m, 2h or 3d ago, HH:MM[:SS], YYYY-MM-DD [HH:MM[:SS]], "
+		       "RFC 3339, now, yesterday",
+		       text);
 }
 
 void when_print(struct wall_ns t, struct wall_ns now, bool ms, char text[static WHEN_TEXT_MAX])

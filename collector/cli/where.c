@@ -14,7 +14,8 @@ enum { QUERY_MAX = 64 << 10, PATH_PACKETS = 200 };
 static int check_expect(const struct cli *c)
 {
 	static const char *const verdicts[] = {
-		"delivered", "dropped", "rejected", "refused", "discarded", "lost", "left", "unknown",
+		"delivered", "dropped", "rejected", "refused",
+		"discarded", "lost",    "left",     "unknown",
 	};
 	const char *expect = c->args.value[OPTION_EXPECT];
 
@@ -23,11 +24,14 @@ static int check_expect(const struct cli *c)
 	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
 		if (strcmp(expect, verdicts[i]) == 0)
 			return STATUS_ANSWER;
-	return cli_usage(c, "--expect takes delivered, dropped, rejected, refused, discarded, lost, left or unknown");
+	return cli_usage(
+		c,
+		"--expect takes delivered, dropped, rejected, refused, discarded, lost, left or unknown");
 }
 
 /* Asks path?flow=...&since=...&until=... */
-static int ask_flow(struct cli *c, const char *path, const char *flow, size_t limit, json_t **answer)
+static int ask_flow(struct cli *c, const char *path, const char *flow, size_t limit,
+		    json_t **answer)
 {
 	struct buf query;
 	char number[24];
@@ -98,7 +102,8 @@ static void show_path(struct cli *c, const json_t *where, const json_t *packets,
 	}
 	if (json_array_size(list) == PATH_PACKETS) {
 		screen_end(&c->screen, 0);
-		screen_putf(&c->screen, STYLE_GREY, "(%d packets; a smaller window, --since and --until, shows the others)",
+		screen_putf(&c->screen, STYLE_GREY,
+			    "(%d packets; a smaller window, --since and --until, shows the others)",
 			    PATH_PACKETS);
 		screen_end(&c->screen, 0);
 	}

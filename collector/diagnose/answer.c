@@ -10,7 +10,7 @@
 #include "common/content.h"
 #include "common/packet.h"
 
-enum { CHAIN_DEPTH_MAX = 64 };		/* jumps that an answer tells */
+enum { CHAIN_DEPTH_MAX = 64 }; /* jumps that an answer tells */
 
 json_t *json_wall(struct wall_ns t)
 {
@@ -65,8 +65,9 @@ static json_t *json_addr(const struct addr *a)
 
 json_t *json_tuple(const struct tuple *t)
 {
-	return json_pack("{s:o,s:o,s:o,s:o}", "src", json_addr(&t->src), "sport", json_port(t, t->sport), "dst", json_addr(&t->dst),
-			 "dport", json_port(t, t->dport));
+	return json_pack("{s:o,s:o,s:o,s:o}", "src", json_addr(&t->src), "sport",
+			 json_port(t, t->sport), "dst", json_addr(&t->dst), "dport",
+			 json_port(t, t->dport));
 }
 
 json_t *json_flow(const struct tuple *t)
@@ -86,11 +87,13 @@ static json_t *json_or_null(const char *text)
 	return text && text[0] ? json_text(text) : json_null();
 }
 
-static json_t *json_step(const struct inquiry *q, const struct hop *h, const struct step *s, const struct resolved *r)
+static json_t *json_step(const struct inquiry *q, const struct hop *h, const struct step *s,
+			 const struct resolved *r)
 {
 	static const char *const kinds[] = {
-		[RESOLVED_UNKNOWN] = "rule",   [RESOLVED_RULE] = "rule",	     [RESOLVED_POLICY] = "policy",
-		[RESOLVED_RETURN] = "return", [RESOLVED_CHECKPOINT] = "checkpoint", [RESOLVED_LOG] = "log",
+		[RESOLVED_UNKNOWN] = "rule",          [RESOLVED_RULE] = "rule",
+		[RESOLVED_POLICY] = "policy",         [RESOLVED_RETURN] = "return",
+		[RESOLVED_CHECKPOINT] = "checkpoint", [RESOLVED_LOG] = "log",
 	};
 	enum step_verdict v = resolved_verdict(r, s);
 	bool ours = s->label == LABEL_CHECKPOINT, log = s->label == LABEL_LOG;
@@ -98,23 +101,28 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 
 	(void)q;
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}",
-		"at", s->kernel_time ? json_wall(hop_step_at(h, s)) : json_null(),
-		"backend", ours || log ? json_null() : json_string(backend_name(s->backend)),
-		"family", ours || log ? json_null() : json_or_null(family_name(s->family)),
-		"table", ours ? json_null() : json_or_null(s->table),
-		"chain", ours ? json_string(hook_name(s->hook)) : json_or_null(s->chain),
-		"kind", kinds[r->kind],
-		"rule", r->kind == RESOLVED_RULE && r->number ? json_integer(r->number) : json_null(),
-		"handle", s->handle ? json_integer((json_int_t)s->handle) : json_null(),
-		"target", json_or_null(resolved_target(r)),
-		"verdict", ours ? json_null() : json_or_null(step_verdict_name(v == STEP_VERDICT_GOTO ? STEP_VERDICT_JUMP : v)),
-		"rule_text", json_or_null(r->text),
-		"hook", json_or_null(hook_name(s->hook)),
-		"checkpoint", ours ? json_string(checkpoint_name(s->checkpoint)) : json_null(),
-		"prefix", log ? json_or_null(s->prefix) : json_null(),
-		"kernel_time", s->kernel_time,
-		"tuple", s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0]) : json_null(),
-		"reason", json_or_null(r->reason));
+			 "at", s->kernel_time ? json_wall(hop_step_at(h, s)) : json_null(),
+			 "backend",
+			 ours || log ? json_null() : json_string(backend_name(s->backend)),
+			 "family", ours || log ? json_null() : json_or_null(family_name(s->family)),
+			 "table", ours ? json_null() : json_or_null(s->table), "chain",
+			 ours ? json_string(hook_name(s->hook)) : json_or_null(s->chain), "kind",
+			 kinds[r->kind], "rule",
+			 r->kind == RESOLVED_RULE && r->number ? json_integer(r->number)
+							       : json_null(),
+			 "handle", s->handle ? json_integer((json_int_t)s->handle) : json_null(),
+			 "target", json_or_null(resolved_target(r)), "verdict",
+			 ours ? json_null()
+			      : json_or_null(step_verdict_name(
+					v == STEP_VERDICT_GOTO ? STEP_VERDICT_JUMP : v)),
+			 "rule_text", json_or_null(r->text), "hook",
+			 json_or_null(hook_name(s->hook)), "checkpoint",
+			 ours ? json_string(checkpoint_name(s->checkpoint)) : json_null(), "prefix",
+			 log ? json_or_null(s->prefix) : json_null(), "kernel_time", s->kernel_time,
+			 "tuple",
+			 s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0])
+				: json_null(),
+			 "reason", json_or_null(r->reason));
 }
 
 /* --- NAT --------------------------------------------------------------------------------------------------- */
@@ -125,20 +133,24 @@ static const char *nat_target_kind(const char *target, bool source)
 		const char *target, *kind;
 		bool source, destination;
 	} known[] = {
-		{ "MASQUERADE", "masquerade", true, false }, { "SNAT", "snat", true, false },
-		{ "DNAT", "dnat", false, true },	     { "REDIRECT", "redirect", false, true },
+		{ "MASQUERADE", "masquerade", true, false },
+		{ "SNAT", "snat", true, false },
+		{ "DNAT", "dnat", false, true },
+		{ "REDIRECT", "redirect", false, true },
 		{ "NETMAP", "netmap", true, true },
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (!strcmp(known[i].target, target) && (source ? known[i].source : known[i].destination))
+		if (!strcmp(known[i].target, target) &&
+		    (source ? known[i].source : known[i].destination))
 			return known[i].kind;
 	}
 	return NULL;
 }
 
 /* The NAT rule that a journey met and that changes the source (or destination) of its connection. */
-static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool source, struct resolved *r)
+static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool source,
+			    struct resolved *r)
 {
 	const struct journey *j = &h->sj->j;
 
@@ -146,7 +158,8 @@ static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool s
 		const struct step *s = &j->steps[i];
 		const char *kind;
 
-		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG || strcmp(s->table, "nat"))
+		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG ||
+		    strcmp(s->table, "nat"))
 			continue;
 		resolve_step(r, q, h, s);
 		kind = r->kind == RESOLVED_RULE ? nat_target_kind(r->rule.target, source) : NULL;
@@ -157,7 +170,8 @@ static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool s
 }
 
 /* The rule that this host translates the conversation by, from whichever of its packets met it. */
-static const char *nat_kind(const struct inquiry *q, const struct hop *h, const struct conversation *c, bool source, struct resolved *r)
+static const char *nat_kind(const struct inquiry *q, const struct hop *h,
+			    const struct conversation *c, bool source, struct resolved *r)
 {
 	const char *kind = nat_rule(q, h, source, r);
 
@@ -176,8 +190,9 @@ static const char *nat_kind(const struct inquiry *q, const struct hop *h, const 
 	return kind;
 }
 
-static json_t *json_nat_change(const struct inquiry *q, const struct hop *h, const struct conversation *c, enum direction d,
-			       bool source, const struct tuple *a, const struct tuple *b)
+static json_t *json_nat_change(const struct inquiry *q, const struct hop *h,
+			       const struct conversation *c, enum direction d, bool source,
+			       const struct tuple *a, const struct tuple *b)
 {
 	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
 	struct resolved r;
@@ -186,7 +201,8 @@ static json_t *json_nat_change(const struct inquiry *q, const struct hop *h, con
 
 	endpoint_print(source ? &a->src : &a->dst, source ? a->sport : a->dport, a->proto, from);
 	endpoint_print(source ? &b->src : &b->dst, source ? b->sport : b->dport, b->proto, to);
-	return json_pack("{s:s,s:s,s:s,s:o}", "kind", kind, "from", from, "to", to, "rule_text", json_or_null(r.text));
+	return json_pack("{s:s,s:s,s:s,s:o}", "kind", kind, "from", from, "to", to, "rule_text",
+			 json_or_null(r.text));
 }
 
 static bool src_differs(const struct tuple *a, const struct tuple *b)
@@ -199,7 +215,8 @@ static bool dst_differs(const struct tuple *a, const struct tuple *b)
 	return !addr_equal(&a->dst, &b->dst) || a->dport != b->dport;
 }
 
-static json_t *json_nat(const struct inquiry *q, const struct hop *h, const struct conversation *c, enum direction d)
+static json_t *json_nat(const struct inquiry *q, const struct hop *h, const struct conversation *c,
+			enum direction d)
 {
 	const struct journey *j = &h->sj->j;
 	json_t *nat = json_array();
@@ -226,7 +243,10 @@ static const char *outcome_of(const struct fate *f)
 
 void packet_text(const struct journey *j, char text[static 32])
 {
-	struct packet p = { .tuple = j->tuples[0], .ip_version = j->ip_version, .total_len = j->total_len, .has_l4 = j->fp != 0 };
+	struct packet p = { .tuple = j->tuples[0],
+			    .ip_version = j->ip_version,
+			    .total_len = j->total_len,
+			    .has_l4 = j->fp != 0 };
 
 	p.tcp_flags = j->tcp_flags;
 	p.icmp_type = j->icmp_type;
@@ -235,7 +255,8 @@ void packet_text(const struct journey *j, char text[static 32])
 	packet_kind(&p, text);
 }
 
-json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c, const struct fate *f, enum direction d)
+json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c,
+		 const struct fate *f, enum direction d)
 {
 	const struct journey *j = &h->sj->j;
 	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
@@ -251,22 +272,16 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 	}
 	packet_text(j, kind);
 	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I}",
-		"host", fh ? fh->id : "?",
-		"direction", direction_name(d),
-		"in", json_or_null(j->in_if),
-		"out", json_or_null(j->out_if),
-		"ttl_in", in ? json_integer(in) : json_null(),
-		"ttl_out", out ? json_integer(out) : json_null(),
-		"outcome", outcome_of(f),
-		"at", json_wall(h->sj->at),
-		"tuple_in", json_tuple(hop_tuple_in(h)),
-		"tuple_out", hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h)) : json_null(),
-		"nat", json_nat(q, h, c, d),
-		"link", json_or_null(link_kind_name(h->link)),
-		"link_confidence", json_or_null(link_surety_name(h->surety)),
-		"steps", steps,
-		"packet", kind,
-		"clock_error_ns", (json_int_t)h->sj->error);
+			 "host", fh ? fh->id : "?", "direction", direction_name(d), "in",
+			 json_or_null(j->in_if), "out", json_or_null(j->out_if), "ttl_in",
+			 in ? json_integer(in) : json_null(), "ttl_out",
+			 out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
+			 json_wall(h->sj->at), "tuple_in", json_tuple(hop_tuple_in(h)), "tuple_out",
+			 hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h))
+								   : json_null(),
+			 "nat", json_nat(q, h, c, d), "link", json_or_null(link_kind_name(h->link)),
+			 "link_confidence", json_or_null(link_surety_name(h->surety)), "steps",
+			 steps, "packet", kind, "clock_error_ns", (json_int_t)h->sj->error);
 }
 
 /* --- the end ----------------------------------------------------------------------------------------------- */
@@ -286,13 +301,15 @@ static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 		const struct step *s = &j->steps[i];
 		struct resolved r;
 
-		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG || s->hook != f->step->hook ||
-		    s->backend != f->step->backend || strcmp(s->table, f->step->table))
+		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG ||
+		    s->hook != f->step->hook || s->backend != f->step->backend ||
+		    strcmp(s->table, f->step->table))
 			continue;
 		resolve_step(&r, q, f->hop, s);
 		if (r.kind == RESOLVED_RULE && r.is_jump && depth < CHAIN_DEPTH_MAX) {
 			is_goto[depth++] = r.rule.is_goto;
-			json_array_append_new(jumps, json_pack("{s:s,s:I,s:o}", "chain", s->chain, "rule", (json_int_t)r.number,
+			json_array_append_new(jumps, json_pack("{s:s,s:I,s:o}", "chain", s->chain,
+							       "rule", (json_int_t)r.number,
 							       "rule_text", json_or_null(r.text)));
 		} else if (resolved_verdict(&r, s) == STEP_VERDICT_RETURN) {
 			bool past = true;
@@ -310,8 +327,8 @@ static json_t *json_changed_by(const struct stored_table *t)
 {
 	if (!t || (!t->user && !t->program && !t->command))
 		return json_null();
-	return json_pack("{s:o,s:o,s:o}", "user", json_or_null(t->user), "program", json_or_null(t->program), "command",
-			 json_or_null(t->command));
+	return json_pack("{s:o,s:o,s:o}", "user", json_or_null(t->user), "program",
+			 json_or_null(t->program), "command", json_or_null(t->command));
 }
 
 json_t *json_died_at(const struct inquiry *q, const struct fate *f)
@@ -329,21 +346,28 @@ json_t *json_died_at(const struct inquiry *q, const struct fate *f)
 	if (t)
 		content_id_print(&t->content, content);
 	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
-		"host", fh ? fh->id : "?",
-		"backend", by_rule ? json_string(backend_name(f->step->backend)) : json_null(),
-		"family", by_rule ? json_or_null(family_name(f->step->family)) : json_null(),
-		"table", by_rule ? json_or_null(f->step->table) : json_null(),
-		"chain", by_rule ? json_or_null(f->step->chain) : json_null(),
-		"kind", death_name(f->death),
-		"rule", f->death == DEATH_RULE && f->resolved.number ? json_integer(f->resolved.number) : json_null(),
-		"handle", by_rule && f->step->handle ? json_integer((json_int_t)f->step->handle) : json_null(),
-		"rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(),
-		"jumps", by_rule ? json_jumps(q, f) : json_array(),
-		"reason", json_or_null(f->reason),
-		"between", f->next && f->death == DEATH_LINK ? json_pack("[s,s]", fh ? fh->id : "?", f->next) : json_null(),
-		"reject_with", json_or_null(f->reject_with),
-		"content", json_or_null(content),
-		"since", t && t->from_min.v ? json_wall(t->from) : json_null(),
-		"changed_by", json_changed_by(t),
-		"since_before", t && !t->from_min.v ? json_wall(t->from) : json_null());
+			 "host", fh ? fh->id : "?", "backend",
+			 by_rule ? json_string(backend_name(f->step->backend)) : json_null(),
+			 "family",
+			 by_rule ? json_or_null(family_name(f->step->family)) : json_null(),
+			 "table", by_rule ? json_or_null(f->step->table) : json_null(), "chain",
+			 by_rule ? json_or_null(f->step->chain) : json_null(), "kind",
+			 death_name(f->death), "rule",
+			 f->death == DEATH_RULE && f->resolved.number
+				 ? json_integer(f->resolved.number)
+				 : json_null(),
+			 "handle",
+			 by_rule && f->step->handle ? json_integer((json_int_t)f->step->handle)
+						    : json_null(),
+			 "rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(),
+			 "jumps", by_rule ? json_jumps(q, f) : json_array(), "reason",
+			 json_or_null(f->reason), "between",
+			 f->next && f->death == DEATH_LINK
+				 ? json_pack("[s,s]", fh ? fh->id : "?", f->next)
+				 : json_null(),
+			 "reject_with", json_or_null(f->reject_with), "content",
+			 json_or_null(content), "since",
+			 t && t->from_min.v ? json_wall(t->from) : json_null(), "changed_by",
+			 json_changed_by(t), "since_before",
+			 t && !t->from_min.v ? json_wall(t->from) : json_null());
 }

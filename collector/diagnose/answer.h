@@ -6,9 +6,10 @@
 
 #include "collector/diagnose/ruling.h"
 
-json_t *json_wall(struct wall_ns t);		/* null for 0 */
-json_t *json_text(const char *text);		/* null for NULL or ""; invalid UTF-8 becomes visible escapes */
-json_t *json_flow(const struct tuple *t);	/* proto, src, sport, dst, dport; icmp_type and icmp_id */
+json_t *json_wall(struct wall_ns t); /* null for 0 */
+json_t *
+json_text(const char *text); /* null for NULL or ""; invalid UTF-8 becomes visible escapes */
+json_t *json_flow(const struct tuple *t); /* proto, src, sport, dst, dport; icmp_type and icmp_id */
 json_t *json_tuple(const struct tuple *t);
 const char *direction_name(enum direction d);
 /* "SYN", "echo-request" ... */
@@ -18,6 +19,6 @@ void packet_text(const struct journey *j, char text[static 32]);
  * One hop. peers: other paths of the conversation, which may have met the NAT rule that this packet's connection
  * was translated by; NULL none. f: its fate when it is the last hop, else NULL.
  */
-json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c, const struct fate *f,
-		 enum direction d);
+json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c,
+		 const struct fate *f, enum direction d);
 json_t *json_died_at(const struct inquiry *q, const struct fate *f);

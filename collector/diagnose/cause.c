@@ -11,7 +11,8 @@
 enum { SENTENCE_MAX = 768 };
 
 /* Appends a cause and returns its evidence array (borrowed). */
-static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...)
 {
@@ -22,12 +23,14 @@ static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	json_array_append_new(causes, json_pack("{s:s,s:s%,s:o,s:n,s:n,s:[],s:b}", "id", id, "summary", text, strlen(text),
-						"evidence", evidence, "near_miss", "culprit", "fix", "fix_checked", 0));
+	json_array_append_new(causes, json_pack("{s:s,s:s%,s:o,s:n,s:n,s:[],s:b}", "id", id,
+						"summary", text, strlen(text), "evidence", evidence,
+						"near_miss", "culprit", "fix", "fix_checked", 0));
 	return evidence;
 }
 
-static void add_evidence(json_t *evidence, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add_evidence(json_t *evidence, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void add_evidence(json_t *evidence, const char *fmt, ...)
 {
@@ -48,20 +51,24 @@ static void rule_causes(json_t *causes, const struct ruling *r, const char *host
 	json_t *evidence;
 
 	if (f->verdict == VERDICT_REJECTED)
-		evidence = add_cause(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host, s->table, s->chain, f->resolved.number,
-				     f->reject_with);
+		evidence = add_cause(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host,
+				     s->table, s->chain, f->resolved.number, f->reject_with);
 	else if (f->death == DEATH_POLICY)
-		evidence = add_cause(causes, "default-policy", "no rule of %s %s/%s accepts it, and its policy is DROP", host, s->table,
-				     s->chain);
+		evidence = add_cause(causes, "default-policy",
+				     "no rule of %s %s/%s accepts it, and its policy is DROP", host,
+				     s->table, s->chain);
 	else if (f->resolved.number)
-		evidence = add_cause(causes, "explicit-drop", "%s %s/%s rule %u drops it", host, s->table, s->chain, f->resolved.number);
+		evidence = add_cause(causes, "explicit-drop", "%s %s/%s rule %u drops it", host,
+				     s->table, s->chain, f->resolved.number);
 	else
-		evidence = add_cause(causes, "explicit-drop", "a rule of %s %s/%s drops it", host, s->table, s->chain);
+		evidence = add_cause(causes, "explicit-drop", "a rule of %s %s/%s drops it", host,
+				     s->table, s->chain);
 	if (text[0])
 		add_evidence(evidence, "%s", text);
 	if (f->resolved.reason)
 		add_evidence(evidence, "the rule's number is not certain: %s", f->resolved.reason);
-	add_evidence(evidence, "it is the last step that was seen of %zu packet%s", r->packets, r->packets == 1 ? "" : "s");
+	add_evidence(evidence, "it is the last step that was seen of %zu packet%s", r->packets,
+		     r->packets == 1 ? "" : "s");
 }
 
 static void kernel_causes(json_t *causes, const struct fate *f, const char *host)
@@ -74,27 +81,41 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 	if (!strcmp(id, "not-listening"))
 		evidence = add_cause(causes, id, "nobody listens on that port of %s", host);
 	else if (!strcmp(id, "lost-between-hosts"))
-		evidence = add_cause(causes, id, "it left %s and did not reach %s: the wire, a route, or a firewall nobody watches", host,
-				     f->next);
+		evidence = add_cause(
+			causes, id,
+			"it left %s and did not reach %s: the wire, a route, or a firewall nobody watches",
+			host, f->next);
 	else if (!strcmp(id, "forwarding-disabled"))
-		evidence = add_cause(causes, id, "%s does not forward packets (ip_forward is 0)", host);
+		evidence = add_cause(causes, id, "%s does not forward packets (ip_forward is 0)",
+				     host);
 	else if (!strcmp(id, "ttl-expired"))
 		evidence = add_cause(causes, id, "its TTL ended at %s", host);
 	else if (!strcmp(id, "no-route"))
 		evidence = add_cause(causes, id, "%s has no route to its destination", host);
 	else if (!strcmp(id, "neighbor-unreachable"))
-		evidence = add_cause(causes, id, "%s got no answer from the next hop's link address", host);
+		evidence = add_cause(causes, id,
+				     "%s got no answer from the next hop's link address", host);
 	else if (!strcmp(id, "mtu"))
-		evidence = add_cause(causes, id, "it is larger than the next link of %s takes", host);
+		evidence =
+			add_cause(causes, id, "it is larger than the next link of %s takes", host);
 	else
 		return;
 	if (f->verdict == VERDICT_REFUSED)
-		add_evidence(evidence, "it passed INPUT of %s, whose own OUTPUT answered with a reset or port unreachable", host);
+		add_evidence(
+			evidence,
+			"it passed INPUT of %s, whose own OUTPUT answered with a reset or port unreachable",
+			host);
 	else if (f->verdict == VERDICT_LOST)
-		add_evidence(evidence, "%s traced such packets then, lost no evidence, and saw nothing", f->next);
+		add_evidence(evidence,
+			     "%s traced such packets then, lost no evidence, and saw nothing",
+			     f->next);
 	else
-		add_evidence(evidence, f->observed ? "an ICMP error of %s says so" : "every step seen at %s accepted it, and its routes and settings say so",
-			     host);
+		add_evidence(
+			evidence,
+			f->observed
+				? "an ICMP error of %s says so"
+				: "every step seen at %s accepted it, and its routes and settings say so",
+			host);
 }
 
 json_t *causes_of(const struct inquiry *q, const struct ruling *r)
@@ -112,8 +133,12 @@ json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 	else
 		kernel_causes(causes, f, fh ? fh->id : "?");
 	if (r->direction == DIRECTION_REPLY) {
-		evidence = add_cause(causes, "return-path", "the request arrived; its answer died at %s on the way back", fh ? fh->id : "?");
-		add_evidence(evidence, "packets of the request were delivered, packets of the reply were not");
+		evidence = add_cause(causes, "return-path",
+				     "the request arrived; its answer died at %s on the way back",
+				     fh ? fh->id : "?");
+		add_evidence(
+			evidence,
+			"packets of the request were delivered, packets of the reply were not");
 	}
 	return causes;
 }

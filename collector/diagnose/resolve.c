@@ -11,7 +11,8 @@
 /* A time of receipt is later than the event by no more than this, unless the agent was stopped. */
 static const int64_t RECEIPT_NS = 100LL * NS_PER_MS;
 
-static void resolve_in(struct resolved *out, const struct inquiry *q, struct fleet_table *t, const struct step *s)
+static void resolve_in(struct resolved *out, const struct inquiry *q, struct fleet_table *t,
+		       const struct step *s)
 {
 	const struct chain *c = table_chain(&t->parsed, s->chain);
 	const struct rule_text *text;
@@ -58,7 +59,8 @@ static bool ends_packet(const struct resolved *r)
 {
 	if (r->kind == RESOLVED_POLICY)
 		return !strcmp(r->policy, "DROP");
-	return r->kind == RESOLVED_RULE && (!strcmp(r->rule.target, "DROP") || !strcmp(r->rule.target, "REJECT"));
+	return r->kind == RESOLVED_RULE &&
+	       (!strcmp(r->rule.target, "DROP") || !strcmp(r->rule.target, "REJECT"));
 }
 
 static void need_read(const struct inquiry *q, uint64_t host)
@@ -75,7 +77,8 @@ static void need_read(const struct inquiry *q, uint64_t host)
 		n->hosts[n->count++] = host;
 }
 
-static void resolve_legacy(struct resolved *out, const struct inquiry *q, const struct hop *h, const struct step *s)
+static void resolve_legacy(struct resolved *out, const struct inquiry *q, const struct hop *h,
+			   const struct step *s)
 {
 	struct wall_ns at = hop_step_at(h, s);
 	struct wall_ns earliest = { s->kernel_time ? at.v : at.v - RECEIPT_NS };
@@ -114,7 +117,8 @@ static void resolve_legacy(struct resolved *out, const struct inquiry *q, const 
 	out->reason = "ruleset-changed";
 }
 
-void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h, const struct step *s)
+void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h,
+		  const struct step *s)
 {
 	if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG) {
 		memset(out, 0, sizeof(*out));
@@ -129,9 +133,12 @@ void resolve_step(struct resolved *out, const struct inquiry *q, const struct ho
 	/* nft tells the verdict itself; positions and texts of its rules are not stored yet. */
 	memset(out, 0, sizeof(*out));
 	out->sure = true;
-	out->kind = s->label == LABEL_RULE ? RESOLVED_RULE : s->label == LABEL_POLICY ? RESOLVED_POLICY : RESOLVED_RETURN;
+	out->kind = s->label == LABEL_RULE     ? RESOLVED_RULE
+		    : s->label == LABEL_POLICY ? RESOLVED_POLICY
+					       : RESOLVED_RETURN;
 	if (out->kind == RESOLVED_POLICY)
-		snprintf(out->policy, sizeof(out->policy), "%s", s->verdict == STEP_VERDICT_DROP ? "DROP" : "ACCEPT");
+		snprintf(out->policy, sizeof(out->policy), "%s",
+			 s->verdict == STEP_VERDICT_DROP ? "DROP" : "ACCEPT");
 }
 
 enum step_verdict resolved_verdict(const struct resolved *r, const struct step *s)
@@ -140,13 +147,13 @@ enum step_verdict resolved_verdict(const struct resolved *r, const struct step *
 		const char *target;
 		enum step_verdict verdict;
 	} known[] = {
-		{ "ACCEPT", STEP_VERDICT_ACCEPT },   { "DROP", STEP_VERDICT_DROP },
-		{ "REJECT", STEP_VERDICT_REJECT },   { "RETURN", STEP_VERDICT_RETURN },
-		{ "QUEUE", STEP_VERDICT_QUEUE },     { "NFQUEUE", STEP_VERDICT_QUEUE },
-		{ "DNAT", STEP_VERDICT_ACCEPT },     { "SNAT", STEP_VERDICT_ACCEPT },
+		{ "ACCEPT", STEP_VERDICT_ACCEPT },     { "DROP", STEP_VERDICT_DROP },
+		{ "REJECT", STEP_VERDICT_REJECT },     { "RETURN", STEP_VERDICT_RETURN },
+		{ "QUEUE", STEP_VERDICT_QUEUE },       { "NFQUEUE", STEP_VERDICT_QUEUE },
+		{ "DNAT", STEP_VERDICT_ACCEPT },       { "SNAT", STEP_VERDICT_ACCEPT },
 		{ "MASQUERADE", STEP_VERDICT_ACCEPT }, { "REDIRECT", STEP_VERDICT_ACCEPT },
-		{ "NETMAP", STEP_VERDICT_ACCEPT },   { "TPROXY", STEP_VERDICT_ACCEPT },
-		{ "SYNPROXY", STEP_VERDICT_STOLEN }, { "", STEP_VERDICT_CONTINUE },
+		{ "NETMAP", STEP_VERDICT_ACCEPT },     { "TPROXY", STEP_VERDICT_ACCEPT },
+		{ "SYNPROXY", STEP_VERDICT_STOLEN },   { "", STEP_VERDICT_CONTINUE },
 	};
 	const char *target = r->rule.target;
 

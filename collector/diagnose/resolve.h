@@ -15,23 +15,32 @@ struct inquiry {
 	struct where_need *need;
 };
 
-enum resolved_kind { RESOLVED_UNKNOWN, RESOLVED_RULE, RESOLVED_POLICY, RESOLVED_RETURN, RESOLVED_CHECKPOINT, RESOLVED_LOG };
+enum resolved_kind {
+	RESOLVED_UNKNOWN,
+	RESOLVED_RULE,
+	RESOLVED_POLICY,
+	RESOLVED_RETURN,
+	RESOLVED_CHECKPOINT,
+	RESOLVED_LOG
+};
 
 struct resolved {
 	enum resolved_kind kind;
-	uint32_t number;		/* the rule's position; 0: not known, or none */
-	const char *text;		/* of the rule, or "-P CHAIN POLICY"; NULL unknown */
-	struct rule rule;		/* kind RULE: its parsed text */
-	bool is_jump;			/* its target is a chain of the table */
-	char policy[16];		/* kind POLICY */
-	const struct stored_table *table;	/* the content it was read in; NULL none */
-	bool sure;			/* that content was read before and after the step */
-	bool unchecked;			/* one more read of the host's tables would make it sure */
-	const char *reason;		/* why kind or number is not known: "ruleset-changed", "no-ruleset", "ruleset-mismatch" */
-	bool may_drop;			/* RULESET_CHANGED: under at least one content the packet ended here */
+	uint32_t number;                  /* the rule's position; 0: not known, or none */
+	const char *text;                 /* of the rule, or "-P CHAIN POLICY"; NULL unknown */
+	struct rule rule;                 /* kind RULE: its parsed text */
+	bool is_jump;                     /* its target is a chain of the table */
+	char policy[16];                  /* kind POLICY */
+	const struct stored_table *table; /* the content it was read in; NULL none */
+	bool sure;                        /* that content was read before and after the step */
+	bool unchecked; /* one more read of the host's tables would make it sure */
+	const char *
+		reason; /* why kind or number is not known: "ruleset-changed", "no-ruleset", "ruleset-mismatch" */
+	bool may_drop; /* RULESET_CHANGED: under at least one content the packet ended here */
 };
 
-void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h, const struct step *s);
+void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h,
+		  const struct step *s);
 /* What the step did with the packet, as far as rule or verdict tell. */
 enum step_verdict resolved_verdict(const struct resolved *r, const struct step *s);
 /* The target in the words of iptables; NULL unknown. */

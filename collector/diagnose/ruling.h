@@ -7,18 +7,20 @@
 
 struct ruling {
 	const struct conversation *conv;
-	struct fate *fates;		/* of its packets; originals first, then replies */
+	struct fate *fates; /* of its packets; originals first, then replies */
 	size_t fate_count, original_count;
-	const struct fate *decisive;	/* the newest packet with the fate that decided; NULL when nothing was seen */
+	const struct fate *
+		decisive; /* the newest packet with the fate that decided; NULL when nothing was seen */
 	enum verdict verdict;
-	enum direction direction;	/* of the decisive packet */
-	bool partial;			/* others of that direction arrived */
+	enum direction direction; /* of the decisive packet */
+	bool partial;             /* others of that direction arrived */
 	bool reply_seen;
 	bool provisional;
-	const char *reason;		/* verdict unknown: what is missing */
-	size_t packets;			/* that share the decisive fate */
-	struct wall_ns first, last;	/* of those */
-	const struct fate *healed;	/* the newest death before a change after which such packets arrive; NULL none */
+	const char *reason;         /* verdict unknown: what is missing */
+	size_t packets;             /* that share the decisive fate */
+	struct wall_ns first, last; /* of those */
+	const struct fate *
+		healed; /* the newest death before a change after which such packets arrive; NULL none */
 };
 
 /*

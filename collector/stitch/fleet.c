@@ -9,11 +9,14 @@
 #include <string.h>
 
 enum {
-	LOSS_MARGIN_MS = 1000,		/* a loss may hide events that were made this much earlier or later */
-	DISARM_MARGIN_MS = 20,		/* an end is told after the rules went; a beginning, once they stand */
+	LOSS_MARGIN_MS =
+		1000, /* a loss may hide events that were made this much earlier or later */
+	DISARM_MARGIN_MS =
+		20, /* an end is told after the rules went; a beginning, once they stand */
 };
 
-int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since, struct wall_ns until)
+int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since,
+	       struct wall_ns until)
 {
 	struct stored_table *tables = NULL;
 	struct stored_host *hosts = NULL;
@@ -103,7 +106,8 @@ static const struct facts_link *link_by_name(const struct facts *facts, const ch
 }
 
 /* The longest prefix among the routes that leave by ifindex. */
-static const struct facts_route *route_out(const struct facts *facts, int32_t ifindex, const struct addr *dst)
+static const struct facts_route *route_out(const struct facts *facts, int32_t ifindex,
+					   const struct addr *dst)
 {
 	const struct facts_route *best = NULL;
 
@@ -120,8 +124,8 @@ static const struct facts_route *route_out(const struct facts *facts, int32_t if
 	return best;
 }
 
-size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const char *out_if, const struct addr *dst,
-		  const struct fleet_host **out, size_t max, bool *known)
+size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const char *out_if,
+		  const struct addr *dst, const struct fleet_host **out, size_t max, bool *known)
 {
 	const struct facts_route *rt = NULL;
 	const struct facts_link *link;
@@ -151,7 +155,8 @@ size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const ch
 	return n;
 }
 
-const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from, struct wall_ns until)
+const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,
+				     struct wall_ns until)
 {
 	const int64_t margin = (int64_t)LOSS_MARGIN_MS * NS_PER_MS;
 
@@ -166,8 +171,9 @@ const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struc
 	return NULL;
 }
 
-static const struct stored_arming *arming_of(const struct fleet *f, uint64_t host, const struct tuple *t,
-					     struct wall_ns from, struct wall_ns until)
+static const struct stored_arming *arming_of(const struct fleet *f, uint64_t host,
+					     const struct tuple *t, struct wall_ns from,
+					     struct wall_ns until)
 {
 	const int64_t margin = (int64_t)DISARM_MARGIN_MS * NS_PER_MS;
 
@@ -186,15 +192,16 @@ static const struct stored_arming *arming_of(const struct fleet *f, uint64_t hos
 	return NULL;
 }
 
-bool fleet_armed(const struct fleet *f, uint64_t host, const struct tuple *t, bool control, uint32_t modulus,
-		 struct wall_ns from, struct wall_ns until)
+bool fleet_armed(const struct fleet *f, uint64_t host, const struct tuple *t, bool control,
+		 uint32_t modulus, struct wall_ns from, struct wall_ns until)
 {
 	const struct stored_arming *a = arming_of(f, host, t, from, until);
 
 	return a && (control || a->modulus <= modulus);
 }
 
-uint32_t fleet_modulus(const struct fleet *f, uint64_t host, const struct tuple *t, struct wall_ns at)
+uint32_t fleet_modulus(const struct fleet *f, uint64_t host, const struct tuple *t,
+		       struct wall_ns at)
 {
 	const struct stored_arming *a = arming_of(f, host, t, at, at);
 
@@ -214,13 +221,15 @@ static bool table_usable(struct fleet *f, struct fleet_table *t)
 	return t->usable;
 }
 
-static bool same_table(const struct stored_table *e, uint64_t host, uint8_t backend, uint8_t family, const char *table)
+static bool same_table(const struct stored_table *e, uint64_t host, uint8_t backend, uint8_t family,
+		       const char *table)
 {
-	return e->host == host && e->backend == backend && e->family == family && !strcmp(e->table, table);
+	return e->host == host && e->backend == backend && e->family == family &&
+	       !strcmp(e->table, table);
 }
 
-struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family, const char *table,
-			       struct wall_ns t)
+struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
+			       const char *table, struct wall_ns t)
 {
 	struct fleet_table *before = NULL, *after = NULL;
 	struct table_at at = { TABLE_NONE, { NULL, NULL } };
@@ -258,12 +267,14 @@ struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, 
 	return at;
 }
 
-bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family, const char *chain, struct wall_ns t)
+bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
+		     const char *chain, struct wall_ns t)
 {
 	for (size_t i = 0; i < f->table_count; i++) {
 		struct fleet_table *ft = &f->tables[i];
 
-		if (ft->entry.host != host || ft->entry.backend != backend || ft->entry.family != family)
+		if (ft->entry.host != host || ft->entry.backend != backend ||
+		    ft->entry.family != family)
 			continue;
 		if (ft->entry.until.v && ft->entry.until.v < t.v)
 			continue;

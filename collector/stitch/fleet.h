@@ -11,8 +11,8 @@
 /* One content of one table, parsed at first use. */
 struct fleet_table {
 	struct stored_table entry;
-	struct table parsed;		/* owned by the fleet */
-	bool tried, usable;		/* usable: parsed holds it */
+	struct table parsed; /* owned by the fleet */
+	bool tried, usable;  /* usable: parsed holds it */
 };
 
 struct fleet_host {
@@ -20,18 +20,18 @@ struct fleet_host {
 	const char *id;
 	bool retired;
 	bool has_facts;
-	struct facts facts;		/* newest of the window */
+	struct facts facts; /* newest of the window */
 	bool has_sources;
 	struct sources sources;
 };
 
 struct fleet {
-	struct reader *reader;		/* borrowed */
-	struct arena *arena;		/* borrowed */
+	struct reader *reader; /* borrowed */
+	struct arena *arena;   /* borrowed */
 	struct wall_ns since, until;
 	struct fleet_host *hosts;
 	size_t host_count;
-	struct fleet_table *tables;	/* all hosts, oldest first */
+	struct fleet_table *tables; /* all hosts, oldest first */
 	size_t table_count;
 	struct stored_loss *losses;
 	size_t loss_count;
@@ -40,7 +40,8 @@ struct fleet {
 };
 
 /* Loads what concerns the window. 0 or -errno; clear in any case. */
-int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since, struct wall_ns until);
+int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since,
+	       struct wall_ns until);
 void fleet_clear(struct fleet *f);
 
 const struct fleet_host *fleet_host(const struct fleet *f, uint64_t host);
@@ -54,20 +55,22 @@ bool fleet_owns(const struct fleet_host *h, const struct addr *a);
  * have the next hop's address. Returns their number (at most max are written); *known is false when the host's
  * routes do not tell the next hop.
  */
-size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const char *out_if, const struct addr *dst,
-		  const struct fleet_host **out, size_t max, bool *known);
+size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const char *out_if,
+		  const struct addr *dst, const struct fleet_host **out, size_t max, bool *known);
 
 /* Did the host lose trace evidence in the span (give or take the margins of the records themselves)? */
-const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from, struct wall_ns until);
+const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,
+				     struct wall_ns until);
 
 /*
  * Was every such packet selected for tracing on the host during the whole span? control: SYN, FIN, RST, ICMP error, which
  * are never sampled away. modulus is what sampled the packet elsewhere: a host that samples more thinly may have skipped it.
  */
-bool fleet_armed(const struct fleet *f, uint64_t host, const struct tuple *t, bool control, uint32_t modulus,
-		 struct wall_ns from, struct wall_ns until);
+bool fleet_armed(const struct fleet *f, uint64_t host, const struct tuple *t, bool control,
+		 uint32_t modulus, struct wall_ns from, struct wall_ns until);
 /* The modulus in force on a host for this packet; 0: nothing is armed for it. */
-uint32_t fleet_modulus(const struct fleet *f, uint64_t host, const struct tuple *t, struct wall_ns at);
+uint32_t fleet_modulus(const struct fleet *f, uint64_t host, const struct tuple *t,
+		       struct wall_ns at);
 
 /*
  * The contents that a table may have had at t: SURE: read before and after; CHANGING: it changed around t, both
@@ -77,12 +80,13 @@ enum table_state { TABLE_NONE, TABLE_SURE, TABLE_UNCHECKED, TABLE_CHANGING, TABL
 
 struct table_at {
 	enum table_state state;
-	struct fleet_table *tables[2];	/* [1] only for CHANGING */
+	struct fleet_table *tables[2]; /* [1] only for CHANGING */
 };
 
-struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family, const char *table,
-			       struct wall_ns t);
+struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
+			       const char *table, struct wall_ns t);
 /* Has the host any table of this backend and family whose chain `chain` exists? */
-bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family, const char *chain, struct wall_ns t);
+bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
+		     const char *chain, struct wall_ns t);
 /* Did any table of the host change in (from, until]? */
 bool fleet_changed(const struct fleet *f, uint64_t host, struct wall_ns from, struct wall_ns until);

@@ -6,20 +6,21 @@
 #include "collector/stitch/path.h"
 
 struct conversation {
-	struct tuple tuple;		/* as the sender of the first packet sees it */
-	struct path **original, **reply;	/* by time; borrowed */
+	struct tuple tuple;              /* as the sender of the first packet sees it */
+	struct path **original, **reply; /* by time; borrowed */
 	size_t original_count, reply_count;
-	struct path **answers;		/* RSTs and ICMP errors about it that hosts on the way made, or any ICMP error that embeds it */
+	struct path **
+		answers; /* RSTs and ICMP errors about it that hosts on the way made, or any ICMP error that embeds it */
 	size_t answer_count;
-	struct stored_conn *conn;	/* NULL: conntrack did not tell */
+	struct stored_conn *conn; /* NULL: conntrack did not tell */
 	struct wall_ns first, last;
 };
 
 struct flows {
-	struct conversation *list;	/* newest last */
+	struct conversation *list; /* newest last */
 	size_t count;
 	struct paths paths;
-	bool cut;			/* more journeys matched than were looked at */
+	bool cut; /* more journeys matched than were looked at */
 };
 
 /*

@@ -11,9 +11,9 @@
 
 enum {
 	ROUNDS_MAX = 8,
-	TUPLES_ASKED_MAX = 512,		/* different tuples that one question follows */
+	TUPLES_ASKED_MAX = 512, /* different tuples that one question follows */
 	CONNS_MAX = 1024,
-	JOIN_MARGIN_MS = 3000,		/* a packet may have met other hosts this much outside the window */
+	JOIN_MARGIN_MS = 3000, /* a packet may have met other hosts this much outside the window */
 };
 
 struct gathering {
@@ -21,9 +21,9 @@ struct gathering {
 	struct fleet *f;
 	const struct flow *flow;
 	size_t limit;
-	uint64_t *rows;			/* open addressing, sorted by nothing: which rows are in the list */
+	uint64_t *rows; /* open addressing, sorted by nothing: which rows are in the list */
 	size_t row_cap;
-	size_t fps_done, tuples_done;	/* journeys whose fingerprints and tuples were asked */
+	size_t fps_done, tuples_done; /* journeys whose fingerprints and tuples were asked */
 	size_t conns_done;
 	struct tuple asked[TUPLES_ASKED_MAX];
 	size_t asked_count;
@@ -123,7 +123,8 @@ static int take_conns(struct gathering *w, const struct flow *flow)
 {
 	struct stored_conn *list = NULL;
 	size_t n = 0;
-	int r = reader_conns(w->f->reader, flow, w->since, w->until, CONNS_MAX, w->f->arena, &list, &n);
+	int r = reader_conns(w->f->reader, flow, w->since, w->until, CONNS_MAX, w->f->arena, &list,
+			     &n);
 
 	if (r < 0)
 		return r;
@@ -133,7 +134,8 @@ static int take_conns(struct gathering *w, const struct flow *flow)
 		for (size_t k = 0; k < w->g->conn_count && !known; k++) {
 			const struct stored_conn *c = &w->g->conns[k];
 
-			known = c->host == list[i].host && c->c.id == list[i].c.id && c->from.v == list[i].from.v &&
+			known = c->host == list[i].host && c->c.id == list[i].c.id &&
+				c->from.v == list[i].from.v &&
 				tuple_equal(&c->c.orig, &list[i].c.orig);
 		}
 		if (!known)
@@ -153,7 +155,7 @@ static int ask_tuple(struct gathering *w, const struct tuple *t)
 	if (flow_has(w->flow, t) || flow_has(w->flow, &back))
 		return 0;
 	if (proto_is_icmp(t->proto) && !t->dport)
-		return 0;			/* an ICMP error is nobody's flow */
+		return 0; /* an ICMP error is nobody's flow */
 	for (size_t i = 0; i < w->asked_count; i++) {
 		if (tuple_equal(&w->asked[i], t) || tuple_equal(&w->asked[i], &back))
 			return 0;

@@ -6,9 +6,9 @@
 #include "collector/stitch/fleet.h"
 
 struct gathered {
-	struct stored_journey *list;	/* each row once, by time */
+	struct stored_journey *list; /* each row once, by time */
 	size_t count, cap;
-	struct stored_conn *conns;	/* whose tuples match the flow or what it became */
+	struct stored_conn *conns; /* whose tuples match the flow or what it became */
 	size_t conn_count, conn_cap;
 	bool cut;
 };

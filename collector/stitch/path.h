@@ -24,8 +24,8 @@ const char *link_kind_name(enum link_kind k);
 const char *link_surety_name(enum link_surety s);
 
 struct hop {
-	const struct stored_journey *sj;	/* borrowed from the arena */
-	enum link_kind link;			/* to the hop before; NONE on the first */
+	const struct stored_journey *sj; /* borrowed from the arena */
+	enum link_kind link;             /* to the hop before; NONE on the first */
 	enum link_surety surety;
 };
 
@@ -35,7 +35,7 @@ struct path {
 	struct hop *hops;
 	size_t hop_count;
 	enum direction direction;
-	bool answer;			/* a host on the way made it (RST or ICMP of a REJECT) */
+	bool answer; /* a host on the way made it (RST or ICMP of a REJECT) */
 };
 
 struct paths {
@@ -53,7 +53,8 @@ struct paths {
  *     one that shares neither an address nor a TTL step with any hop
  *  5. order: falling TTL, OUTPUT before PREROUTING, then time
  */
-int paths_join(struct paths *out, const struct stored_journey *list, size_t count, struct arena *arena);
+int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
+	       struct arena *arena);
 
 /* What all hops of a path have in common: its first hop's journey. */
 const struct journey *path_packet(const struct path *p);
@@ -63,8 +64,8 @@ struct wall_ns path_last(const struct path *p);
 /* As it came to, and as it left a hop. */
 const struct tuple *hop_tuple_in(const struct hop *h);
 const struct tuple *hop_tuple_out(const struct hop *h);
-uint8_t hop_ttl_in(const struct hop *h);	/* 0: it started here, or unknown */
-uint8_t hop_ttl_out(const struct hop *h);	/* 0: it ended here, or unknown */
+uint8_t hop_ttl_in(const struct hop *h);  /* 0: it started here, or unknown */
+uint8_t hop_ttl_out(const struct hop *h); /* 0: it ended here, or unknown */
 enum hook hop_first_hook(const struct hop *h);
 /* Wall time of a step by the offset known for its host. */
 struct wall_ns hop_step_at(const struct hop *h, const struct step *s);

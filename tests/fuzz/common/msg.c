@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	arena_init(&arena, MSG_HEAP_MAX);
 	buf_init(&first, FRAME_INFLATED_MAX);
 	buf_init(&second, FRAME_INFLATED_MAX);
-	if (msg_decode(&m, p, len, &arena) == 0 && m.kind != MSG_NONE && msg_encode(&first, &m) == 0) {
+	if (msg_decode(&m, p, len, &arena) == 0 && m.kind != MSG_NONE &&
+	    msg_encode(&first, &m) == 0) {
 		must(msg_decode(&back, first.p, first.len, &arena) == 0);
 		must(msg_encode(&second, &back) == 0);
 		must(first.len == second.len && !memcmp(first.p, second.p, first.len));

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 		return 0;
 	for (uint32_t c = 0; c < t.chain_count; c++) {
 		for (uint32_t i = 1; i <= t.chains[c].rule_count; i++)
-			rule_parse(&r, chain_rule(&t.chains[c], i)->text, chain_rule(&t.chains[c], i)->len);
+			rule_parse(&r, chain_rule(&t.chains[c], i)->text,
+				   chain_rule(&t.chains[c], i)->len);
 	}
 	table_clear(&t);
 	return 0;

@@ -20,14 +20,16 @@ static int parse(struct args *a, char *line, struct why *why)
 	const char *argv[ARGC_MAX];
 	int argc = 0;
 
-	for (char *word = strtok_r(line, " ", &line); word && argc < ARGC_MAX; word = strtok_r(NULL, " ", &line))
+	for (char *word = strtok_r(line, " ", &line); word && argc < ARGC_MAX;
+	     word = strtok_r(NULL, " ", &line))
 		argv[argc++] = word;
 	return args_parse(a, commands, argc, argv, why);
 }
 
 static void flags_of_flow_and_command_mix_in_any_order(void **state)
 {
-	char line[] = "--collector http://h:1 where -p tcp --since 2h -s 10.0.0.1 --dport 443 --brief --not -i eth0 --expect=dropped";
+	char line[] =
+		"--collector http://h:1 where -p tcp --since 2h -s 10.0.0.1 --dport 443 --brief --not -i eth0 --expect=dropped";
 	struct args a;
 	struct why why;
 
@@ -46,8 +48,8 @@ static void flags_of_flow_and_command_mix_in_any_order(void **state)
 
 static void commands_of_two_words_are_found(void **state)
 {
-	char line[] = "trace start tcp 10.0.0.1 --on gw,sv --for 30s --rate 100/s", stop[] = "trace stop 4f21",
-	     dashes[] = "where -- --brief";
+	char line[] = "trace start tcp 10.0.0.1 --on gw,sv --for 30s --rate 100/s",
+	     stop[] = "trace stop 4f21", dashes[] = "where -- --brief";
 	struct args a;
 	struct why why;
 

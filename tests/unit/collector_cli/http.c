@@ -23,14 +23,15 @@ enum { SHORT_MS = 300, LONG_MS = 5000, BIG = 3 << 20 };
 struct server {
 	int fd, port;
 	pthread_t thread;
-	const char *answer;		/* NULL: never answers */
+	const char *answer; /* NULL: never answers */
 	size_t len;
-	char request[4096];		/* what the last one asked */
+	char request[4096]; /* what the last one asked */
 };
 
 static bool whole(const char *request)
 {
-	const char *end = strstr(request, "\r\n\r\n"), *length = strcasestr(request, "content-length:");
+	const char *end = strstr(request, "\r\n\r\n"),
+		   *length = strcasestr(request, "content-length:");
 
 	return end && strlen(end + 4) >= (length ? strtoul(length + 15, NULL, 10) : 0);
 }
@@ -49,7 +50,8 @@ static void *serve(void *arg)
 			n = read(fd, s->request + got, sizeof(s->request) - 1 - got);
 			got += n > 0 ? (size_t)n : 0;
 		}
-		while (s->answer && sent < s->len && (n = send(fd, s->answer + sent, s->len - sent, MSG_NOSIGNAL)) > 0)
+		while (s->answer && sent < s->len &&
+		       (n = send(fd, s->answer + sent, s->len - sent, MSG_NOSIGNAL)) > 0)
 			sent += (size_t)n;
 		close(fd);
 	}
@@ -58,7 +60,8 @@ static void *serve(void *arg)
 
 static void server_start(struct server *s, const char *answer, size_t len)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(sin);
 
 	*s = (struct server){ .answer = answer, .len = len };
@@ -77,7 +80,8 @@ static void server_stop(struct server *s)
 	close(s->fd);
 }
 
-static int ask(const struct server *s, const char *method, const char *body, int ms, struct buf *reply, struct why *why)
+static int ask(const struct server *s, const char *method, const char *body, int ms,
+	       struct buf *reply, struct why *why)
 {
 	char url[64];
 	struct http *h;
@@ -107,14 +111,18 @@ static void an_answer_arrives_whole(void **state)
 	assert_memory_equal(reply.p, "{}", 2);
 	snprintf(host, sizeof(host), "\r\nHost: 127.0.0.1:%d\r\n", s.port);
 	assert_non_null(strstr(s.request, host));
-	assert_null(strcasestr(s.request, "origin:"));	/* that is for web pages, which are not trusted */
-	assert_int_equal(strncmp(s.request, "GET /api/v1/where?flow=tcp%201.2.3.4 HTTP/1.1\r\n", 47), 0);
+	assert_null(strcasestr(s.request,
+			       "origin:")); /* that is for web pages, which are not trusted */
+	assert_int_equal(strncmp(s.request, "GET /api/v1/where?flow=tcp%201.2.3.4 HTTP/1.1\r\n",
+				 47),
+			 0);
 	buf_clear(&reply);
 }
 
 static void a_body_is_sent_and_an_error_status_returned(void **state)
 {
-	static const char answer[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 15\r\n\r\n{\"error\":\"no\"}\n";
+	static const char answer[] =
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 15\r\n\r\n{\"error\":\"no\"}\n";
 	struct server s;
 	struct buf reply;
 	struct why why;
@@ -140,7 +148,8 @@ static void a_big_answer_in_chunks_arrives_whole(void **state)
 
 	(void)state;
 	assert_non_null(answer);
-	head = snprintf(answer, 200, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", BIG);
+	head = snprintf(answer, 200, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n",
+			BIG);
 	memset(answer + head, 'x', BIG);
 	tail = snprintf(answer + head + BIG, 100, "\r\n0\r\n\r\n");
 	server_start(&s, answer, (size_t)(head + BIG + tail));
@@ -199,7 +208,7 @@ static void nobody_there_is_said_at_once(void **state)
 
 	(void)state;
 	server_start(&s, NULL, 0);
-	server_stop(&s);		/* its port is free now */
+	server_stop(&s); /* its port is free now */
 	assert_int_equal(ask(&s, "GET", NULL, LONG_MS, &reply, &why), -ECONNREFUSED);
 	snprintf(expected, sizeof(expected), "no collector at http://127.0.0.1:%d", s.port);
 	assert_string_equal(why.text, expected);
@@ -209,7 +218,7 @@ static void nobody_there_is_said_at_once(void **state)
 static void urls_are_checked(void **state)
 {
 	static const struct {
-		const char *url, *used;		/* NULL: refused */
+		const char *url, *used; /* NULL: refused */
 	} urls[] = {
 		{ "http://127.0.0.1:9470", "http://127.0.0.1:9470" },
 		{ "http://127.0.0.1:9470/", "http://127.0.0.1:9470" },

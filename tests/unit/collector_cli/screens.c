@@ -104,7 +104,8 @@ static void check_golden(const char *path, const struct screen *s)
 	}
 	read_file(&expected, path);
 	if (expected.len != s->out.len || memcmp(expected.p, s->out.p, s->out.len) != 0)
-		fail_msg("%s differs; it is now:\n%.*s", path, (int)s->out.len, (const char *)s->out.p);
+		fail_msg("%s differs; it is now:\n%.*s", path, (int)s->out.len,
+			 (const char *)s->out.p);
 	buf_clear(&expected);
 }
 
@@ -188,7 +189,7 @@ static void exit_status_says_what_the_answer_is_worth(void **state)
 		{ "where_dropped", "delivered", STATUS_NOTHING },
 		{ "where_unknown", NULL, STATUS_TROUBLE },
 		{ "where_unknown", "unknown", STATUS_ANSWER },
-		{ "where_no_evidence", NULL, STATUS_TROUBLE },	/* a host is silent */
+		{ "where_no_evidence", NULL, STATUS_TROUBLE }, /* a host is silent */
 		{ "where_empty", NULL, STATUS_TROUBLE },
 	};
 	json_t *answer;

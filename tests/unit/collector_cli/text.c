@@ -33,22 +33,27 @@ static void text_shows_what_a_terminal_would_obey(void **state)
 	CHECK("line\nfake log\tx\r", "line\\nfake log\\tx\\x0d");
 	CHECK("nul\0after", "nul\\x00after");
 	CHECK("\x7f", "\\x7f");
-	CHECK("\xc2\x9b""31m", "\\u009b31m");		/* CSI in one character */
-	CHECK("\xe2\x80\xae""abc\xe2\x81\xa6", "\\u202eabc\\u2066");
+	CHECK("\xc2\x9b"
+	      "31m",
+	      "\\u009b31m"); /* CSI in one character */
+	CHECK("\xe2\x80\xae"
+	      "abc\xe2\x81\xa6",
+	      "\\u202eabc\\u2066");
 	CHECK("\xef\xbb\xbf", "\\ufeff");
-	CHECK("\xf3\xa0\x81\x81", "\\U000e0041");	/* a tag character: invisible */
+	CHECK("\xf3\xa0\x81\x81", "\\U000e0041"); /* a tag character: invisible */
 	CHECK("<script> %n%s '); DROP TABLE =cmd|", "<script> %n%s '); DROP TABLE =cmd|");
-	CHECK("gr\xc3\xbc\xc3\x9f \xe2\x9c\x93 \xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f \xe2\x9c\x93 \xf0\x9f\x98\x80");
+	CHECK("gr\xc3\xbc\xc3\x9f \xe2\x9c\x93 \xf0\x9f\x98\x80",
+	      "gr\xc3\xbc\xc3\x9f \xe2\x9c\x93 \xf0\x9f\x98\x80");
 }
 
 static void text_shows_bytes_that_are_no_utf8(void **state)
 {
 	(void)state;
 	CHECK("\xff\xfe", "\\xff\\xfe");
-	CHECK("\xc0\xaf", "\\xc0\\xaf");		/* overlong '/' */
-	CHECK("\xe0\x80\x9b", "\\xe0\\x80\\x9b");	/* overlong control character */
-	CHECK("\xed\xa0\x80", "\\xed\\xa0\\x80");	/* surrogate */
-	CHECK("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");	/* beyond Unicode */
+	CHECK("\xc0\xaf", "\\xc0\\xaf");                   /* overlong '/' */
+	CHECK("\xe0\x80\x9b", "\\xe0\\x80\\x9b");          /* overlong control character */
+	CHECK("\xed\xa0\x80", "\\xed\\xa0\\x80");          /* surrogate */
+	CHECK("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"); /* beyond Unicode */
 	CHECK("cut \xe2\x9c", "cut \\xe2\\x9c");
 	check("gr\xc3\xbc", 4, false, "gr\\u00fc");
 }
@@ -64,7 +69,8 @@ static void every_byte_pair_becomes_harmless(void **state)
 		buf_init(&out, 64);
 		assert_int_equal(text_safe(&out, in, 2, true, false), 0);
 		for (size_t k = 0; k < out.len; k += used)
-			assert_true(text_is_plain(text_next((char *)out.p + k, out.len - k, &used)));
+			assert_true(
+				text_is_plain(text_next((char *)out.p + k, out.len - k, &used)));
 		buf_clear(&out);
 	}
 }

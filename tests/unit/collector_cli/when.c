@@ -43,7 +43,7 @@ static void when_reads_every_form_of_time(void **state)
 	check("UTC", now, "2h", "2026-11-23T04:52:48.5Z");
 	check("UTC", now, "3d", "2026-11-20T06:52:48.5Z");
 	check("UTC", now, "06:52", "2026-11-23T06:52:00Z");
-	check("UTC", now, "06:53", "2026-11-22T06:53:00Z");	/* the most recent one that is past */
+	check("UTC", now, "06:53", "2026-11-22T06:53:00Z"); /* the most recent one that is past */
 	check("UTC", now, "06:52:48", "2026-11-23T06:52:48Z");
 	check("UTC", now, "2026-11-22", "2026-11-22T00:00:00Z");
 	check("UTC", now, "2026-11-22 23:59", "2026-11-22T23:59:00Z");
@@ -52,14 +52,29 @@ static void when_reads_every_form_of_time(void **state)
 	check("UTC", now, "yesterday", "2026-11-22T06:52:48.5Z");
 	check("CET-1CEST,M3.5.0,M10.5.0/3", now, "07:00", "2026-11-23T06:00:00Z");
 	check("CET-1CEST,M3.5.0,M10.5.0/3", now, "2026-07-01 12:00", "2026-07-01T10:00:00Z");
-	check("CET-1CEST,M3.5.0,M10.5.0/3", "2026-10-25T12:00:00Z", "yesterday", "2026-10-24T11:00:00Z");
+	check("CET-1CEST,M3.5.0,M10.5.0/3", "2026-10-25T12:00:00Z", "yesterday",
+	      "2026-10-24T11:00:00Z");
 }
 
 static void when_refuses_what_is_no_time(void **state)
 {
 	static const char *const wrong[] = {
-		"", "x", "15", "m", "-5m", "15mm", "25:00", "06:60", "6:5", "2026-13-01", "2026-11-23T", "2026-11-23 06",
-		"2026-11-23T06:00:00+2", "06:52:48.", "tomorrow", "99999999999999d",
+		"",
+		"x",
+		"15",
+		"m",
+		"-5m",
+		"15mm",
+		"25:00",
+		"06:60",
+		"6:5",
+		"2026-13-01",
+		"2026-11-23T",
+		"2026-11-23 06",
+		"2026-11-23T06:00:00+2",
+		"06:52:48.",
+		"tomorrow",
+		"99999999999999d",
 	};
 	struct wall_ns t, now = at("2026-11-23T06:52:48Z");
 	struct why why;

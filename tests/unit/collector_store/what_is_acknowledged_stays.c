@@ -26,8 +26,8 @@ struct bench {
 	char dir[64];
 	struct store *store;
 	struct store_agent agent;
-	uint64_t acked;			/* under lock */
-	int tell;			/* the killed child tells its acks here; -1 nobody */
+	uint64_t acked; /* under lock */
+	int tell;       /* the killed child tells its acks here; -1 nobody */
 	pthread_mutex_t lock;
 	struct store_options o;
 };
@@ -58,7 +58,13 @@ static uint64_t acked(struct bench *b)
 static void open_store(struct bench *b, uint64_t epoch)
 {
 	struct msg_host hosts[2] = { { "gw", "" }, { "gw/blue", "blue" } };
-	struct msg_hello h = { .id = "gw", .version = "1", .epoch = epoch, .instance = { 7 }, .boot_id = { 9 }, .host_count = 2, .hosts = hosts };
+	struct msg_hello h = { .id = "gw",
+			       .version = "1",
+			       .epoch = epoch,
+			       .instance = { 7 },
+			       .boot_id = { 9 },
+			       .host_count = 2,
+			       .hosts = hosts };
 	struct clock_offset zero = { 0 };
 	struct why why = { "" };
 
@@ -74,12 +80,27 @@ static void open_store(struct bench *b, uint64_t epoch)
 /* Journey n of the test: its own tuple, fingerprint and second. */
 static struct journey journey_of(uint64_t n, struct step *step)
 {
-	struct journey j = { .at = { (int64_t)(n + 1) * NS_PER_S }, .fp = 1000000 + n, .ip_version = 4, .tuple_count = 1, .step_count = 1, .steps = step };
+	struct journey j = { .at = { (int64_t)(n + 1) * NS_PER_S },
+			     .fp = 1000000 + n,
+			     .ip_version = 4,
+			     .tuple_count = 1,
+			     .step_count = 1,
+			     .steps = step };
 
-	*step = (struct step){ .hook = HOOK_FORWARD, .label = LABEL_RULE, .family = FAMILY_IPV4, .number = (uint32_t)n, .table = "filter",
-			       .chain = "FORWARD", .at = j.at };
-	j.tuples[0] = (struct tuple){ .src = { 4, { 10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n } }, .dst = { 4, { 192, 0, 2, 1 } },
-				      .sport = (uint16_t)(1024 + n), .dport = 443, .proto = 6 };
+	*step = (struct step){ .hook = HOOK_FORWARD,
+			       .label = LABEL_RULE,
+			       .family = FAMILY_IPV4,
+			       .number = (uint32_t)n,
+			       .table = "filter",
+			       .chain = "FORWARD",
+			       .at = j.at };
+	j.tuples[0] = (struct tuple){
+		.src = { 4, { 10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n } },
+		.dst = { 4, { 192, 0, 2, 1 } },
+		.sport = (uint16_t)(1024 + n),
+		.dport = 443,
+		.proto = 6
+	};
 	return j;
 }
 
@@ -215,7 +236,7 @@ static void rows_are_found_and_survive_a_restart(void **state)
 	assert_int_equal(b->agent.epoch, 1);
 	assert_int_equal(b->agent.seq, 40);
 	each_is_found_once(b, 40);
-	put_batch(b, 40);		/* delivered again */
+	put_batch(b, 40); /* delivered again */
 	put_batch(b, 41);
 	wait_for(b, 41);
 	each_is_found_once(b, 41);
@@ -284,7 +305,12 @@ static void a_kill_loses_nothing_acknowledged(void **state)
 static void clones_and_second_collectors_are_refused(void **state)
 {
 	struct msg_host host = { "gw", "" };
-	struct msg_hello h = { .id = "gw", .version = "1", .epoch = 1, .instance = { 8 }, .host_count = 1, .hosts = &host };
+	struct msg_hello h = { .id = "gw",
+			       .version = "1",
+			       .epoch = 1,
+			       .instance = { 8 },
+			       .host_count = 1,
+			       .hosts = &host };
 	struct bench *b = *state;
 	struct store_agent a;
 	struct store *second;
@@ -324,7 +350,11 @@ static void put_record(struct bench *b, uint64_t seq, const struct record *r)
 
 static void tables_have_a_history(void **state)
 {
-	struct record r = { .kind = RECORD_RULESET, .ruleset = { .read_at = { 100 }, .backend = BACKEND_LEGACY, .family = FAMILY_IPV4, .table = "filter" } };
+	struct record r = { .kind = RECORD_RULESET,
+			    .ruleset = { .read_at = { 100 },
+					 .backend = BACKEND_LEGACY,
+					 .family = FAMILY_IPV4,
+					 .table = "filter" } };
 	struct record checked = { .kind = RECORD_RULESET_CHECKED, .checked = { { 250 } } };
 	struct bench *b = *state;
 	struct stored_table *list;
@@ -344,7 +374,9 @@ static void tables_have_a_history(void **state)
 	put_record(b, 4, &checked);
 	arena_init(&a, 1 << 20);
 	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
-	assert_int_equal(reader_tables(rd, 0, (struct wall_ns){ 0 }, (struct wall_ns){ 10000 }, &a, &list, &n), 0);
+	assert_int_equal(reader_tables(rd, 0, (struct wall_ns){ 0 }, (struct wall_ns){ 10000 }, &a,
+				       &list, &n),
+			 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(list[0].from_min.v, 0);
 	assert_int_equal(list[0].from.v, 100);
@@ -360,7 +392,13 @@ static void tables_have_a_history(void **state)
 static void leases_are_in_force_in_spans(void **state)
 {
 	struct pattern p = { .family = 4, .proto = 6, .dport = 443 };
-	struct record r = { .kind = RECORD_LEASE, .lease = { .at = { 100 }, .id = 5, .state = LEASE_ARMED, .modulus = 1, .pattern_count = 1, .patterns = &p } };
+	struct record r = { .kind = RECORD_LEASE,
+			    .lease = { .at = { 100 },
+				       .id = 5,
+				       .state = LEASE_ARMED,
+				       .modulus = 1,
+				       .pattern_count = 1,
+				       .patterns = &p } };
 	struct bench *b = *state;
 	struct stored_arming *list;
 	struct reader *rd;
@@ -371,7 +409,7 @@ static void leases_are_in_force_in_spans(void **state)
 	put_record(b, 1, &r);
 	r.lease.at.v = 200;
 	r.lease.traced = 9;
-	put_record(b, 2, &r);		/* the same: only counted */
+	put_record(b, 2, &r); /* the same: only counted */
 	r.lease.at.v = 300;
 	r.lease.modulus = 4;
 	put_record(b, 3, &r);
@@ -381,7 +419,9 @@ static void leases_are_in_force_in_spans(void **state)
 	put_record(b, 4, &r);
 	arena_init(&a, 1 << 20);
 	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
-	assert_int_equal(reader_armings(rd, (struct wall_ns){ 0 }, (struct wall_ns){ 10000 }, &a, &list, &n), 0);
+	assert_int_equal(reader_armings(rd, (struct wall_ns){ 0 }, (struct wall_ns){ 10000 }, &a,
+					&list, &n),
+			 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(list[0].from.v, 100);
 	assert_int_equal(list[0].until.v, 300);
@@ -395,7 +435,8 @@ static void leases_are_in_force_in_spans(void **state)
 
 static void connections_are_found_from_both_sides(void **state)
 {
-	struct record r = { .kind = RECORD_CONN, .conn = { .at = { 100 }, .event = CONN_NEW, .id = 3 } };
+	struct record r = { .kind = RECORD_CONN,
+			    .conn = { .at = { 100 }, .event = CONN_NEW, .id = 3 } };
 	struct bench *b = *state;
 	struct flow f = { .icmp_type = -1, .icmp_id = -1, .proto = 6 };
 	struct stored_conn *list;
@@ -403,8 +444,10 @@ static void connections_are_found_from_both_sides(void **state)
 	struct arena a;
 	size_t n;
 
-	r.conn.orig = (struct tuple){ { 4, { 10, 0, 1, 2 } }, { 4, { 192, 0, 2, 9 } }, 4000, 443, 6 };
-	r.conn.reply = (struct tuple){ { 4, { 10, 0, 3, 2 } }, { 4, { 198, 18, 0, 1 } }, 8443, 4000, 6 };
+	r.conn.orig =
+		(struct tuple){ { 4, { 10, 0, 1, 2 } }, { 4, { 192, 0, 2, 9 } }, 4000, 443, 6 };
+	r.conn.reply =
+		(struct tuple){ { 4, { 10, 0, 3, 2 } }, { 4, { 198, 18, 0, 1 } }, 8443, 4000, 6 };
 	open_store(b, 1);
 	put_record(b, 1, &r);
 	r.conn.event = CONN_DESTROY;
@@ -413,11 +456,15 @@ static void connections_are_found_from_both_sides(void **state)
 	arena_init(&a, 1 << 20);
 	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
 	f.src.prefix = (struct prefix){ r.conn.orig.src, 32 };
-	assert_int_equal(reader_conns(rd, &f, (struct wall_ns){ 0 }, (struct wall_ns){ 1000 }, 10, &a, &list, &n), 0);
+	assert_int_equal(reader_conns(rd, &f, (struct wall_ns){ 0 }, (struct wall_ns){ 1000 }, 10,
+				      &a, &list, &n),
+			 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(list[0].until.v, 500);
 	f.src.prefix = (struct prefix){ r.conn.reply.dst, 32 };
-	assert_int_equal(reader_conns(rd, &f, (struct wall_ns){ 0 }, (struct wall_ns){ 1000 }, 10, &a, &list, &n), 0);
+	assert_int_equal(reader_conns(rd, &f, (struct wall_ns){ 0 }, (struct wall_ns){ 1000 }, 10,
+				      &a, &list, &n),
+			 0);
 	assert_int_equal(n, 1);
 	reader_close(rd);
 	arena_free(&a);

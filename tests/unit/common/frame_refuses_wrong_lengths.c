@@ -43,14 +43,15 @@ static void bodies_come_back(void **state)
 	assert_int_equal(frame_body(&f, &in), 0);
 	assert_int_equal(in.len, 0);
 	assert_int_equal(frame_add(&out, body, 250000), 0);
-	assert_true(out.len < 20000);	/* it was compressed */
+	assert_true(out.len < 20000); /* it was compressed */
 	buf_clear(&out);
 	buf_clear(&in);
 }
 
 static void wrong_lengths_are_refused_early(void **state)
 {
-	const uint8_t huge[] = { 0xff, 0xff, 0xff, 0xff }, zero[] = { 0, 0, 0, 0 }, over[] = { 0, 4, 0, 1 }, coding[] = { 0, 0, 0, 2, 9 };
+	const uint8_t huge[] = { 0xff, 0xff, 0xff, 0xff }, zero[] = { 0, 0, 0, 0 },
+		      over[] = { 0, 4, 0, 1 }, coding[] = { 0, 0, 0, 2, 9 };
 	struct frame f;
 
 	(void)state;

@@ -15,7 +15,11 @@
 
 static struct tuple tuple4(uint8_t last, uint16_t sport, uint16_t dport)
 {
-	struct tuple t = { .src = { 4, { 10, 0, 1, last } }, .dst = { 4, { 10, 0, 3, 2 } }, .sport = sport, .dport = dport, .proto = 6 };
+	struct tuple t = { .src = { 4, { 10, 0, 1, last } },
+			   .dst = { 4, { 10, 0, 3, 2 } },
+			   .sport = sport,
+			   .dport = dport,
+			   .proto = 6 };
 
 	return t;
 }
@@ -40,48 +44,119 @@ static void round_trip(const struct msg *m, struct msg *back, struct arena *aren
 static void every_record_comes_back(void **state)
 {
 	struct step steps[3] = {
-		{ .hook = HOOK_PREROUTING, .label = LABEL_CHECKPOINT, .checkpoint = CHECKPOINT_PRE_FIRST, .backend = BACKEND_NATIVE,
-		  .family = FAMILY_INET, .ttl = 64, .at = { 1000 }, .table = "", .chain = "" },
-		{ .hook = HOOK_PREROUTING, .label = LABEL_RULE, .backend = BACKEND_LEGACY, .family = FAMILY_IPV4, .number = 2, .ttl = 64,
-		  .kernel_time = true, .at = { 900 }, .table = "nat", .chain = "PREROUTING" },
-		{ .hook = HOOK_FORWARD, .label = LABEL_LOG, .backend = BACKEND_LEGACY, .family = FAMILY_IPV4, .tuple = 1, .ttl = 63,
-		  .at = { 2000 }, .table = "filter", .chain = "FORWARD", .prefix = "denied: " },
+		{ .hook = HOOK_PREROUTING,
+		  .label = LABEL_CHECKPOINT,
+		  .checkpoint = CHECKPOINT_PRE_FIRST,
+		  .backend = BACKEND_NATIVE,
+		  .family = FAMILY_INET,
+		  .ttl = 64,
+		  .at = { 1000 },
+		  .table = "",
+		  .chain = "" },
+		{ .hook = HOOK_PREROUTING,
+		  .label = LABEL_RULE,
+		  .backend = BACKEND_LEGACY,
+		  .family = FAMILY_IPV4,
+		  .number = 2,
+		  .ttl = 64,
+		  .kernel_time = true,
+		  .at = { 900 },
+		  .table = "nat",
+		  .chain = "PREROUTING" },
+		{ .hook = HOOK_FORWARD,
+		  .label = LABEL_LOG,
+		  .backend = BACKEND_LEGACY,
+		  .family = FAMILY_IPV4,
+		  .tuple = 1,
+		  .ttl = 63,
+		  .at = { 2000 },
+		  .table = "filter",
+		  .chain = "FORWARD",
+		  .prefix = "denied: " },
 	};
-	struct facts_link link = { .ifindex = 3, .name = "wan", .mac = { 2, 1, 1, 1, 1, 1 }, .mtu = 1500, .up = true };
+	struct facts_link link = {
+		.ifindex = 3, .name = "wan", .mac = { 2, 1, 1, 1, 1, 1 }, .mtu = 1500, .up = true
+	};
 	struct facts_addr address = { 3, { { 4, { 198, 18, 0, 1 } }, 24 } };
-	struct facts_route route = { .dst = { { 4, { 0 } }, 0 }, .gateway = { 4, { 198, 18, 0, 2 } }, .ifindex = 3, .table = 254, .type = 1 };
+	struct facts_route route = { .dst = { { 4, { 0 } }, 0 },
+				     .gateway = { 4, { 198, 18, 0, 2 } },
+				     .ifindex = 3,
+				     .table = 254,
+				     .type = 1 };
 	struct source_fact source = { "trace-legacy", SOURCE_FAILED, "group 0 is owned" };
-	struct pattern pattern = { .family = 4, .proto = 6, .src = { { 4, { 10, 0, 1, 2 } }, 32 }, .dport = 443 };
+	struct pattern pattern = {
+		.family = 4, .proto = 6, .src = { { 4, { 10, 0, 1, 2 } }, 32 }, .dport = 443
+	};
 	struct record records[8] = { 0 };
 	struct journey *j = &records[0].journey;
-	struct msg m = { .kind = MSG_RECORDS, .batch = { .seq = 7, .count = 8, .records = records } }, back;
+	struct msg m = { .kind = MSG_RECORDS,
+			 .batch = { .seq = 7, .count = 8, .records = records } },
+		   back;
 	struct arena arena;
 
 	(void)state;
 	records[0].kind = RECORD_JOURNEY;
 	records[0].host = 3;
-	*j = (struct journey){ .at = { 1000 }, .trace_id = 5, .fp = 0xfeedfacecafebeef, .ip_version = 4, .total_len = 60, .ip_id = 77,
-			       .tcp_flags = 2, .tcp_window = 64240, .tcp_seq = 0xdeadbeef, .in_if = "lan", .out_if = "wan",
-			       .src_mac = { 2, 0, 0, 0, 0, 9 }, .tuple_count = 2, .step_count = 3, .steps = steps, .mark = 9 };
+	*j = (struct journey){ .at = { 1000 },
+			       .trace_id = 5,
+			       .fp = 0xfeedfacecafebeef,
+			       .ip_version = 4,
+			       .total_len = 60,
+			       .ip_id = 77,
+			       .tcp_flags = 2,
+			       .tcp_window = 64240,
+			       .tcp_seq = 0xdeadbeef,
+			       .in_if = "lan",
+			       .out_if = "wan",
+			       .src_mac = { 2, 0, 0, 0, 0, 9 },
+			       .tuple_count = 2,
+			       .step_count = 3,
+			       .steps = steps,
+			       .mark = 9 };
 	j->tuples[0] = tuple4(2, 40000, 443);
 	j->tuples[1] = tuple4(9, 40000, 8443);
 	records[1].kind = RECORD_CONN;
-	records[1].conn = (struct conn){ .at = { 5 }, .event = CONN_DESTROY, .id = 8, .status = 0x18a, .orig = tuple4(2, 1, 2), .reply = tuple4(3, 2, 1) };
+	records[1].conn = (struct conn){ .at = { 5 },
+					 .event = CONN_DESTROY,
+					 .id = 8,
+					 .status = 0x18a,
+					 .orig = tuple4(2, 1, 2),
+					 .reply = tuple4(3, 2, 1) };
 	records[2].kind = RECORD_RULESET;
-	records[2].ruleset = (struct ruleset_fact){ .before = { 1 }, .read_at = { 2 }, .backend = BACKEND_LEGACY, .family = FAMILY_IPV6, .table = "filter" };
+	records[2].ruleset = (struct ruleset_fact){ .before = { 1 },
+						    .read_at = { 2 },
+						    .backend = BACKEND_LEGACY,
+						    .family = FAMILY_IPV6,
+						    .table = "filter" };
 	records[2].ruleset.content.b[31] = 1;
 	records[3].kind = RECORD_RULESET_CHECKED;
 	records[3].checked.at.v = 99;
 	records[4].kind = RECORD_FACTS;
-	records[4].facts = (struct facts){ .at = { 4 }, .forward_known = true, .link_count = 1, .addr_count = 1, .route_count = 1,
-					   .links = &link, .addrs = &address, .routes = &route };
+	records[4].facts = (struct facts){ .at = { 4 },
+					   .forward_known = true,
+					   .link_count = 1,
+					   .addr_count = 1,
+					   .route_count = 1,
+					   .links = &link,
+					   .addrs = &address,
+					   .routes = &route };
 	records[5].kind = RECORD_SOURCES;
 	records[5].sources = (struct sources){ .at = { 6 }, .count = 1, .list = &source };
 	records[6].kind = RECORD_LOSS;
-	records[6].loss = (struct loss){ .from = { 1 }, .until = { 9 }, .source = "trace-nft", .count_known = true, .count = 12 };
+	records[6].loss = (struct loss){ .from = { 1 },
+					 .until = { 9 },
+					 .source = "trace-nft",
+					 .count_known = true,
+					 .count = 12 };
 	records[7].kind = RECORD_LEASE;
-	records[7].lease = (struct lease_fact){ .at = { 3 }, .id = 0x4f21, .state = LEASE_ARMED, .modulus = 8, .traced = 100, .refused = 2,
-						.pattern_count = 1, .patterns = &pattern };
+	records[7].lease = (struct lease_fact){ .at = { 3 },
+						.id = 0x4f21,
+						.state = LEASE_ARMED,
+						.modulus = 8,
+						.traced = 100,
+						.refused = 2,
+						.pattern_count = 1,
+						.patterns = &pattern };
 
 	arena_init(&arena, MSG_HEAP_MAX);
 	round_trip(&m, &back, &arena);
@@ -111,10 +186,21 @@ static void every_message_comes_back(void **state)
 	struct msg_host hosts[2] = { { "edge", "" }, { "edge/blue", "blue" } };
 	struct content_id ids[2] = { { { 1 } }, { { 2 } } };
 	uint8_t data[5] = { 1, 2, 3, 4, 5 };
-	struct pattern pattern = { .family = 6, .proto = 58, .dst = { { 6, { 0x20, 1 } }, 64 }, .icmp_id = 7 };
+	struct pattern pattern = {
+		.family = 6, .proto = 58, .dst = { { 6, { 0x20, 1 } }, 64 }, .icmp_id = 7
+	};
 	struct msg list[] = {
-		{ .kind = MSG_HELLO, .hello = { .id = "edge", .version = "0.1", .epoch = 9, .instance = { 1 }, .boot_id = { 2 }, .boot = { 3 },
-						.wall = { 4 }, .allow_trace = true, .host_count = 2, .hosts = hosts } },
+		{ .kind = MSG_HELLO,
+		  .hello = { .id = "edge",
+			     .version = "0.1",
+			     .epoch = 9,
+			     .instance = { 1 },
+			     .boot_id = { 2 },
+			     .boot = { 3 },
+			     .wall = { 4 },
+			     .allow_trace = true,
+			     .host_count = 2,
+			     .hosts = hosts } },
 		{ .kind = MSG_HAVE, .have = { 2, ids } },
 		{ .kind = MSG_NEED, .need = { 1, ids } },
 		{ .kind = MSG_PART, .part = { { { 3 } }, 10, 15, data, 5 } },
@@ -138,8 +224,10 @@ static void every_message_comes_back(void **state)
 
 static void damage_is_refused(void **state)
 {
-	struct record r = { .kind = RECORD_LOSS, .loss = { .source = "spool", .count_known = true, .count = 3 } };
-	struct msg m = { .kind = MSG_RECORDS, .batch = { .seq = 1, .count = 1, .records = &r } }, back;
+	struct record r = { .kind = RECORD_LOSS,
+			    .loss = { .source = "spool", .count_known = true, .count = 3 } };
+	struct msg m = { .kind = MSG_RECORDS, .batch = { .seq = 1, .count = 1, .records = &r } },
+		   back;
 	struct arena arena;
 	uint8_t *host;
 	struct buf b;
@@ -169,12 +257,17 @@ static void text_with_a_nul_is_refused(void **state)
 {
 	struct step step = { .hook = HOOK_INPUT, .table = "filterQ", .chain = "INPUT" };
 	struct record r = { .kind = RECORD_JOURNEY,
-			    .journey = { .ip_version = 4, .tuple_count = 1, .step_count = 1, .steps = &step, .tuples = { tuple4(2, 1, 2) } } };
+			    .journey = { .ip_version = 4,
+					 .tuple_count = 1,
+					 .step_count = 1,
+					 .steps = &step,
+					 .tuples = { tuple4(2, 1, 2) } } };
 	struct msg_host host = { "edge", "blueQ" };
 	struct msg list[] = {
 		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "cloneQ" } },
 		{ .kind = MSG_HELLO, .hello = { .id = "edgeQ", .version = "1" } },
-		{ .kind = MSG_HELLO, .hello = { .id = "edge", .version = "1", .host_count = 1, .hosts = &host } },
+		{ .kind = MSG_HELLO,
+		  .hello = { .id = "edge", .version = "1", .host_count = 1, .hosts = &host } },
 		{ .kind = MSG_RECORDS, .batch = { 1, 1, &r } },
 	};
 	struct arena arena;
@@ -206,7 +299,11 @@ static void what_the_peer_would_refuse_is_not_packed(void **state)
 	char name[200];
 	struct step step = { .hook = HOOK_INPUT, .table = "filter", .chain = "INPUT" };
 	struct record good = { .kind = RECORD_JOURNEY,
-			       .journey = { .ip_version = 4, .tuple_count = 1, .step_count = 1, .steps = &step, .tuples = { tuple4(2, 1, 2) } } };
+			       .journey = { .ip_version = 4,
+					    .tuple_count = 1,
+					    .step_count = 1,
+					    .steps = &step,
+					    .tuples = { tuple4(2, 1, 2) } } };
 	struct record r = good;
 	struct batch *b;
 	struct arena arena;
@@ -220,7 +317,7 @@ static void what_the_peer_would_refuse_is_not_packed(void **state)
 		steps[i] = step;
 	assert_int_equal(batch_new(&b), 0);
 	step.chain = name + sizeof(name) - 1 - CHAIN_NAME_MAX;
-	assert_int_equal(batch_add(b, &r), 0);		/* as long as may be */
+	assert_int_equal(batch_add(b, &r), 0); /* as long as may be */
 	step.chain--;
 	assert_int_equal(batch_add(b, &r), -EINVAL);
 	step.chain = "INPUT";
@@ -247,7 +344,8 @@ static void what_the_peer_would_refuse_is_not_packed(void **state)
 	assert_int_equal(batch_add(b, &r), -EINVAL);
 	r = (struct record){ .kind = RECORD_RULESET, .ruleset = { .table = name } };
 	assert_int_equal(batch_add(b, &r), -EINVAL);
-	r = (struct record){ .kind = RECORD_LEASE, .lease = { .why = name, .pattern_count = PATTERNS_MAX + 1 } };
+	r = (struct record){ .kind = RECORD_LEASE,
+			     .lease = { .why = name, .pattern_count = PATTERNS_MAX + 1 } };
 	assert_int_equal(batch_add(b, &r), -EINVAL);
 	r = (struct record){ .kind = RECORD_CONN };
 	assert_int_equal(batch_add(b, &r), -EINVAL);
@@ -295,7 +393,8 @@ static void deep_nesting_ends_early(void **state)
 /* A newer peer's fields and messages are passed over. */
 static void the_unknown_is_ignored(void **state)
 {
-	const uint8_t message[] = { 0xfa, 0x06, 2, 8, 1 }, ack[] = { 7 << 3 | 2, 6, 8, 11, 0xfa, 0x06, 1, 0 };
+	const uint8_t message[] = { 0xfa, 0x06, 2, 8, 1 },
+		      ack[] = { 7 << 3 | 2, 6, 8, 11, 0xfa, 0x06, 1, 0 };
 	struct arena arena;
 	struct msg back;
 
@@ -318,12 +417,12 @@ static void amplification_stops_at_the_arena(void **state)
 	size_t body = sizeof(wire) - 8;
 
 	(void)state;
-	wire[0] = 2 << 3 | 2;		/* Message.batch */
+	wire[0] = 2 << 3 | 2; /* Message.batch */
 	wire[1] = (uint8_t)(body | 0x80);
 	wire[2] = (uint8_t)(body >> 7 | 0x80);
 	wire[3] = (uint8_t)(body >> 14);
 	for (size_t i = 4; i + 1 < body + 4; i += 2)
-		wire[i] = 2 << 3 | 2;	/* Batch.records, length 0 */
+		wire[i] = 2 << 3 | 2; /* Batch.records, length 0 */
 	arena_init(&arena, MSG_HEAP_MAX);
 	assert_true(msg_decode(&back, wire, body + 4, &arena) < 0);
 	assert_true(arena.held <= MSG_HEAP_MAX);

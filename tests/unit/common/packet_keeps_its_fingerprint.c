@@ -17,7 +17,8 @@ enum { NFT_NET = 40, NFT_TRANSPORT = 20 };
 
 static size_t ipv4(uint8_t *p, uint8_t proto, const uint8_t *l4, size_t len)
 {
-	static const uint8_t head[20] = { 0x45, 0, 0, 0, 0x12, 0x34, 0x40, 0, 64, 0, 0xaa, 0xbb, 10, 0, 1, 2, 10, 0, 3, 2 };
+	static const uint8_t head[20] = { 0x45, 0,    0,  0, 0x12, 0x34, 0x40, 0, 64, 0,
+					  0xaa, 0xbb, 10, 0, 1,    2,    10,   0, 3,  2 };
 
 	memcpy(p, head, 20);
 	p[2] = (uint8_t)((20 + len) >> 8);
@@ -46,7 +47,8 @@ static size_t ipv6(uint8_t *p, uint8_t next, const uint8_t *l4, size_t len)
 static uint64_t both_ways(const uint8_t *p, size_t len)
 {
 	size_t head = p[0] >> 4 == 4 ? 20 : 40;
-	size_t whole = len < 128 ? len : 128, l4 = len - head < NFT_TRANSPORT ? len - head : NFT_TRANSPORT;
+	size_t whole = len < 128 ? len : 128,
+	       l4 = len - head < NFT_TRANSPORT ? len - head : NFT_TRANSPORT;
 	uint8_t *a = malloc(whole), *n = malloc(head), *t = malloc(l4 ? l4 : 1);
 	struct packet one, two;
 
@@ -66,11 +68,11 @@ static uint64_t both_ways(const uint8_t *p, size_t len)
 
 static void translate(uint8_t *p, size_t port_at)
 {
-	p[8]--;				/* TTL */
-	p[10] ^= 0x55;			/* checksum */
-	p[12] = 198;			/* source */
-	p[19] = 77;			/* destination */
-	p[1] = 0x10;			/* TOS */
+	p[8]--;        /* TTL */
+	p[10] ^= 0x55; /* checksum */
+	p[12] = 198;   /* source */
+	p[19] = 77;    /* destination */
+	p[1] = 0x10;   /* TOS */
 	if (port_at) {
 		p[port_at] ^= 0x33;
 		p[port_at + 2] ^= 0x11;
@@ -79,16 +81,17 @@ static void translate(uint8_t *p, size_t port_at)
 
 static void tcp_survives_nat(void **state)
 {
-	uint8_t tcp[60] = { 0x9c, 0x40, 0x01, 0xbb, 1, 2, 3, 4, 0, 0, 0, 0, 0xa0, 2, 0xfa, 0xf0, 7, 7, 0, 0, 2, 4, 5, 0xb4, 4, 2, 8, 10, 9, 9, 9, 9 };
+	uint8_t tcp[60] = { 0x9c, 0x40, 0x01, 0xbb, 1, 2, 3, 4,    0, 0, 0, 0,  0xa0, 2, 0xfa, 0xf0,
+			    7,    7,    0,    0,    2, 4, 5, 0xb4, 4, 2, 8, 10, 9,    9, 9,    9 };
 	uint8_t p[128];
 	size_t len = ipv4(p, 6, tcp, 40);
 	uint64_t before = both_ways(p, len);
 
 	(void)state;
 	translate(p, 20);
-	p[20 + 16] ^= 0xff;		/* TCP checksum */
+	p[20 + 16] ^= 0xff; /* TCP checksum */
 	assert_true(both_ways(p, len) == before);
-	p[20 + 7] ^= 1;			/* another sequence number */
+	p[20 + 7] ^= 1; /* another sequence number */
 	assert_true(both_ways(p, len) != before);
 }
 
@@ -120,7 +123,7 @@ static void echo_survives_nat(void **state)
 
 	(void)state;
 	translate(p, 0);
-	p[24] ^= 0x77;			/* ICMP id */
+	p[24] ^= 0x77; /* ICMP id */
 	assert_true(both_ways(p, len) == before);
 	packet_decode(&d, p, len, NULL, 0);
 	assert_int_equal(d.tuple.dport, 8);
@@ -130,7 +133,8 @@ static void echo_survives_nat(void **state)
 
 static void icmp_errors_tell_what_they_embed(void **state)
 {
-	uint8_t udp[20] = { 0x9c, 0x40, 0, 53, 0, 20, 1, 1 }, inner[64], icmp[128] = { 3, 3, 9, 9, 0, 0, 0, 0 }, p[256];
+	uint8_t udp[20] = { 0x9c, 0x40, 0, 53, 0, 20, 1, 1 }, inner[64],
+		icmp[128] = { 3, 3, 9, 9, 0, 0, 0, 0 }, p[256];
 	size_t in = ipv4(inner, 17, udp, 20), len;
 	struct packet d;
 	uint64_t before;
@@ -156,14 +160,15 @@ static void icmp_errors_tell_what_they_embed(void **state)
 
 static void ipv6_and_its_extensions(void **state)
 {
-	uint8_t tcp[40] = { 0x9c, 0x40, 0x01, 0xbb, 1, 2, 3, 4, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0 }, chain[64] = { 6, 0 }, p[128];
+	uint8_t tcp[40] = { 0x9c, 0x40, 0x01, 0xbb, 1, 2, 3, 4, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0 },
+		chain[64] = { 6, 0 }, p[128];
 	size_t len = ipv6(p, 6, tcp, 20);
 	struct packet d;
 
 	(void)state;
 	both_ways(p, len);
 	memcpy(chain + 8, tcp, 20);
-	len = ipv6(p, 60, chain, 28);	/* destination options before TCP */
+	len = ipv6(p, 60, chain, 28); /* destination options before TCP */
 	assert_int_equal(packet_decode(&d, p, len, NULL, 0), 0);
 	assert_int_equal(d.tuple.proto, 6);
 	assert_int_equal(d.tuple.dport, 443);
@@ -174,14 +179,15 @@ static void ipv6_and_its_extensions(void **state)
 
 static void retransmissions_differ_where_the_capture_is_long(void **state)
 {
-	uint8_t tcp[40] = { 0x9c, 0x40, 1, 0xbb, 1, 2, 3, 4, 0, 0, 0, 0, 0x80, 2, 0xfa, 0xf0, 0, 0, 0, 0, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0 };
+	uint8_t tcp[40] = { 0x9c, 0x40, 1, 0xbb, 1, 2, 3, 4,  0, 0, 0, 0, 0x80, 2, 0xfa, 0xf0,
+			    0,    0,    0, 0,    1, 1, 8, 10, 0, 0, 0, 1, 0,    0, 0,    0 };
 	uint8_t p[128];
 	struct packet a, b;
 	size_t len = ipv6(p, 6, tcp, 32);
 
 	(void)state;
 	packet_decode(&a, p, len, NULL, 0);
-	p[40 + 27] = 2;			/* a later timestamp */
+	p[40 + 27] = 2; /* a later timestamp */
 	packet_decode(&b, p, len, NULL, 0);
 	assert_true(a.fp == b.fp);
 	assert_true(a.fp_long && b.fp_long && a.fp_long != b.fp_long);
