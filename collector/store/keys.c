@@ -215,6 +215,15 @@ size_t key_map_find(struct key_map *m, const struct key_range *r, uint32_t *rows
 	return n;
 }
 
+static bool rows_ascend(const struct key_row *list, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		if (list[i].row < list[i - 1].row)
+			return false;
+	}
+	return true;
+}
+
 /* Byte `digit` of (row, key), lowest first; the key's sign as SQLite sorts it. */
 static uint8_t digit_of(const struct key_row *e, int digit)
 {
@@ -228,7 +237,8 @@ static struct key_row *sort(struct key_row *list, size_t n)
 {
 	struct key_row *other = malloc((n + 1) * sizeof(*other));
 
-	for (int digit = 0; other && digit < DIGITS; digit++) {
+	/* Rows are usually in order already: only what a rebuild found is not. */
+	for (int digit = rows_ascend(list, n) ? 4 : 0; other && digit < DIGITS; digit++) {
 		size_t at[256] = { 0 }, sum = 0;
 		struct key_row *sorted = other;
 

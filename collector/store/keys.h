@@ -16,7 +16,10 @@
 #include "common/flow.h"
 #include "common/journey.h"
 
-enum { KEYS_MAX = 1 + 3 * (TUPLES_MAX + 1) };
+enum {
+	KEYS_MAX = 1 + 3 * (TUPLES_MAX + 1),
+	KEY_ENTRY_LEN = 8 + 4, /* on disk: key and row, big-endian */
+};
 
 struct key_range {
 	uint64_t from, to;

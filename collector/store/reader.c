@@ -2,7 +2,7 @@
  * The reading half: connections of its own, read-only, one for the catalog and a few for the segments last asked.
  * A key finds candidates; each is compared with the question.
  */
-#include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,21 +228,27 @@ static int by_row_down(const void *pa, const void *pb)
 	return (a < b) - (a > b);
 }
 
-/* Appends one key's rows. When they do not fit, the newest half of all stays. */
-static size_t add_rows(struct hunt *h, size_t n, const uint8_t *wire, size_t count)
+/* Appends the rows of an index's row that are in the range. When they do not fit, the newest half of all stays. */
+static size_t add_rows(struct hunt *h, size_t n, const struct key_range *range, const uint8_t *wire,
+		       size_t len)
 {
 	uint32_t *rows = h->r->rows;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t at = 0; at + KEY_ENTRY_LEN <= len; at += KEY_ENTRY_LEN) {
+		uint64_t key;
 		uint32_t row;
 
+		memcpy(&key, wire + at, sizeof(key));
+		memcpy(&row, wire + at + sizeof(key), sizeof(row));
+		key = be64toh(key);
+		if (key < range->from || key > range->to)
+			continue;
 		if (n == CANDIDATES_MAX) {
 			qsort(rows, n, sizeof(*rows), by_row_down);
 			n /= 2;
 			h->cut = true;
 		}
-		memcpy(&row, wire + i * sizeof(row), sizeof(row));
-		rows[n++] = ntohl(row);
+		rows[n++] = be32toh(row);
 	}
 	return n;
 }
@@ -288,8 +294,8 @@ static int candidates(struct hunt *h, struct db *d, const struct known_segment *
 	sqlite3_bind_int64(s, 1, (int64_t)range->from);
 	sqlite3_bind_int64(s, 2, (int64_t)range->to);
 	while ((r = sqlite3_step(s)) == SQLITE_ROW)
-		*n = add_rows(h, *n, sqlite3_column_blob(s, 0),
-			      (size_t)sqlite3_column_bytes(s, 0) / sizeof(uint32_t));
+		*n = add_rows(h, *n, range, sqlite3_column_blob(s, 0),
+			      (size_t)sqlite3_column_bytes(s, 0));
 	sqlite3_reset(s);
 	return db_error(r);
 }

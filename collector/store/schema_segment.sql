@@ -13,6 +13,7 @@ CREATE TABLE journey(
 	error INTEGER NOT NULL,
 	body BLOB NOT NULL		-- the whole journey: a packed Batch of one record (proto/lasthop.proto)
 );
--- Once it is sealed: fingerprints, flows and addresses (keys.h) to journeys. rows: their ids, ascending, 4 bytes each, big-endian.
-CREATE TABLE key(k INTEGER PRIMARY KEY, rows BLOB NOT NULL);
+-- Once it is sealed: fingerprints, flows and addresses (keys.h) and the journeys that have them, in order, some hundred in a row:
+-- each entry is 8 bytes of a key and 4 of a journey's id, big-endian; k is the first key. A key is never parted.
+CREATE TABLE key(k INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE mark(agent INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL);

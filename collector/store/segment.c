@@ -3,7 +3,7 @@
  */
 #include "collector/store/segment.h"
 
-#include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,10 @@
 
 #include "store_schema.h"
 
-enum { SEGMENT_VERSION = 1 };
+enum {
+	SEGMENT_VERSION = 1,
+	KEYS_IN_ROW = 216, /* three rows of the index fill a page */
+};
 
 void segment_path(char path[static PATH_MAX_LEN], const char *dir, uint32_t no)
 {
@@ -119,29 +122,30 @@ int segment_rebuild(const char *dir, uint32_t no, struct key_map *map)
 	return r;
 }
 
-/* One row of the index: from list[0] on, all with the same key. Returns how many those were, or -errno. */
-static ssize_t put_key(struct db *d, const struct key_row *list, size_t n, struct buf *rows)
+/* One row of the index, from list[0] on. Returns how many entries it took, or -errno. */
+static ssize_t put_keys(struct db *d, const struct key_row *list, size_t n, struct buf *wire)
 {
 	sqlite3_stmt *q = db_stmt(d, STMT_put_key);
-	uint32_t before = 0;
 	size_t i;
 	int r;
 
 	if (!q)
 		return -EIO;
-	rows->len = 0;
-	for (i = 0; i < n && list[i].key == list[0].key; i++) {
-		uint32_t wire = htonl(list[i].row);
+	wire->len = 0;
+	for (i = 0; i < n && (i < KEYS_IN_ROW || list[i].key == list[i - 1].key); i++) {
+		uint64_t key = htobe64(list[i].key);
+		uint32_t row = htobe32(list[i].row);
 
-		if (list[i].row == before)
+		if (i && list[i].key == list[i - 1].key && list[i].row == list[i - 1].row)
 			continue; /* written while the map was rebuilt */
-		before = list[i].row;
-		r = buf_add(rows, &wire, sizeof(wire));
+		r = buf_add(wire, &key, sizeof(key));
+		if (r == 0)
+			r = buf_add(wire, &row, sizeof(row));
 		if (r < 0)
 			return r;
 	}
 	sqlite3_bind_int64(q, 1, (int64_t)list[0].key);
-	db_bind_blob(q, 2, rows->p, rows->len);
+	db_bind_blob(q, 2, wire->p, wire->len);
 	r = db_run(q);
 	return r < 0 ? r : (ssize_t)i;
 }
@@ -151,7 +155,7 @@ int segment_seal(const char *dir, uint32_t no, struct key_map *map)
 	struct key_row *list;
 	char path[PATH_MAX_LEN];
 	size_t n = 0, i = 0;
-	struct buf rows;
+	struct buf wire;
 	struct db d;
 	int r;
 
@@ -160,12 +164,12 @@ int segment_seal(const char *dir, uint32_t no, struct key_map *map)
 	if (r < 0)
 		return r;
 	list = key_map_sorted(map, &n);
-	buf_init(&rows, (n + 1) * sizeof(uint32_t));
+	buf_init(&wire, (n + 1) * KEY_ENTRY_LEN);
 	r = list ? db_run(db_stmt(&d, STMT_begin)) : -ENOMEM;
 	if (r == 0)
 		r = db_run(db_stmt(&d, STMT_clear_keys));
 	while (r == 0 && i < n) {
-		ssize_t taken = put_key(&d, list + i, n - i, &rows);
+		ssize_t taken = put_keys(&d, list + i, n - i, &wire);
 
 		if (taken < 0)
 			r = (int)taken;
@@ -177,7 +181,7 @@ int segment_seal(const char *dir, uint32_t no, struct key_map *map)
 	if (r == 0)
 		r = db_exec(&d, "PRAGMA wal_checkpoint(TRUNCATE)");
 	free(list);
-	buf_clear(&rows);
+	buf_clear(&wire);
 	db_close(&d);
 	return r;
 }

@@ -73,9 +73,10 @@
 	X(get_journey, "SELECT host, t, offset, error, body FROM journey WHERE id=?1")				\
 	X(scan_journeys, "SELECT id, host, t, offset, error, body FROM journey WHERE id>?1 ORDER BY id")	\
 	X(scan_back, "SELECT id, host, t, offset, error, body FROM journey WHERE id>?1 AND t BETWEEN ?2 AND ?3 ORDER BY id DESC LIMIT ?4")	\
-	X(put_key, "INSERT INTO key(k, rows) VALUES(?1, ?2)")							\
+	X(put_key, "INSERT INTO key(k, entries) VALUES(?1, ?2)")						\
 	X(clear_keys, "DELETE FROM key")									\
-	X(find_keys, "SELECT rows FROM key WHERE k BETWEEN ?1 AND ?2")
+	X(find_keys, "SELECT entries FROM key WHERE k BETWEEN"						\
+	  " coalesce((SELECT max(k) FROM key WHERE k<=?1), ?1) AND ?2")
 
 enum stmt_id {
 #define X(name, sql) STMT_##name,
