@@ -1,7 +1,7 @@
 /*
  * Flow text: the one parser for every place where a person names a flow. It takes iptables flags
- * (-p -s -d --sport --dport --icmp-type --icmp-id -i -o, prefixes, port ranges, "!" or --not before a
- * flag), the short form (tcp 10.0.1.2 10.0.3.2:443, [2001:db8::1]:443, "dport 443"), and what people paste:
+ * (-p -s -d --sport --dport --icmp-type --icmp-id -i -o -4 -6, prefixes, port ranges, services by name, "!" or
+ * --not before a flag), the short form (tcp 10.0.1.2 10.0.3.2:443, [2001:db8::1]:443, "dport 443"), and what people paste:
  * a tcpdump line, conntrack src= dst= sport= dport=, kernel log SRC= DST= SPT= DPT= PROTO=.
  */
 #pragma once
@@ -40,5 +40,9 @@ int flow_parse(struct flow *f, int argc, const char *const argv[], struct why *w
 void flow_print(const struct flow *f, char text[static FLOW_TEXT_MAX]);
 /* Does a packet with this tuple belong to f in the direction that f names? Interfaces are not looked at. */
 bool flow_has(const struct flow *f, const struct tuple *t);
-/* The flow as one pattern of a lease. -EINVAL with why when a lease cannot express it (no address or port, ...). */
+/*
+ * The flow as one pattern of a lease, which may be wider: interfaces, ICMP types and port ranges are not in it, and
+ * what names no family is IPv4, what names a port alone TCP. -EINVAL with why when a lease cannot express it (no
+ * address or port, ...).
+ */
 int flow_pattern(const struct flow *f, struct pattern *p, struct why *why);

@@ -23,6 +23,7 @@ enum {
 	IFNAME_MAX = 15,
 	TABLE_NAME_MAX = 63, /* nft allows more; longer ones are cut and marked */
 	CHAIN_NAME_MAX = 63,
+	TABLE_CHAINS_MAX = 1 << 18, /* of one table; a chain costs more than its name */
 	LOG_PREFIX_MAX = 128,
 	WHY_MAX = 199,
 

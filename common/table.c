@@ -83,6 +83,8 @@ static int add_chain(struct table *t, uint32_t *cap, struct line l)
 	const char *p = l.p + 1, *end = l.p + l.len;
 	struct chain *c;
 
+	if (t->chain_count == TABLE_CHAINS_MAX)
+		return -EBADMSG;
 	if (t->chain_count == *cap) {
 		uint32_t next = *cap ? *cap * 2 : 8;
 		struct chain *bigger = realloc(t->chains, next * sizeof(*bigger));

@@ -48,7 +48,10 @@ struct nat {
 	uint32_t walks;
 };
 
-/* Reads at most max rules; *left then tells that there were more. 0 or -ENOMEM; a NULL table is an empty one. */
+/*
+ * Reads at most max rules; *left tells that there were more, or one that nobody can read. 0 or -ENOMEM; a NULL table
+ * is an empty one.
+ */
 int nat_read(struct nat *n, const struct table *t, uint32_t max, bool *left);
 void nat_clear(struct nat *n);
 

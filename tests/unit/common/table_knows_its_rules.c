@@ -214,6 +214,21 @@ static void fifty_thousand_rules_are_cut(void **state)
 	free(text);
 }
 
+static void a_table_of_nothing_but_chains_is_refused(void **state)
+{
+	char *text = malloc((TABLE_CHAINS_MAX + 1) * 16 + 64);
+	struct table t;
+	size_t n;
+
+	(void)state;
+	n = (size_t)snprintf(text, 16, "*filter\n");
+	for (int i = 0; i <= TABLE_CHAINS_MAX; i++)
+		n += (size_t)snprintf(text + n, 16, ":c%06d - \n", i);
+	n += (size_t)snprintf(text + n, 16, "COMMIT\n");
+	assert_int_equal(table_parse(&t, text, n), -EBADMSG);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +241,7 @@ int main(void)
 		cmocka_unit_test(two_lists_of_ports_are_not_one),
 		cmocka_unit_test(hostile_text_is_refused_or_bounded),
 		cmocka_unit_test(fifty_thousand_rules_are_cut),
+		cmocka_unit_test(a_table_of_nothing_but_chains_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
