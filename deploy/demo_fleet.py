@@ -112,7 +112,7 @@ def story(fleet, number, name, what, broken, address, expected):
         raise Trouble("that is not what happened; it should say %s" % expected)
 
 
-def keep(fleet, number):
+def keep(fleet):
     """Leaves this fleet up; another terminal gets in by nsenter."""
     rc = fleet.dir / "shellrc"
     names = {name: host.netns for name, host in fleet.hosts.items()}
@@ -128,21 +128,23 @@ def keep(fleet, number):
                  "lasthop path tcp 10.0.1.2 203.0.113.10:443", "gw iptables-legacy -I FORWARD 1 -p tcp -j DROP"):
         print("  " + line)
     sys.stdout.flush()
-    signal.sigwait([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    print()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print()
 
 
 def main():
     kept = sys.argv[1:] == ["--keep"]
-    if kept:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     say("A fleet of four hosts, each a network namespace with an agent of its own:")
     print(MAP, end="")
     for number, (name, what, broken, address, expected) in enumerate(STORIES):
         with Fleet() as fleet:
             story(fleet, number, name, what, broken, address, expected)
             if kept and number == len(STORIES) - 1:
-                keep(fleet, number)
+                keep(fleet)
     say()
     say("The fleet is gone: its namespaces, rules, agents and collector.")
 
