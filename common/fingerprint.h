@@ -16,7 +16,7 @@
  *                  ICMPv6: the same; errors: 8 (the embedded header as far as its hop limit)
  *
  * hashed by XXH3-64 with the seed below. 0 never comes out (it means "none"): a hash of 0 becomes 1.
- * Packets without a whole transport header (cut, non-first fragments, unknown transport) have none.
+ * Packets without a whole transport header (cut, unknown transport) have none, and fragments: hosts put them together.
  *
  * fp_long adds, where the capture is long enough, the TCP timestamp option (8 bytes) and the first
  * 32 payload bytes; two packets whose fp_long are both known and differ are different packets.

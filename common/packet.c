@@ -316,7 +316,7 @@ int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const ui
 	struct view n = { net, net_len }, t = { th, th ? th_len : 0 };
 	uint8_t fields[FINGERPRINT_LEN] = { 0 };
 	size_t head, l4_len;
-	bool later_fragment = false;
+	bool later_fragment = false, first_fragment = false;
 
 	memset(p, 0, sizeof(*p));
 	if (!has(&n, 0, 1))
@@ -333,6 +333,7 @@ int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const ui
 		p->tuple.proto = net[9];
 		addrs4(&p->tuple, net);
 		later_fragment = p->frag & 0x1fff;
+		first_fragment = p->frag & 0x2000;
 		put16(fields + 2, p->total_len);
 		put16(fields + 4, p->ip_id);
 		put16(fields + 6, p->frag);
@@ -345,6 +346,7 @@ int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const ui
 		p->tuple.proto = net[6];
 		addrs6(&p->tuple, net);
 		put16(fields + 2, payload);
+		first_fragment = net[6] == IPPROTO_FRAGMENT;
 		head = skip_extensions(&n, &p->tuple.proto);
 		if (!head || (th && is_extension(net[6])))
 			later_fragment =
@@ -368,6 +370,8 @@ int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const ui
 	if (!decode_l4(p, &t, fields + 8))
 		return 0;
 	p->has_l4 = true;
+	if (first_fragment)
+		return 0;		/* hosts put the whole together, and that is the packet which goes on */
 	if (!probe(p, &t, l4_len, fields + 8))
 		return 0;
 	p->fp = fingerprint(fields);

@@ -200,7 +200,7 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	int64_t margin = SELECT_NS + 2 * h->sj->error;
 	struct wall_ns begin = { at.v - margin }, end = { at.v + margin };
 	const struct stored_loss *loss;
-	uint32_t modulus;
+	uint32_t modulus, mtu;
 	bool known;
 	size_t n;
 
@@ -229,10 +229,13 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	}
 	f->provisional = !settled(q, h);					/* 4d */
 	modulus = fleet_modulus(q->fleet, h->sj->host, out, at);
+	mtu = fleet_mtu(from, j->out_if);
 	loss = fleet_lost(q->fleet, next[0]->host, begin, end);
 	f->next = next[0]->id;
 	if (f->provisional)
 		unknown(f, say(q, "it left %s a moment ago; %s may still report it", from->id, next[0]->id));
+	else if (mtu && j->total_len > mtu)
+		unknown(f, say(q, "it left %s for %s in pieces, its length is above the MTU of %s", from->id, next[0]->id, j->out_if));
 	else if (!fleet_armed(q->fleet, next[0]->host, out, journey_is_control(j), modulus, begin, end))
 		unknown(f, say(q, "it left %s for %s, which was not tracing such packets at that moment", from->id, next[0]->id));
 	else if (loss)
@@ -354,6 +357,9 @@ static void vanished(struct fate *f, const struct inquiry *q, const struct conve
 	table = unseen_table(q, h, s->hook);
 	if (f->provisional)
 		unknown(f, say(q, "it was at %s a moment ago; more may follow", id));
+	else if (!h->sj->j.fp)
+		unknown(f, say(q, "it bears nothing that tells it from others (a fragment, or a protocol without a known header) "
+				  "and cannot be followed beyond %s", id));
 	else if (h->sj->j.cut)
 		unknown(f, say(q, "it met more steps at %s than are kept", id));
 	else if (loss)

@@ -105,6 +105,13 @@ static const struct facts_link *link_by_name(const struct facts *facts, const ch
 	return NULL;
 }
 
+uint32_t fleet_mtu(const struct fleet_host *h, const char *link)
+{
+	const struct facts_link *l = h->has_facts ? link_by_name(&h->facts, link) : NULL;
+
+	return l ? l->mtu : 0;
+}
+
 /* The longest prefix among the routes that leave by ifindex. */
 static const struct facts_route *route_out(const struct facts *facts, int32_t ifindex,
 					   const struct addr *dst)

@@ -50,6 +50,9 @@ const struct fleet_host *fleet_host_by_id(const struct fleet *f, const char *id)
 /* Does the host have this address on an interface? */
 bool fleet_owns(const struct fleet_host *h, const struct addr *a);
 
+/* The largest packet that a link of the host takes whole; 0 unknown. */
+uint32_t fleet_mtu(const struct fleet_host *h, const char *link);
+
 /*
  * The hosts other than `from` that a packet to dst reaches next when it leaves `from` by interface out_if: those that
  * have the next hop's address. Returns their number (at most max are written); *known is false when the host's

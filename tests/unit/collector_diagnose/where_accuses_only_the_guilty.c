@@ -252,6 +252,25 @@ static void fate_4d_a_thinner_sample_hides_ordinary_packets(void **state)
 	assert_string_equal(text("verdict"), "unknown");
 }
 
+/* The wire takes it in segments or fragments: other packets arrive. */
+static void fate_4d_a_packet_above_the_mtu_leaves_in_pieces(void **state)
+{
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
+	uint64_t cl, rt, sv;
+	struct journey *j;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	j = sends(cl, 1000, 7, t, 16, 1);
+	fake.facts[cl - 1].links[0].mtu = 1500;
+	j->total_len = 1500;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "lost");
+	j->total_len = 1501;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+}
+
 static void fate_4d_silence_of_a_moment_says_nothing(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
@@ -300,6 +319,20 @@ static void fate_5_a_lease_counts_from_its_beginning(void **state)
 	ask("tcp 10.0.1.2 10.0.3.2:443");
 	assert_string_equal(text("verdict"), "discarded");
 	fake.armings[1].from.v = ms(1002);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+}
+
+/* A fragment ends where its host puts the whole together: no death. */
+static void fate_5_what_cannot_be_followed_has_no_end(void **state)
+{
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	fake.facts[rt - 1].forward4 = false;
+	checkpoint(journey(rt, 1001, 0, t, SYN, 1), CHECKPOINT_PRE_FIRST, 64);
 	ask("tcp 10.0.1.2 10.0.3.2:443");
 	assert_string_equal(text("verdict"), "unknown");
 }
@@ -600,9 +633,11 @@ int main(void)
 		T(fate_4d_a_loss_of_the_neighbour_hides_it),
 		T(fate_4d_a_neighbour_that_was_not_armed_hides_it),
 		T(fate_4d_a_thinner_sample_hides_ordinary_packets),
+		T(fate_4d_a_packet_above_the_mtu_leaves_in_pieces),
 		T(fate_4d_silence_of_a_moment_says_nothing),
 		T(fate_5_no_forwarding_discards),
 		T(fate_5_a_lease_counts_from_its_beginning),
+		T(fate_5_what_cannot_be_followed_has_no_end),
 		T(fate_5_an_unseen_table_accuses_nobody),
 		T(ruling_1_a_reset_on_the_way_is_no_reply),
 		T(ruling_2_an_answer_proves_arrival),
