@@ -371,7 +371,7 @@ int packet_decode(struct packet *p, const uint8_t *net, size_t net_len, const ui
 		return 0;
 	p->has_l4 = true;
 	if (first_fragment)
-		return 0;		/* hosts put the whole together, and that is the packet which goes on */
+		return 0; /* hosts put the whole together, and that is the packet which goes on */
 	if (!probe(p, &t, l4_len, fields + 8))
 		return 0;
 	p->fp = fingerprint(fields);

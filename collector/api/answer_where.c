@@ -14,7 +14,7 @@
 
 enum {
 	WINDOW_S = 15 * 60,
-	WAIT_MS = 1000, /* for rulesets to be read once more */
+	WAIT_MS = 1000,    /* for rulesets to be read once more */
 	EVIDENCE_MS = 800, /* for what agents have seen until now to be stored */
 	JOURNEYS_DEFAULT = 100,
 	JOURNEYS_MAX = 10000,
@@ -30,7 +30,7 @@ struct answer_where {
 	struct exchange *x; /* a reference */
 	struct flow flow;
 	struct wall_ns since, until, now, first; /* first: when it was put */
-	bool until_now; /* nobody named the end of the window */
+	bool until_now;                          /* nobody named the end of the window */
 	bool journeys, again;
 	uint64_t after;
 	size_t limit;
@@ -197,9 +197,11 @@ static void name_needed(struct answer_where *q, const struct where_need *need,
 
 static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
 {
-	struct where_ask w = {
-		.flow = &q->flow, .since = q->since, .until = q->until, .now = q->now, .asked = q->first
-	};
+	struct where_ask w = { .flow = &q->flow,
+			       .since = q->since,
+			       .until = q->until,
+			       .now = q->now,
+			       .asked = q->first };
 	struct where_need need = { 0 };
 	struct stored_host *hosts = NULL;
 	size_t count = 0;

@@ -11,29 +11,32 @@
 /* What the collector knows of a host right now, beside what is stored. */
 struct live_host {
 	const char *id;
-	bool answering;			/* its agent is connected, or was when the window ended */
+	bool answering; /* its agent is connected, or was when the window ended */
 };
 
 struct where_ask {
 	const struct flow *flow;
 	struct wall_ns since, until, now;
-	struct wall_ns asked;		/* when it was put first: what was seen until then must be told by now */
+	struct wall_ns
+		asked; /* when it was put first: what was seen until then must be told by now */
 	const struct live_host *live;
 	size_t live_count;
 };
 
 /* What would make the answer firmer: evidence that is on its way, rulesets read after the steps that were seen. */
 struct where_need {
-	bool patience;			/* ask again once agents had the time to tell */
+	bool patience; /* ask again once agents had the time to tell */
 	uint64_t hosts[HOSTS_PER_AGENT];
 	size_t count;
 };
 
 /* *answer is the caller's. 0 or -errno (the store failed). */
-int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *r, struct where_need *need);
+int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *r,
+		   struct where_need *need);
 
 /*
  * Journeys of the flow as they arrived after row `after`: {"next": row, "journeys": [hop objects as in `where`, each
  * with "host", "packet" and "at"]}. For `lasthop here` and other followers.
  */
-int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r, uint64_t after, size_t limit);
+int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
+		      uint64_t after, size_t limit);

@@ -18,7 +18,8 @@ static const int64_t SELECT_NS = 50LL * NS_PER_MS;
 NAMES(verdict_name, enum verdict, VERDICTS)
 NAMES(death_name, enum death, DEATHS)
 
-static const char *say(const struct inquiry *q, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static const char *say(const struct inquiry *q, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static const char *say(const struct inquiry *q, const char *fmt, ...)
 {
@@ -70,13 +71,17 @@ static const struct journey *icmp_error_of(const struct conversation *c, const s
 		const struct hop *first = &c->answers[i]->hops[0];
 		const struct journey *e = &first->sj->j;
 
-		if (!e->is_icmp_error || first->sj->host != h->sj->host || hop_first_hook(first) != HOOK_OUTPUT)
+		if (!e->is_icmp_error || first->sj->host != h->sj->host ||
+		    hop_first_hook(first) != HOOK_OUTPUT)
 			continue;
-		if (first->sj->at.v < h->sj->at.v - ANSWER_NS || first->sj->at.v > hop_last(h).v + 2 * ANSWER_NS)
+		if (first->sj->at.v < h->sj->at.v - ANSWER_NS ||
+		    first->sj->at.v > hop_last(h).v + 2 * ANSWER_NS)
 			continue;
-		if (e->has_inner && j->ip_version == 4 && (e->inner_id != j->ip_id || e->inner_len != j->total_len))
+		if (e->has_inner && j->ip_version == 4 &&
+		    (e->inner_id != j->ip_id || e->inner_len != j->total_len))
 			continue;
-		if (e->has_inner && j->ip_version == 6 && (e->inner_proto != j->tuples[0].proto || e->inner_len != j->total_len))
+		if (e->has_inner && j->ip_version == 6 &&
+		    (e->inner_proto != j->tuples[0].proto || e->inner_len != j->total_len))
 			continue;
 		return e;
 	}
@@ -85,7 +90,8 @@ static const struct journey *icmp_error_of(const struct conversation *c, const s
 
 static bool is_port_unreachable(const struct journey *e)
 {
-	return e->ip_version == 4 ? e->icmp_type == 3 && e->icmp_code == 3 : e->icmp_type == 1 && e->icmp_code == 4;
+	return e->ip_version == 4 ? e->icmp_type == 3 && e->icmp_code == 3
+				  : e->icmp_type == 1 && e->icmp_code == 4;
 }
 
 static bool is_unreachable(const struct journey *e)
@@ -97,7 +103,8 @@ static bool is_unreachable(const struct journey *e)
 
 static bool is_time_exceeded(const struct journey *e)
 {
-	return e->ip_version == 4 ? e->icmp_type == 11 && e->icmp_code == 0 : e->icmp_type == 3 && e->icmp_code == 0;
+	return e->ip_version == 4 ? e->icmp_type == 11 && e->icmp_code == 0
+				  : e->icmp_type == 3 && e->icmp_code == 0;
 }
 
 static bool is_too_big(const struct journey *e)
@@ -136,21 +143,27 @@ static bool ended_by_rule(struct fate *f, const struct inquiry *q, const struct 
 	f->observed = r->sure;
 	f->reason = r->reason;
 	if (v == STEP_VERDICT_QUEUE || v == STEP_VERDICT_STOLEN) {
-		unknown(f, say(q, "it was handed to %s at %s %s/%s: what happened then is not watched",
-			       v == STEP_VERDICT_QUEUE ? "a userspace queue" : "another part of the kernel",
-			       host_id(q, f->hop), s->table, s->chain));
+		unknown(f,
+			say(q, "it was handed to %s at %s %s/%s: what happened then is not watched",
+			    v == STEP_VERDICT_QUEUE ? "a userspace queue"
+						    : "another part of the kernel",
+			    host_id(q, f->hop), s->table, s->chain));
 		return true;
 	}
 	if (v == STEP_VERDICT_REJECT) {
 		f->verdict = VERDICT_REJECTED;
 		f->death = DEATH_RULE;
-		f->reject_with = r->rule.reject_with[0] ? arena_strndup(q->arena, r->rule.reject_with, strlen(r->rule.reject_with)) :
-				 s->family == FAMILY_IPV6 ? "icmp6-port-unreachable" : "icmp-port-unreachable";
+		f->reject_with = r->rule.reject_with[0]
+					 ? arena_strndup(q->arena, r->rule.reject_with,
+							 strlen(r->rule.reject_with))
+				 : s->family == FAMILY_IPV6 ? "icmp6-port-unreachable"
+							    : "icmp-port-unreachable";
 		return true;
 	}
 	if (v == STEP_VERDICT_DROP || (r->kind == RESOLVED_UNKNOWN && r->may_drop)) {
 		f->verdict = VERDICT_DROPPED;
-		f->death = r->kind == RESOLVED_POLICY || s->label == LABEL_POLICY ? DEATH_POLICY : DEATH_RULE;
+		f->death = r->kind == RESOLVED_POLICY || s->label == LABEL_POLICY ? DEATH_POLICY
+										  : DEATH_RULE;
 		if (r->kind == RESOLVED_RULE)
 			f->death = DEATH_RULE;
 		if (!f->reason)
@@ -170,13 +183,15 @@ static void arrived(struct fate *f, const struct conversation *c)
 	f->observed = true;
 	if (e && is_port_unreachable(e) && j->tuples[0].proto != IPPROTO_TCP) {
 		f->verdict = VERDICT_REFUSED;
-	} else if (j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+	} else if (j->tuples[0].proto == IPPROTO_TCP &&
+		   (j->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
 		for (size_t i = 0; i < c->reply_count; i++) {
 			const struct hop *first = &c->reply[i]->hops[0];
 			const struct journey *r = &first->sj->j;
 
-			if (first->sj->host == f->hop->sj->host && hop_first_hook(first) == HOOK_OUTPUT &&
-			    (r->tcp_flags & TCP_RST) && r->tcp_ack == j->tcp_seq + 1)
+			if (first->sj->host == f->hop->sj->host &&
+			    hop_first_hook(first) == HOOK_OUTPUT && (r->tcp_flags & TCP_RST) &&
+			    r->tcp_ack == j->tcp_seq + 1)
 				f->verdict = VERDICT_REFUSED;
 		}
 	}
@@ -205,7 +220,7 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	size_t n;
 
 	f->observed = true;
-	if (e && is_unreachable(e)) {						/* 4a */
+	if (e && is_unreachable(e)) { /* 4a */
 		discarded(f, "NEIGH_FAILED", "neighbor-unreachable", true);
 		return;
 	}
@@ -217,30 +232,39 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	if (!from)
 		return;
 	if (fleet_owns(from, &out->dst)) {
-		unknown(f, say(q, "it went to %s itself by %s and was not seen to come in again", from->id, j->out_if));
+		unknown(f, say(q, "it went to %s itself by %s and was not seen to come in again",
+			       from->id, j->out_if));
 		return;
 	}
 	n = fleet_next(q->fleet, from, j->out_if, &out->dst, next, 2, &known);
-	if (n == 0)								/* 4b */
+	if (n == 0) /* 4b */
 		return;
 	if (n > 1) {
-		unknown(f, say(q, "after %s several hosts have the next address: %s, %s", from->id, next[0]->id, next[1]->id));
+		unknown(f, say(q, "after %s several hosts have the next address: %s, %s", from->id,
+			       next[0]->id, next[1]->id));
 		return;
 	}
-	f->provisional = !settled(q, h);					/* 4d */
+	f->provisional = !settled(q, h); /* 4d */
 	modulus = fleet_modulus(q->fleet, h->sj->host, out, at);
 	mtu = fleet_mtu(from, j->out_if);
 	loss = fleet_lost(q->fleet, next[0]->host, begin, end);
 	f->next = next[0]->id;
 	if (f->provisional)
-		unknown(f, say(q, "it left %s a moment ago; %s may still report it", from->id, next[0]->id));
+		unknown(f, say(q, "it left %s a moment ago; %s may still report it", from->id,
+			       next[0]->id));
 	else if (mtu && j->total_len > mtu)
-		unknown(f, say(q, "it left %s for %s in pieces, its length is above the MTU of %s", from->id, next[0]->id, j->out_if));
-	else if (!fleet_armed(q->fleet, next[0]->host, out, journey_is_control(j), modulus, begin, end))
-		unknown(f, say(q, "it left %s for %s, which was not tracing such packets at that moment", from->id, next[0]->id));
+		unknown(f, say(q, "it left %s for %s in pieces, its length is above the MTU of %s",
+			       from->id, next[0]->id, j->out_if));
+	else if (!fleet_armed(q->fleet, next[0]->host, out, journey_is_control(j), modulus, begin,
+			      end))
+		unknown(f,
+			say(q,
+			    "it left %s for %s, which was not tracing such packets at that moment",
+			    from->id, next[0]->id));
 	else if (loss)
-		unknown(f, say(q, "it left %s for %s, which lost evidence then (%s)", from->id, next[0]->id, loss->source));
-	else {									/* 4c */
+		unknown(f, say(q, "it left %s for %s, which lost evidence then (%s)", from->id,
+			       next[0]->id, loss->source));
+	else { /* 4c */
 		bool answering = false;
 
 		for (size_t i = 0; i < q->ask->live_count; i++) {
@@ -248,7 +272,8 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 				answering = q->ask->live[i].answering;
 		}
 		if (!answering) {
-			unknown(f, say(q, "it left %s for %s, whose agent is silent", from->id, next[0]->id));
+			unknown(f, say(q, "it left %s for %s, whose agent is silent", from->id,
+				       next[0]->id));
 			return;
 		}
 		f->verdict = VERDICT_LOST;
@@ -267,14 +292,16 @@ static const char *unseen_table(const struct inquiry *q, const struct hop *h, en
 	uint8_t family = j->ip_version == 6 ? FAMILY_IPV6 : FAMILY_IPV4;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		struct table_at at = fleet_table_at(q->fleet, h->sj->host, BACKEND_LEGACY, family, names[i], h->sj->at);
+		struct table_at at = fleet_table_at(q->fleet, h->sj->host, BACKEND_LEGACY, family,
+						    names[i], h->sj->at);
 		bool seen = false;
 
 		if (!at.tables[0] || !table_chain(&at.tables[0]->parsed, hook_name(hook)))
 			continue;
 		for (uint16_t k = 0; k < j->step_count && !seen; k++)
 			seen = j->steps[k].backend == BACKEND_LEGACY && j->steps[k].hook == hook &&
-			       j->steps[k].label != LABEL_CHECKPOINT && !strcmp(j->steps[k].table, names[i]);
+			       j->steps[k].label != LABEL_CHECKPOINT &&
+			       !strcmp(j->steps[k].table, names[i]);
 		if (!seen)
 			return names[i];
 	}
@@ -288,7 +315,8 @@ static const char *legacy_trouble(const struct inquiry *q, const struct hop *h)
 	for (uint32_t i = 0; fh && fh->has_sources && i < fh->sources.count; i++) {
 		const struct source_fact *s = &fh->sources.list[i];
 
-		if (!strcmp(s->name, "trace-legacy") && (s->state == SOURCE_OFF || s->state == SOURCE_FAILED))
+		if (!strcmp(s->name, "trace-legacy") &&
+		    (s->state == SOURCE_OFF || s->state == SOURCE_FAILED))
 			return s->why ? s->why : "trace-legacy is off";
 	}
 	return NULL;
@@ -308,14 +336,16 @@ static bool inside_table(const struct fate *f, const struct step *s)
 static bool has_route(const struct facts *facts, const struct addr *dst)
 {
 	for (uint32_t i = 0; i < facts->route_count; i++) {
-		if (facts->routes[i].dst.addr.family == dst->family && prefix_has(&facts->routes[i].dst, dst))
+		if (facts->routes[i].dst.addr.family == dst->family &&
+		    prefix_has(&facts->routes[i].dst, dst))
 			return true;
 	}
 	return false;
 }
 
 /* 5, once nothing can be missing: what the facts say about the gap. */
-static void name_discard(struct fate *f, const struct inquiry *q, const struct conversation *c, enum hook hook)
+static void name_discard(struct fate *f, const struct inquiry *q, const struct conversation *c,
+			 enum hook hook)
 {
 	const struct hop *h = f->hop;
 	const struct journey *j = &h->sj->j;
@@ -330,20 +360,26 @@ static void name_discard(struct fate *f, const struct inquiry *q, const struct c
 		discarded(f, "PKT_TOO_BIG", "mtu", true);
 	else if (e && is_unreachable(e))
 		discarded(f, "NO_ROUTE", "no-route", true);
-	else if (routing && fh && fh->has_facts && fh->facts.forward_known && !fleet_owns(fh, &out->dst) &&
-		 !addr_is_multicast(&out->dst) && !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4))
+	else if (routing && fh && fh->has_facts && fh->facts.forward_known &&
+		 !fleet_owns(fh, &out->dst) && !addr_is_multicast(&out->dst) &&
+		 !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4))
 		discarded(f, "FORWARDING_DISABLED", "forwarding-disabled", false);
 	else if (routing && fh && fh->has_facts && !fleet_owns(fh, &out->dst) && hop_ttl_in(h) == 1)
 		discarded(f, "TTL_EXPIRED", "ttl-expired", false);
 	else if (routing && fh && fh->has_facts && !has_route(&fh->facts, &out->dst))
 		discarded(f, "NO_ROUTE", "no-route", false);
 	else
-		discarded(f, routing ? "AFTER_PREROUTING" : hook == HOOK_FORWARD ? "AFTER_FORWARD" :
-			  hook == HOOK_OUTPUT ? "AFTER_OUTPUT" : "AFTER_POSTROUTING", NULL, false);
+		discarded(f,
+			  routing                ? "AFTER_PREROUTING"
+			  : hook == HOOK_FORWARD ? "AFTER_FORWARD"
+			  : hook == HOOK_OUTPUT  ? "AFTER_OUTPUT"
+						 : "AFTER_POSTROUTING",
+			  NULL, false);
 }
 
 /* 5 */
-static void vanished(struct fate *f, const struct inquiry *q, const struct conversation *c, const struct step *s)
+static void vanished(struct fate *f, const struct inquiry *q, const struct conversation *c,
+		     const struct step *s)
 {
 	const struct hop *h = f->hop;
 	const struct tuple *out = hop_tuple_out(h);
@@ -358,30 +394,43 @@ static void vanished(struct fate *f, const struct inquiry *q, const struct conve
 	if (f->provisional)
 		unknown(f, say(q, "it was at %s a moment ago; more may follow", id));
 	else if (!h->sj->j.fp)
-		unknown(f, say(q, "it bears nothing that tells it from others (a fragment, or a protocol without a known header) "
-				  "and cannot be followed beyond %s", id));
+		unknown(f,
+			say(q,
+			    "it bears nothing that tells it from others (a fragment, or a protocol without a known header) "
+			    "and cannot be followed beyond %s",
+			    id));
 	else if (h->sj->j.cut)
 		unknown(f, say(q, "it met more steps at %s than are kept", id));
 	else if (loss)
 		unknown(f, say(q, "%s lost evidence at that time (%s)", id, loss->source));
 	else if (table && trouble)
-		unknown(f, say(q, "it ended in %s of %s, whose legacy tables could not be traced: %s", hook_name(s->hook), id, trouble));
+		unknown(f,
+			say(q, "it ended in %s of %s, whose legacy tables could not be traced: %s",
+			    hook_name(s->hook), id, trouble));
 	else if (s->label != LABEL_CHECKPOINT && f->resolved.kind == RESOLVED_UNKNOWN)
-		unknown(f, say(q, "it ended at %s %s/%s number %u, but what stood there is not known (%s)", id, s->table, s->chain,
-			       s->number, f->resolved.reason ? f->resolved.reason : "no ruleset"));
+		unknown(f,
+			say(q,
+			    "it ended at %s %s/%s number %u, but what stood there is not known (%s)",
+			    id, s->table, s->chain, s->number,
+			    f->resolved.reason ? f->resolved.reason : "no ruleset"));
 	else if (inside_table(f, s))
-		unknown(f, say(q, "its last trace event at %s is %s/%s number %u, which does not end a packet", id, s->table,
-			       s->chain, s->number));
+		unknown(f,
+			say(q,
+			    "its last trace event at %s is %s/%s number %u, which does not end a packet",
+			    id, s->table, s->chain, s->number));
 	else if (table)
-		unknown(f, say(q, "no step of %s/%s was seen at %s, though the table exists", table, hook_name(s->hook), id));
-	else if (!fleet_armed(q->fleet, h->sj->host, hop_tuple_in(h), true, modulus, h->sj->at, end) &&
+		unknown(f, say(q, "no step of %s/%s was seen at %s, though the table exists", table,
+			       hook_name(s->hook), id));
+	else if (!fleet_armed(q->fleet, h->sj->host, hop_tuple_in(h), true, modulus, h->sj->at,
+			      end) &&
 		 !fleet_armed(q->fleet, h->sj->host, out, true, modulus, h->sj->at, end))
 		unknown(f, say(q, "tracing at %s began or ended while it passed", id));
 	else
 		name_discard(f, q, c, s->hook);
 }
 
-void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c, const struct path *p)
+void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c,
+	     const struct path *p)
 {
 	const struct step *s;
 
@@ -391,12 +440,12 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 	s = last_step(out->hop);
 	if (!s)
 		unknown(out, "no step of it was seen");
-	else if (ended_by_rule(out, q, s))				/* 1, 2 */
+	else if (ended_by_rule(out, q, s)) /* 1, 2 */
 		return;
-	else if (hop_reached(out->hop, CHECKPOINT_IN_LAST))		/* 3 */
+	else if (hop_reached(out->hop, CHECKPOINT_IN_LAST)) /* 3 */
 		arrived(out, c);
-	else if (hop_reached(out->hop, CHECKPOINT_POST_LAST))		/* 4 */
+	else if (hop_reached(out->hop, CHECKPOINT_POST_LAST)) /* 4 */
 		left(out, q, c);
-	else								/* 5 */
+	else /* 5 */
 		vanished(out, q, c, s);
 }

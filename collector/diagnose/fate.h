@@ -26,15 +26,15 @@ struct fate {
 	enum verdict verdict;
 	enum death death;
 	const struct path *path;
-	const struct hop *hop;		/* the last one; where it died, if it died */
-	const struct step *step;	/* RULE, POLICY: the step that ended it */
-	struct resolved resolved;	/* of step */
-	const char *reason;		/* the kernel's name or ours; UNKNOWN: a sentence */
-	const char *cause;		/* a cause's id that the evidence shows directly; NULL none */
-	const char *next;		/* LOST: the host that it did not reach */
-	const char *reject_with;	/* REJECTED */
-	bool observed;			/* else inferred */
-	bool provisional;		/* evidence may still be on its way */
+	const struct hop *hop;    /* the last one; where it died, if it died */
+	const struct step *step;  /* RULE, POLICY: the step that ended it */
+	struct resolved resolved; /* of step */
+	const char *reason;       /* the kernel's name or ours; UNKNOWN: a sentence */
+	const char *cause;        /* a cause's id that the evidence shows directly; NULL none */
+	const char *next;         /* LOST: the host that it did not reach */
+	const char *reject_with;  /* REJECTED */
+	bool observed;            /* else inferred */
+	bool provisional;         /* evidence may still be on its way */
 };
 
 /* Journeys, batches and commits take this long; before that silence means nothing. */
@@ -55,4 +55,5 @@ const char *death_name(enum death d);
  *  5. it ended between two hooks with every step accepting: if no evidence can be missing the kernel discarded it
  *     there, and facts or ICMP errors may say why; else unknown, with what is missing
  */
-void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c, const struct path *p);
+void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c,
+	     const struct path *p);

@@ -35,7 +35,8 @@ static bool rst_of_stranger(const struct path *p)
 {
 	const struct journey *j = path_packet(p);
 
-	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & TCP_RST) && hop_first_hook(&p->hops[0]) != HOOK_OUTPUT;
+	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & TCP_RST) &&
+	       hop_first_hook(&p->hops[0]) != HOOK_OUTPUT;
 }
 
 static bool is_reply(const struct path *p)
@@ -59,7 +60,8 @@ static bool acknowledged(const struct conversation *c, const struct fate *f, boo
 			bool self = j->tcp_flags & (TCP_SYN | TCP_FIN);
 			int32_t beyond = (int32_t)(r->tcp_ack - j->tcp_seq);
 
-			if ((r->tcp_flags & TCP_ACK) && (beyond > 0 || (!self && beyond == 0 && !(j->tcp_flags & TCP_ACK))))
+			if ((r->tcp_flags & TCP_ACK) &&
+			    (beyond > 0 || (!self && beyond == 0 && !(j->tcp_flags & TCP_ACK))))
 				return true;
 		} else if (proto_is_icmp(j->tuples[0].proto)) {
 			if (r->icmp_seq == j->icmp_seq)
@@ -74,8 +76,9 @@ static bool same_segment(const struct fate *a, const struct fate *b)
 {
 	const struct journey *x = path_packet(a->path), *y = path_packet(b->path);
 
-	return x->tuples[0].proto == IPPROTO_TCP && y->tuples[0].proto == IPPROTO_TCP && x->tcp_seq == y->tcp_seq &&
-	       x->total_len == y->total_len && (x->tcp_flags & 7) == (y->tcp_flags & 7) &&
+	return x->tuples[0].proto == IPPROTO_TCP && y->tuples[0].proto == IPPROTO_TCP &&
+	       x->tcp_seq == y->tcp_seq && x->total_len == y->total_len &&
+	       (x->tcp_flags & 7) == (y->tcp_flags & 7) &&
 	       (x->tcp_ack == y->tcp_ack || (x->tcp_flags & TCP_SYN));
 }
 
@@ -83,13 +86,15 @@ static bool same_kind(const struct fate *a, const struct fate *b)
 {
 	const struct journey *x = path_packet(a->path), *y = path_packet(b->path);
 
-	return x->tuples[0].proto == y->tuples[0].proto && (x->tcp_flags & 7) == (y->tcp_flags & 7) && x->icmp_type == y->icmp_type;
+	return x->tuples[0].proto == y->tuples[0].proto &&
+	       (x->tcp_flags & 7) == (y->tcp_flags & 7) && x->icmp_type == y->icmp_type;
 }
 
 static bool retransmission_arrived(const struct fate *list, size_t n, const struct fate *f)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (&list[i] != f && list[i].verdict == VERDICT_DELIVERED && same_segment(&list[i], f))
+		if (&list[i] != f && list[i].verdict == VERDICT_DELIVERED &&
+		    same_segment(&list[i], f))
 			return true;
 	}
 	return false;
@@ -101,9 +106,12 @@ static bool healed(const struct inquiry *q, const struct fate *list, size_t n, c
 	for (size_t i = 0; i < n; i++) {
 		const struct fate *later = &list[i];
 
-		if (later->verdict != VERDICT_DELIVERED || path_first(later->path).v <= path_last(f->path).v)
+		if (later->verdict != VERDICT_DELIVERED ||
+		    path_first(later->path).v <= path_last(f->path).v)
 			continue;
-		if (same_kind(later, f) && fleet_changed(q->fleet, f->hop->sj->host, path_first(f->path), path_first(later->path)))
+		if (same_kind(later, f) &&
+		    fleet_changed(q->fleet, f->hop->sj->host, path_first(f->path),
+				  path_first(later->path)))
 			return true;
 	}
 	return false;
@@ -111,7 +119,8 @@ static bool healed(const struct inquiry *q, const struct fate *list, size_t n, c
 
 bool fate_same(const struct fate *a, const struct fate *b)
 {
-	if (a->verdict != b->verdict || a->death != b->death || a->hop->sj->host != b->hop->sj->host)
+	if (a->verdict != b->verdict || a->death != b->death ||
+	    a->hop->sj->host != b->hop->sj->host)
 		return false;
 	if (a->death != DEATH_RULE && a->death != DEATH_POLICY)
 		return !a->reason || !b->reason || !strcmp(a->reason, b->reason);
@@ -120,14 +129,16 @@ bool fate_same(const struct fate *a, const struct fate *b)
 }
 
 /* Judges one direction: what is settled by 2 and 3 becomes delivered or loses its death. */
-static void settle(const struct inquiry *q, const struct conversation *c, struct fate *list, size_t n, bool original)
+static void settle(const struct inquiry *q, const struct conversation *c, struct fate *list,
+		   size_t n, bool original)
 {
 	for (size_t i = 0; i < n; i++)
 		fate_of(&list[i], q, c, original ? c->original[i] : c->reply[i]);
 	for (size_t i = 0; i < n; i++) {
 		struct fate *f = &list[i];
 
-		if ((f->verdict == VERDICT_LOST || f->verdict == VERDICT_UNKNOWN || f->verdict == VERDICT_LEFT) &&
+		if ((f->verdict == VERDICT_LOST || f->verdict == VERDICT_UNKNOWN ||
+		     f->verdict == VERDICT_LEFT) &&
 		    acknowledged(c, f, original)) {
 			f->verdict = VERDICT_DELIVERED;
 			f->death = DEATH_NONE;
@@ -151,20 +162,23 @@ static void weigh(struct ruling *out, const struct inquiry *q, const struct fate
 			continue;
 		}
 		if (!out->decisive || f->verdict < out->decisive->verdict ||
-		    (f->verdict == out->decisive->verdict && path_last(f->path).v >= path_last(out->decisive->path).v))
+		    (f->verdict == out->decisive->verdict &&
+		     path_last(f->path).v >= path_last(out->decisive->path).v))
 			out->decisive = f;
 	}
 }
 
 /* 6: the best that is known when nothing died. */
-static void rule_without_death(struct ruling *out, const struct fate *originals, size_t n, const struct fate *replies, size_t m)
+static void rule_without_death(struct ruling *out, const struct fate *originals, size_t n,
+			       const struct fate *replies, size_t m)
 {
 	static const enum verdict order[] = { VERDICT_DELIVERED, VERDICT_LEFT, VERDICT_UNKNOWN };
 
 	for (size_t k = 0; k < 3 && !out->decisive; k++) {
 		for (size_t i = 0; i < n; i++) {
 			if (originals[i].verdict == order[k] &&
-			    (!out->decisive || path_last(originals[i].path).v >= path_last(out->decisive->path).v))
+			    (!out->decisive ||
+			     path_last(originals[i].path).v >= path_last(out->decisive->path).v))
 				out->decisive = &originals[i];
 		}
 	}
@@ -177,7 +191,8 @@ static void rule_without_death(struct ruling *out, const struct fate *originals,
 	}
 	out->direction = DIRECTION_ORIGINAL;
 	if (out->verdict == VERDICT_UNKNOWN)
-		out->reason = out->decisive && out->decisive->reason ? out->decisive->reason : "no packet of it was seen";
+		out->reason = out->decisive && out->decisive->reason ? out->decisive->reason
+								     : "no packet of it was seen";
 }
 
 static void count_packets(struct ruling *out)
@@ -213,18 +228,18 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 		return -ENOMEM;
 	replies = out->fates + n;
 
-	for (size_t i = 0; i < n; i++) {				/* 1 */
+	for (size_t i = 0; i < n; i++) { /* 1 */
 		fate_of(&out->fates[i], q, c, c->original[i]);
 		disown_rejections(c, &out->fates[i]);
 	}
-	settle(q, c, out->fates, n, true);				/* 2 */
+	settle(q, c, out->fates, n, true); /* 2 */
 	settle(q, c, replies, m, false);
 	for (size_t i = 0; i < m; i++) {
 		if (is_reply(c->reply[i]))
 			out->reply_seen = true;
 	}
 
-	weigh(out, q, out->fates, n);					/* 3, 4, 5 */
+	weigh(out, q, out->fates, n); /* 3, 4, 5 */
 	weigh(out, q, replies, m);
 	if (out->decisive) {
 		out->verdict = out->decisive->verdict;
@@ -232,15 +247,16 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 		for (size_t i = 0; i < out->fate_count; i++) {
 			const struct fate *f = &out->fates[i];
 
-			if (f->path->direction == out->direction && !f->path->answer && f->verdict == VERDICT_DELIVERED)
+			if (f->path->direction == out->direction && !f->path->answer &&
+			    f->verdict == VERDICT_DELIVERED)
 				out->partial = true;
 		}
 	} else {
-		rule_without_death(out, out->fates, n, replies, m);	/* 6 */
+		rule_without_death(out, out->fates, n, replies, m); /* 6 */
 	}
 	if (out->decisive && out->verdict != VERDICT_DELIVERED)
 		out->provisional = out->decisive->provisional;
-	else if (!out->reply_seen)		/* its answer, or that answer's death, may follow */
+	else if (!out->reply_seen) /* its answer, or that answer's death, may follow */
 		out->provisional = q->ask->now.v - c->last.v <= SETTLE_NS;
 	count_packets(out);
 	return 0;

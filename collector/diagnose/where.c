@@ -12,7 +12,7 @@
 #include "collector/diagnose/cause.h"
 
 enum {
-	JOURNEYS_MAX = 4000,		/* that one question looks at, the newest ones */
+	JOURNEYS_MAX = 4000, /* that one question looks at, the newest ones */
 	OTHERS_MAX = 20,
 	HEAP_MAX = 256 << 20,
 };
@@ -40,7 +40,8 @@ static size_t newest_of_each(struct ruling *list, size_t n)
 		bool newest = true;
 
 		for (size_t k = 0; k < n && newest; k++)
-			newest = !(k != i && same_flow(list[k].conv, list[i].conv) && list[k].conv->first.v > list[i].conv->first.v);
+			newest = !(k != i && same_flow(list[k].conv, list[i].conv) &&
+				   list[k].conv->first.v > list[i].conv->first.v);
 		if (newest) {
 			struct ruling swap = list[front];
 
@@ -73,12 +74,12 @@ static json_t *json_asked(const struct flow *f)
 {
 	char number[4];
 
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
-		"proto", f->proto ? json_string(proto_name(f->proto, number)) : json_null(),
-		"src", json_prefix_addr(&f->src), "sport", json_range(&f->sport),
-		"dst", json_prefix_addr(&f->dst), "dport", json_range(&f->dport),
-		"icmp_type", f->icmp_type >= 0 ? json_integer(f->icmp_type) : json_null(),
-		"icmp_id", f->icmp_id >= 0 ? json_integer(f->icmp_id) : json_null());
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "proto",
+			 f->proto ? json_string(proto_name(f->proto, number)) : json_null(), "src",
+			 json_prefix_addr(&f->src), "sport", json_range(&f->sport), "dst",
+			 json_prefix_addr(&f->dst), "dport", json_range(&f->dport), "icmp_type",
+			 f->icmp_type >= 0 ? json_integer(f->icmp_type) : json_null(), "icmp_id",
+			 f->icmp_id >= 0 ? json_integer(f->icmp_id) : json_null());
 }
 
 static json_t *json_coverage(const struct where_ask *ask)
@@ -92,7 +93,8 @@ static json_t *json_coverage(const struct where_ask *ask)
 		else
 			json_array_append_new(silent, json_string(ask->live[i].id));
 	}
-	return json_pack("{s:I,s:I,s:o}", "asked", (json_int_t)ask->live_count, "answering", answering, "silent", silent);
+	return json_pack("{s:I,s:I,s:o}", "asked", (json_int_t)ask->live_count, "answering",
+			 answering, "silent", silent);
 }
 
 static json_t *json_losses(const struct fleet *f, struct wall_ns since, struct wall_ns until)
@@ -105,18 +107,25 @@ static json_t *json_losses(const struct fleet *f, struct wall_ns since, struct w
 
 		if (l->until.v < since.v || l->from.v > until.v)
 			continue;
-		json_array_append_new(losses, json_pack("{s:s,s:s,s:o,s:o,s:o}", "host", h ? h->id : "?", "source", l->source,
-							"count", l->count_known ? json_integer((json_int_t)l->count) : json_null(),
-							"from", json_wall(l->from), "until", json_wall(l->until)));
+		json_array_append_new(losses,
+				      json_pack("{s:s,s:s,s:o,s:o,s:o}", "host", h ? h->id : "?",
+						"source", l->source, "count",
+						l->count_known ? json_integer((json_int_t)l->count)
+							       : json_null(),
+						"from", json_wall(l->from), "until",
+						json_wall(l->until)));
 	}
 	return losses;
 }
 
 static json_t *json_other(const struct inquiry *q, const struct ruling *r)
 {
-	return json_pack("{s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "flow", json_flow(&r->conv->tuple), "verdict", verdict_name(r->verdict),
-			 "direction", direction_name(r->direction), "died_at", json_died_at(q, r->verdict <= VERDICT_LOST ? r->decisive : NULL),
-			 "packets", (json_int_t)r->packets, "first", json_wall(r->first), "last", json_wall(r->last));
+	return json_pack("{s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "flow", json_flow(&r->conv->tuple),
+			 "verdict", verdict_name(r->verdict), "direction",
+			 direction_name(r->direction), "died_at",
+			 json_died_at(q, r->verdict <= VERDICT_LOST ? r->decisive : NULL),
+			 "packets", (json_int_t)r->packets, "first", json_wall(r->first), "last",
+			 json_wall(r->last));
 }
 
 /* Deaths that a change has healed since stand among the others. */
@@ -133,9 +142,11 @@ static json_t *json_healed(const struct inquiry *q, const struct ruling *r)
 		if (!first.v || path_first(r->fates[i].path).v < first.v)
 			first = path_first(r->fates[i].path);
 	}
-	return json_pack("{s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "flow", json_flow(&r->conv->tuple), "verdict", verdict_name(h->verdict),
-			 "direction", direction_name(h->path->direction), "died_at", json_died_at(q, h), "packets", packets,
-			 "first", json_wall(first), "last", json_wall(path_last(h->path)));
+	return json_pack("{s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "flow", json_flow(&r->conv->tuple),
+			 "verdict", verdict_name(h->verdict), "direction",
+			 direction_name(h->path->direction), "died_at", json_died_at(q, h),
+			 "packets", packets, "first", json_wall(first), "last",
+			 json_wall(path_last(h->path)));
 }
 
 /* The packet that shows a direction best: the one that decided, else the one that met the most steps on the most hosts. */
@@ -164,7 +175,8 @@ static const struct fate *shown(const struct ruling *r, enum direction d)
 	return best;
 }
 
-static void add_hops(json_t *hops, const struct inquiry *q, const struct ruling *r, enum direction d)
+static void add_hops(json_t *hops, const struct inquiry *q, const struct ruling *r,
+		     enum direction d)
 {
 	const struct fate *f = shown(r, d);
 
@@ -196,7 +208,8 @@ static json_t *json_unwatched(const struct inquiry *q, const struct ruling *r)
 		if (owned)
 			continue;
 		addr_print(a, text);
-		json_array_append_new(list, json_pack("{s:s,s:s}", "addr", text, "position", i ? "last" : "first"));
+		json_array_append_new(list, json_pack("{s:s,s:s}", "addr", text, "position",
+						      i ? "last" : "first"));
 	}
 	return list;
 }
@@ -236,15 +249,19 @@ static json_t *answer_nothing(const struct inquiry *q, const struct where_ask *a
 	put(o, "others_omitted", json_integer(0));
 	put(o, "kind", json_null());
 	put(o, "unwatched", json_array());
-	put(o, "reason", json_string(armed ? "no traced packet matched it in the window" :
-					     "no host traced it in the window: start a lease with lasthop trace start"));
+	put(o, "reason",
+	    json_string(
+		    armed ? "no traced packet matched it in the window"
+			  : "no host traced it in the window: start a lease with lasthop trace start"));
 	return o;
 }
 
-static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_t n, bool incomplete)
+static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_t n,
+			     bool incomplete)
 {
 	const struct ruling *r = &list[0];
-	json_t *o = json_object(), *others = json_array(), *hops = json_array(), *causes = causes_of(q, r);
+	json_t *o = json_object(), *others = json_array(), *hops = json_array(),
+	       *causes = causes_of(q, r);
 	bool died = r->verdict <= VERDICT_LOST;
 	char kind[32] = "";
 	size_t told = 0;
@@ -329,7 +346,8 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 	if (q->need)
 		q->need->patience = early;
 	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete || early);
-	put(o, "window", json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
+	put(o, "window",
+	    json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
 	put(o, "coverage", json_coverage(ask));
 	put(o, "losses", json_losses(q->fleet, ask->since, ask->until));
 	put(o, "cut", json_boolean(flows.cut));
@@ -337,7 +355,8 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 	return 0;
 }
 
-int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *r, struct where_need *need)
+int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *r,
+		   struct where_need *need)
 {
 	struct fleet fleet;
 	struct arena arena;
@@ -354,12 +373,17 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
 	return ret;
 }
 
-int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r, uint64_t after, size_t limit)
+int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
+		      uint64_t after, size_t limit)
 {
 	struct fleet fleet;
 	struct arena arena;
 	struct inquiry q = { .ask = ask, .fleet = &fleet, .arena = &arena };
-	struct journey_query query = { .since = ask->since, .until = ask->until, .flow = ask->flow, .after_row = after, .limit = limit };
+	struct journey_query query = { .since = ask->since,
+				       .until = ask->until,
+				       .flow = ask->flow,
+				       .after_row = after,
+				       .limit = limit };
 	struct stored_journey *list = NULL;
 	json_t *journeys = json_array();
 	uint64_t next = after;

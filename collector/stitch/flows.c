@@ -27,7 +27,7 @@ enum { VARIANTS_MAX = 16 };
 /* What is known of a conversation while it is put together. */
 struct draft {
 	struct conversation conv;
-	struct tuple variants[VARIANTS_MAX];	/* original direction, as any host saw it */
+	struct tuple variants[VARIANTS_MAX]; /* original direction, as any host saw it */
 	size_t variant_count;
 	bool has_syn;
 	uint32_t syn_seq;
@@ -36,15 +36,15 @@ struct draft {
 
 /* What is known of a tuple, looked up by its exact value. */
 struct tuple_map {
-	struct tuple *keys;		/* without an address: free */
+	struct tuple *keys; /* without an address: free */
 	uint8_t *values;
-	size_t cap;			/* a power of two, at most half of it is used */
+	size_t cap; /* a power of two, at most half of it is used */
 };
 
 struct work {
 	struct flows *out;
-	struct tuple_map directions;	/* enum direction of packets that bear it */
-	struct tuple_map translations;	/* what an original packet became on its way */
+	struct tuple_map directions;   /* enum direction of packets that bear it */
+	struct tuple_map translations; /* what an original packet became on its way */
 	struct fleet *f;
 	const struct flow *flow;
 	struct gathered *g;
@@ -159,7 +159,8 @@ static size_t count_tuples(const struct paths *paths)
 /* The path's direction is known: so is that of every packet of the same tuples. */
 static void learn_direction(struct work *w, const struct path *p)
 {
-	enum direction other = p->direction == DIRECTION_ORIGINAL ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+	enum direction other =
+		p->direction == DIRECTION_ORIGINAL ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
 
 	for (size_t i = 0; i < p->hop_count; i++) {
 		const struct journey *j = &p->hops[i].sj->j;
@@ -246,7 +247,8 @@ static bool made_on_the_way(const struct work *w, const struct path *p)
 	return !fleet_owns(h, &j->tuples[0].src);
 }
 
-static int list_add(struct path ***list, size_t *count, size_t *cap, struct path *p, struct arena *arena)
+static int list_add(struct path ***list, size_t *count, size_t *cap, struct path *p,
+		    struct arena *arena)
 {
 	if (*count == *cap) {
 		size_t next = *cap ? *cap * 2 : 8;
@@ -350,7 +352,8 @@ static int name_conversations(struct work *w)
 		bool syn = t->proto == IPPROTO_TCP && (j->tcp_flags & TCP_SYN);
 		struct draft *d = NULL;
 
-		if (p->direction != DIRECTION_ORIGINAL || p->answer || j->is_icmp_error || is_translation(w, t))
+		if (p->direction != DIRECTION_ORIGINAL || p->answer || j->is_icmp_error ||
+		    is_translation(w, t))
 			continue;
 		for (size_t k = w->count; k-- > 0;) {
 			if (tuple_equal(&w->drafts[k].conv.tuple, t)) {
@@ -371,7 +374,8 @@ static int name_conversations(struct work *w)
 }
 
 /* The newest conversation that knows the tuple and had begun at `at`; else the oldest one that knows it. */
-static struct draft *draft_of(struct work *w, const struct tuple *t, struct wall_ns at, int64_t error)
+static struct draft *draft_of(struct work *w, const struct tuple *t, struct wall_ns at,
+			      int64_t error)
 {
 	struct draft *best = NULL;
 
@@ -380,7 +384,8 @@ static struct draft *draft_of(struct work *w, const struct tuple *t, struct wall
 
 		if (!draft_knows(d, t))
 			continue;
-		if (!best || (d->conv.first.v <= at.v + error && d->conv.first.v >= best->conv.first.v))
+		if (!best ||
+		    (d->conv.first.v <= at.v + error && d->conv.first.v >= best->conv.first.v))
 			best = d;
 	}
 	return best;
@@ -400,7 +405,7 @@ static int attach_rest(struct work *w, enum direction direction)
 		if (p->direction != direction || p->answer || path_packet(p)->is_icmp_error)
 			continue;
 		if (direction == DIRECTION_ORIGINAL && !is_translation(w, &t))
-			continue;		/* name_conversations() has taken it */
+			continue; /* name_conversations() has taken it */
 		if (direction == DIRECTION_REPLY) {
 			t = tuple_reverse(&t);
 			end = tuple_reverse(&end);
@@ -424,7 +429,8 @@ static int64_t error_after(const struct stored_journey *e, const struct path *p)
 {
 	const struct journey *j = path_packet(p);
 
-	if (j->ip_version != e->j.ip_version || j->total_len != e->j.inner_len || j->tuples[0].proto != e->j.inner_proto)
+	if (j->ip_version != e->j.ip_version || j->total_len != e->j.inner_len ||
+	    j->tuples[0].proto != e->j.inner_proto)
 		return -1;
 	if (j->ip_version == 4)
 		return j->ip_id && j->ip_id == e->j.inner_id ? 0 : -1;
@@ -432,7 +438,8 @@ static int64_t error_after(const struct stored_journey *e, const struct path *p)
 		const struct stored_journey *sj = p->hops[i].sj;
 		int64_t after = e->at.v - sj->at.v;
 
-		if (sj->host == e->host && addr_equal(&sj->j.tuples[0].src, &e->j.tuples[0].dst) && after >= 0 && after < ERROR_NS)
+		if (sj->host == e->host && addr_equal(&sj->j.tuples[0].src, &e->j.tuples[0].dst) &&
+		    after >= 0 && after < ERROR_NS)
 			return after;
 	}
 	return -1;
@@ -448,7 +455,9 @@ static struct draft *draft_embedded(struct work *w, const struct stored_journey 
 		const struct conversation *c = &w->drafts[k].conv;
 
 		for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
-			int64_t after = error_after(e, i < c->original_count ? c->original[i] : c->reply[i - c->original_count]);
+			int64_t after = error_after(e, i < c->original_count
+							       ? c->original[i]
+							       : c->reply[i - c->original_count]);
 
 			if (after >= 0 && after < best_after) {
 				best_after = after;
@@ -482,12 +491,14 @@ static int attach_answers(struct work *w)
 
 			d = draft_of(w, &back, path_first(p), p->hops[0].sj->error);
 			if (!d)
-				d = draft_of(w, hop_tuple_in(&p->hops[0]), path_first(p), p->hops[0].sj->error);
+				d = draft_of(w, hop_tuple_in(&p->hops[0]), path_first(p),
+					     p->hops[0].sj->error);
 		}
 		if (!d)
 			continue;
 		p->answer = true;
-		if (list_add(&d->conv.answers, &d->conv.answer_count, &d->answer_cap, p, w->f->arena) < 0)
+		if (list_add(&d->conv.answers, &d->conv.answer_count, &d->answer_cap, p,
+			     w->f->arena) < 0)
 			return -ENOMEM;
 	}
 	return 0;

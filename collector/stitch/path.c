@@ -82,7 +82,8 @@ uint8_t hop_ttl_out(const struct hop *h)
 bool hop_reached(const struct hop *h, enum checkpoint c)
 {
 	for (uint16_t i = 0; i < h->sj->j.step_count; i++) {
-		if (h->sj->j.steps[i].label == LABEL_CHECKPOINT && h->sj->j.steps[i].checkpoint == c)
+		if (h->sj->j.steps[i].label == LABEL_CHECKPOINT &&
+		    h->sj->j.steps[i].checkpoint == c)
 			return true;
 	}
 	return false;
@@ -107,8 +108,8 @@ static enum fit fit(const struct stored_journey *a, const struct stored_journey 
 
 	if (tuple_equal(ao, bi) || tuple_equal(bo, ai))
 		return FIT_CONTINUOUS;
-	if (addr_equal(&ao->src, &bi->src) || addr_equal(&ao->dst, &bi->dst) || addr_equal(&bo->src, &ai->src) ||
-	    addr_equal(&bo->dst, &ai->dst))
+	if (addr_equal(&ao->src, &bi->src) || addr_equal(&ao->dst, &bi->dst) ||
+	    addr_equal(&bo->src, &ai->src) || addr_equal(&bo->dst, &ai->dst))
 		return FIT_SHARED;
 	return FIT_NONE;
 }
@@ -122,8 +123,9 @@ static bool came_back(const struct path *p, const struct hop *h, const struct st
 	const struct hop now = { .sj = sj };
 
 	if (hop_first_hook(&now) == HOOK_OUTPUT)
-		return hop_first_hook(h) == HOOK_PREROUTING && (first_ttl(&h->sj->j) < first_ttl(&sj->j) ||
-								tuple_equal(hop_tuple_out(&now), hop_tuple_in(h)));
+		return hop_first_hook(h) == HOOK_PREROUTING &&
+		       (first_ttl(&h->sj->j) < first_ttl(&sj->j) ||
+			tuple_equal(hop_tuple_out(&now), hop_tuple_in(h)));
 	if (first_ttl(&sj->j) < first_ttl(&h->sj->j))
 		return true;
 	if (hop_first_hook(h) == HOOK_OUTPUT && hop_first_hook(&now) == HOOK_PREROUTING)
@@ -146,18 +148,18 @@ static int joins(const struct path *p, const struct stored_journey *sj)
 
 	if (apart < 0)
 		apart = -apart;
-	if (apart > JOIN_NS + sj->error + first->error)			/* 3 */
+	if (apart > JOIN_NS + sj->error + first->error) /* 3 */
 		return -1;
 	for (size_t i = 0; i < p->hop_count; i++) {
 		const struct stored_journey *other = p->hops[i].sj;
 		int how = fit(other, sj);
 
-		if (other->j.fp_long && sj->j.fp_long && other->j.fp_long != sj->j.fp_long)	/* 2 */
+		if (other->j.fp_long && sj->j.fp_long && other->j.fp_long != sj->j.fp_long) /* 2 */
 			return -1;
-		if (other->host == sj->host && !came_back(p, &p->hops[i], sj))	/* 4 */
+		if (other->host == sj->host && !came_back(p, &p->hops[i], sj)) /* 4 */
 			return -1;
 		if (how == FIT_NONE && first_ttl(&other->j) == first_ttl(&sj->j))
-			how = -1;	/* a translator nobody watches would have routed it, too */
+			how = -1; /* a translator nobody watches would have routed it, too */
 		if (how > best)
 			best = how;
 	}
@@ -226,10 +228,11 @@ static int by_time(const void *pa, const void *pb)
 	return (path_first(a).v > path_first(b).v) - (path_first(a).v < path_first(b).v);
 }
 
-int paths_join(struct paths *out, const struct stored_journey *list, size_t count, struct arena *arena)
+int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
+	       struct arena *arena)
 {
 	const struct stored_journey **sorted;
-	size_t group = 0;		/* the first path of the present fingerprint */
+	size_t group = 0; /* the first path of the present fingerprint */
 
 	memset(out, 0, sizeof(*out));
 	sorted = arena_alloc(arena, (count + 1) * sizeof(*sorted));
@@ -248,7 +251,7 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 		if (i == 0 || sorted[i]->j.fp != sorted[i - 1]->j.fp)
 			group = out->count;
 		/* Among equal fits the path that came last is the nearest in time. */
-		for (size_t k = out->count; sorted[i]->j.fp && k-- > group;) {	/* 1, 2 */
+		for (size_t k = out->count; sorted[i]->j.fp && k-- > group;) { /* 1, 2 */
 			int how = joins(&out->list[k], sorted[i]);
 
 			if (how > best_fit) {

@@ -21,7 +21,8 @@ static int body_of(struct packer *p, const struct record *r, struct buf *b)
 	return pack(p, r, b);
 }
 
-static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host, const struct ruleset_fact *f)
+static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host,
+			 const struct ruleset_fact *f)
 {
 	int64_t at = wall(o, f->read_at), before = wall(o, f->before), id = 0, last = 0;
 	bool gone = content_id_none(&f->content), have = false, same = false;
@@ -79,7 +80,8 @@ static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host, co
 	return db_run(s);
 }
 
-static int put_body(struct db *d, struct packer *p, enum stmt_id id, uint64_t host, int64_t t, const struct record *rec)
+static int put_body(struct db *d, struct packer *p, enum stmt_id id, uint64_t host, int64_t t,
+		    const struct record *rec)
 {
 	sqlite3_stmt *s;
 	struct buf b;
@@ -124,7 +126,8 @@ static bool same_patterns(const void *body, size_t len, const struct lease_fact 
 
 	arena_init(&a, 1 << 20);
 	if (unpack(body, len, &a, &was) == 0 && was.kind == RECORD_LEASE) {
-		same = was.lease.pattern_count == l->pattern_count && was.lease.modulus == l->modulus;
+		same = was.lease.pattern_count == l->pattern_count &&
+		       was.lease.modulus == l->modulus;
 		for (uint32_t i = 0; same && i < l->pattern_count; i++)
 			same = pattern_equal(&was.lease.patterns[i], &l->patterns[i]);
 	}
@@ -143,7 +146,8 @@ static int close_arming(struct db *d, int64_t id, int64_t at)
 	return db_run(s);
 }
 
-static int apply_lease(struct db *d, struct packer *p, const struct origin *o, uint64_t host, const struct record *rec)
+static int apply_lease(struct db *d, struct packer *p, const struct origin *o, uint64_t host,
+		       const struct record *rec)
 {
 	const struct lease_fact *l = &rec->lease;
 	int64_t at = wall(o, l->at), id = 0;
@@ -159,7 +163,8 @@ static int apply_lease(struct db *d, struct packer *p, const struct origin *o, u
 	if (sqlite3_step(s) == SQLITE_ROW) {
 		open = true;
 		id = sqlite3_column_int64(s, 0);
-		same = same_patterns(sqlite3_column_blob(s, 2), (size_t)sqlite3_column_bytes(s, 2), l);
+		same = same_patterns(sqlite3_column_blob(s, 2), (size_t)sqlite3_column_bytes(s, 2),
+				     l);
 	}
 	sqlite3_reset(s);
 	if (open) {
@@ -225,7 +230,8 @@ static int put_conn_keys(struct db *d, int64_t id, const struct conn *c)
 	return r;
 }
 
-static int apply_conn(struct db *d, struct packer *p, const struct origin *o, uint64_t host, const struct record *rec)
+static int apply_conn(struct db *d, struct packer *p, const struct origin *o, uint64_t host,
+		      const struct record *rec)
 {
 	const struct conn *c = &rec->conn;
 	int64_t at = wall(o, c->at), id = 0;
@@ -245,7 +251,7 @@ static int apply_conn(struct db *d, struct packer *p, const struct origin *o, ui
 	if (c->event == CONN_DESTROY) {
 		s = id ? db_stmt(d, STMT_close_conn) : NULL;
 		if (!s)
-			return 0;	/* it began before anybody listened */
+			return 0; /* it began before anybody listened */
 		sqlite3_bind_int64(s, 1, id);
 		sqlite3_bind_int64(s, 2, at);
 		return db_run(s);
@@ -278,7 +284,7 @@ int catalog_apply(struct db *d, struct packer *p, const struct origin *o, const 
 	uint64_t host;
 
 	if (r->host >= o->host_count)
-		return 0;		/* no such host in its Hello: ingest has refused it */
+		return 0; /* no such host in its Hello: ingest has refused it */
 	host = o->hosts[r->host];
 	switch (r->kind) {
 	case RECORD_CONN:
@@ -314,7 +320,8 @@ int catalog_has(struct db *d, const struct origin *o)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)o->agent);
 	if (sqlite3_step(s) == SQLITE_ROW) {
-		uint64_t epoch = (uint64_t)sqlite3_column_int64(s, 0), seq = (uint64_t)sqlite3_column_int64(s, 1);
+		uint64_t epoch = (uint64_t)sqlite3_column_int64(s, 0),
+			 seq = (uint64_t)sqlite3_column_int64(s, 1);
 
 		has = epoch > o->epoch || (epoch == o->epoch && seq >= o->seq);
 	}

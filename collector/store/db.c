@@ -70,12 +70,17 @@ int db_open(struct db *d, const char *path, const char *schema, int version)
 	int have = 0, r;
 
 	memset(d, 0, sizeof(*d));
-	r = db_error(sqlite3_open_v2(path, &d->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL));
+	r = db_error(
+		sqlite3_open_v2(path, &d->sql,
+				SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+				NULL));
 	if (r == 0)
 		r = harden(d);
 	if (r == 0)
-		r = db_exec(d, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-			       "PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY");
+		r = db_exec(
+			d,
+			"PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+			"PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY");
 	if (r == 0)
 		r = user_version(d, &have);
 	if (r == 0 && have > version)
@@ -98,11 +103,14 @@ int db_open_reader(struct db *d, const char *path)
 	int r;
 
 	memset(d, 0, sizeof(*d));
-	r = db_error(sqlite3_open_v2(path, &d->sql, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL));
+	r = db_error(
+		sqlite3_open_v2(path, &d->sql, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL));
 	if (r == 0)
 		r = harden(d);
 	if (r == 0)
-		r = db_exec(d, "PRAGMA query_only=1; PRAGMA cache_size=-4096; PRAGMA mmap_size=268435456");
+		r = db_exec(
+			d,
+			"PRAGMA query_only=1; PRAGMA cache_size=-4096; PRAGMA mmap_size=268435456");
 	if (r < 0)
 		db_close(d);
 	return r;
@@ -119,7 +127,8 @@ void db_close(struct db *d)
 sqlite3_stmt *db_stmt(struct db *d, enum stmt_id id)
 {
 	if (!d->stmts[id]) {
-		if (sqlite3_prepare_v3(d->sql, texts[id], -1, SQLITE_PREPARE_PERSISTENT, &d->stmts[id], NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v3(d->sql, texts[id], -1, SQLITE_PREPARE_PERSISTENT,
+				       &d->stmts[id], NULL) != SQLITE_OK)
 			return NULL;
 		return d->stmts[id];
 	}

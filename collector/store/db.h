@@ -11,8 +11,8 @@
 #include "collector/store/stmts.h"
 
 struct db {
-	sqlite3 *sql;			/* owned */
-	sqlite3_stmt *stmts[STMT_COUNT];	/* owned; prepared at first use */
+	sqlite3 *sql;                    /* owned */
+	sqlite3_stmt *stmts[STMT_COUNT]; /* owned; prepared at first use */
 };
 
 /* Opens or creates for writing, with `schema` at version `version`. -EPROTONOSUPPORT: a newer lasthop wrote it. */
@@ -29,5 +29,6 @@ int db_exec(struct db *d, const char *sql);
 /* SQLite's result as -errno: -ENOSPC for a full disk, -EBADMSG for corruption, -EIO else. */
 int db_error(int code);
 
-void db_bind_text(sqlite3_stmt *s, int i, const char *text);	/* NULL binds NULL; the text must stay until the step */
+void db_bind_text(sqlite3_stmt *s, int i,
+		  const char *text); /* NULL binds NULL; the text must stay until the step */
 void db_bind_blob(sqlite3_stmt *s, int i, const void *p, size_t len);

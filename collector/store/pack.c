@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 struct packer {
-	struct batch *batch;		/* owned */
+	struct batch *batch; /* owned */
 };
 
 int packer_new(struct packer **out)

@@ -21,7 +21,7 @@
 
 enum {
 	CATALOG_VERSION = 1,
-	QUEUE_MAX = 64 << 20,		/* bytes that wait for the writer */
+	QUEUE_MAX = 64 << 20, /* bytes that wait for the writer */
 	ROWS_PER_COMMIT = 20000,
 	RETRY_MS = 500,
 	CLONE_NS_FACTOR = 60,
@@ -46,7 +46,8 @@ struct known_agent *store_agent_of(struct store *s, uint64_t agent)
 	return *at;
 }
 
-static int one_agent(struct store *s, const struct msg_hello *h, struct store_agent *a, struct why *why)
+static int one_agent(struct store *s, const struct msg_hello *h, struct store_agent *a,
+		     struct why *why)
 {
 	int64_t now = wall_now().v;
 	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_get_agent);
@@ -62,8 +63,10 @@ static int one_agent(struct store *s, const struct msg_hello *h, struct store_ag
 
 		if (!same && now - seen < (int64_t)CLONE_NS_FACTOR * NS_PER_S) {
 			sqlite3_reset(q);
-			return why_set(why, -EBUSY, "another instance of agent %s was heard of in the last minute: give this one an --id of its own",
-				       h->id);
+			return why_set(
+				why, -EBUSY,
+				"another instance of agent %s was heard of in the last minute: give this one an --id of its own",
+				h->id);
 		}
 	}
 	sqlite3_reset(q);
@@ -144,12 +147,15 @@ int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *
 			if (r == 0 && restarted)
 				r = end_armings(s, a->hosts[i], wall_now().v);
 		}
-		if (db_run(db_stmt(&s->catalog, r == 0 ? STMT_commit : STMT_rollback)) < 0 && r == 0)
+		if (db_run(db_stmt(&s->catalog, r == 0 ? STMT_commit : STMT_rollback)) < 0 &&
+		    r == 0)
 			r = -EIO;
 	}
 	pthread_mutex_unlock(&s->catalog_lock);
 	if (r < 0)
-		return r == -EBUSY ? r : why_set(why, r, "the store refused the Hello: %s", strerror(-r));
+		return r == -EBUSY
+			       ? r
+			       : why_set(why, r, "the store refused the Hello: %s", strerror(-r));
 
 	pthread_mutex_lock(&s->lock);
 	k = store_agent_of(s, a->agent);
@@ -188,10 +194,12 @@ static void job_free(struct job *j)
 
 static size_t job_bytes(const struct job *j)
 {
-	return sizeof(*j) + j->bytes.cap + j->others.cap + j->row_count * sizeof(*j->rows) + j->key_cap * sizeof(*j->keys);
+	return sizeof(*j) + j->bytes.cap + j->others.cap + j->row_count * sizeof(*j->rows) +
+	       j->key_cap * sizeof(*j->keys);
 }
 
-static int job_journey(struct job *j, struct packer *p, const struct store_agent *a, const struct record *r)
+static int job_journey(struct job *j, struct packer *p, const struct store_agent *a,
+		       const struct record *r)
 {
 	struct row *row = &j->rows[j->row_count];
 	struct record alone = *r;
@@ -222,8 +230,8 @@ static int job_journey(struct job *j, struct packer *p, const struct store_agent
 	return ret;
 }
 
-static int job_new(struct job **out, struct store *s, const struct store_agent *a, const struct msg_batch *b, const struct clock_offset *o,
-		   uint64_t epoch)
+static int job_new(struct job **out, struct store *s, const struct store_agent *a,
+		   const struct msg_batch *b, const struct clock_offset *o, uint64_t epoch)
 {
 	struct job *j = calloc(1, sizeof(*j));
 	struct batch *rest = NULL;
@@ -233,7 +241,11 @@ static int job_new(struct job **out, struct store *s, const struct store_agent *
 		return r;
 	buf_init(&j->bytes, 64 << 20);
 	buf_init(&j->others, FRAME_INFLATED_MAX);
-	j->origin = (struct origin){ .agent = a->agent, .epoch = epoch, .seq = b->seq, .offset = o->offset, .error = o->error,
+	j->origin = (struct origin){ .agent = a->agent,
+				     .epoch = epoch,
+				     .seq = b->seq,
+				     .offset = o->offset,
+				     .error = o->error,
 				     .host_count = HOSTS_PER_AGENT };
 	memcpy(j->origin.hosts, a->hosts, sizeof(j->origin.hosts));
 	j->rows = calloc(b->count ? b->count : 1, sizeof(*j->rows));
@@ -298,7 +310,7 @@ int store_put(struct store *s, const struct store_agent *a, const struct msg_bat
 	pthread_mutex_unlock(&s->lock);
 	if (full)
 		return -EAGAIN;
-	if (known) {			/* it will be acknowledged with what is queued, or was and may be again */
+	if (known) { /* it will be acknowledged with what is queued, or was and may be again */
 		if (s->o.committed && done >= b->seq)
 			s->o.committed(s->o.arg, a->agent, run, done);
 		return 0;
@@ -406,7 +418,8 @@ static int put_segment(struct store *s, const struct known_segment *k, const cha
 /* Under s->lock. */
 static struct known_segment *add_segment(struct store *s)
 {
-	struct known_segment *bigger = realloc(s->segments, (s->segment_count + 1) * sizeof(*bigger));
+	struct known_segment *bigger =
+		realloc(s->segments, (s->segment_count + 1) * sizeof(*bigger));
 
 	if (!bigger)
 		return NULL;
@@ -429,7 +442,8 @@ static int next_segment(struct store *s, uint32_t no)
 	r = db_run(db_stmt(&next.db, STMT_begin));
 	q = s->open.db.sql ? db_stmt(&s->open.db, STMT_get_marks) : NULL;
 	while (r == 0 && q && sqlite3_step(q) == SQLITE_ROW) {
-		struct origin o = { .agent = (uint64_t)sqlite3_column_int64(q, 0), .epoch = (uint64_t)sqlite3_column_int64(q, 1),
+		struct origin o = { .agent = (uint64_t)sqlite3_column_int64(q, 0),
+				    .epoch = (uint64_t)sqlite3_column_int64(q, 1),
 				    .seq = (uint64_t)sqlite3_column_int64(q, 2) };
 
 		r = segment_mark(&next, &o);
@@ -499,9 +513,10 @@ static int write_catalog(struct store *s, struct job *list)
 		}
 		arena_reset(&arena);
 		r = msg_decode(&m, j->others.p, j->others.len, &arena);
-		must(r != -EPROTO);	/* we packed it */
+		must(r != -EPROTO); /* we packed it */
 		for (uint32_t i = 0; r == 0 && i < m.batch.count; i++)
-			r = catalog_apply(&s->catalog, s->catalog_packer, &j->origin, &m.batch.records[i]);
+			r = catalog_apply(&s->catalog, s->catalog_packer, &j->origin,
+					  &m.batch.records[i]);
 		if (r == 0)
 			r = catalog_mark(&s->catalog, &j->origin);
 	}
@@ -519,7 +534,8 @@ static int write_segment(struct store *s, struct job *list)
 
 	for (struct job *j = list; j && r == 0; j = j->next) {
 		for (uint32_t i = 0; i < j->row_count && r == 0; i++)
-			r = segment_insert(&s->open, &j->rows[i], j->keys, j->bytes.p, j->origin.offset, j->origin.error);
+			r = segment_insert(&s->open, &j->rows[i], j->keys, j->bytes.p,
+					   j->origin.offset, j->origin.error);
 		if (r == 0)
 			r = segment_mark(&s->open, &j->origin);
 	}
@@ -585,7 +601,9 @@ static void complain(struct store *s, int r)
 {
 	char text[160];
 
-	snprintf(text, sizeof(text), "the store cannot be written (%s): nothing is acknowledged until it can", strerror(-r));
+	snprintf(text, sizeof(text),
+		 "the store cannot be written (%s): nothing is acknowledged until it can",
+		 strerror(-r));
 	if (s->o.trouble)
 		s->o.trouble(s->o.arg, text);
 }
@@ -696,7 +714,8 @@ static void drop_oldest(struct store *s)
 
 static void expire_catalog(struct store *s, int64_t before)
 {
-	static const enum stmt_id list[] = { STMT_expire_conn_keys, STMT_expire_conns, STMT_expire_losses, STMT_expire_facts };
+	static const enum stmt_id list[] = { STMT_expire_conn_keys, STMT_expire_conns,
+					     STMT_expire_losses, STMT_expire_facts };
 
 	pthread_mutex_lock(&s->catalog_lock);
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
@@ -722,7 +741,8 @@ static void retain(struct store *s)
 		for (size_t i = 0; s->o.keep_bytes && i < s->segment_count; i++)
 			bytes += file_bytes(s->dir, s->segments[i].no);
 		if (s->segment_count > 1 && s->segments[0].sealed)
-			drop = (s->o.keep_bytes && bytes > s->o.keep_bytes) || (s->o.keep_ns && s->segments[0].t_max < now - s->o.keep_ns);
+			drop = (s->o.keep_bytes && bytes > s->o.keep_bytes) ||
+			       (s->o.keep_ns && s->segments[0].t_max < now - s->o.keep_ns);
 		pthread_mutex_unlock(&s->lock);
 		if (!drop)
 			break;
@@ -795,7 +815,8 @@ static int lock_dir(struct store *s, struct why *why)
 	char path[PATH_MAX_LEN + 16];
 
 	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
-		return why_set(why, -errno, "cannot make the store's directory %s: %s", s->dir, strerror(errno));
+		return why_set(why, -errno, "cannot make the store's directory %s: %s", s->dir,
+			       strerror(errno));
 	snprintf(path, sizeof(path), "%s/segments", s->dir);
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return why_set(why, -errno, "cannot make %s: %s", path, strerror(errno));
@@ -899,7 +920,9 @@ int store_open(struct store **out, const struct store_options *o, struct why *wh
 	snprintf(path, sizeof(path), "%s/catalog.db", s->dir);
 	r = db_open(&s->catalog, path, schema_catalog_sql, CATALOG_VERSION);
 	if (r == -EPROTONOSUPPORT)
-		why_set(why, r, "%s was written by a newer lasthop: use that version, or another --store", path);
+		why_set(why, r,
+			"%s was written by a newer lasthop: use that version, or another --store",
+			path);
 	else if (r < 0)
 		why_set(why, r, "cannot open %s: %s", path, strerror(-r));
 	if (r == 0)

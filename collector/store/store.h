@@ -20,10 +20,10 @@ struct reader;
 
 struct store_options {
 	const char *dir;
-	uint64_t segment_rows;		/* journeys per segment; 0: 1,000,000 */
-	int64_t segment_ns;		/* age of a segment; 0: one hour */
-	uint64_t keep_bytes;		/* retention; 0: no limit */
-	int64_t keep_ns;		/* retention by age; 0: no limit */
+	uint64_t segment_rows; /* journeys per segment; 0: 1,000,000 */
+	int64_t segment_ns;    /* age of a segment; 0: one hour */
+	uint64_t keep_bytes;   /* retention; 0: no limit */
+	int64_t keep_ns;       /* retention by age; 0: no limit */
 	/* Everything of this agent's epoch up to and with seq is committed and synced. Called on any thread. */
 	void (*committed)(void *arg, uint64_t agent, uint64_t epoch, uint64_t seq);
 	/* The disk is full or failing (why) or well again (NULL); meanwhile nothing is acknowledged. */
@@ -40,9 +40,9 @@ void store_close(struct store *s);
 
 /* An agent as it introduced itself; hosts get stable ids of the store's own. */
 struct store_agent {
-	uint64_t agent;			/* the store's id of it, filled by store_hello() */
-	uint64_t epoch, seq;		/* the last batch that is committed, filled; epoch 0: never seen */
-	uint64_t hosts[HOSTS_PER_AGENT];	/* the store's host id by index in the Hello, filled */
+	uint64_t agent;      /* the store's id of it, filled by store_hello() */
+	uint64_t epoch, seq; /* the last batch that is committed, filled; epoch 0: never seen */
+	uint64_t hosts[HOSTS_PER_AGENT]; /* the store's host id by index in the Hello, filled */
 };
 
 /*
@@ -53,7 +53,7 @@ int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *
 
 /* The offset of a host's boot clock: wall = boot + offset, give or take error. */
 struct clock_offset {
-	int64_t offset, error;		/* ns */
+	int64_t offset, error; /* ns */
 	struct boot_ns at;
 };
 void store_offset(struct store *s, uint64_t agent, const struct clock_offset *o);
@@ -74,8 +74,8 @@ int store_put_content(struct store *s, const struct content_id *id, const char *
 struct store_lease {
 	uint64_t id;
 	struct wall_ns from, until;
-	const char *flow;		/* flow_print()'s text */
-	const char *by;			/* who asked */
+	const char *flow; /* flow_print()'s text */
+	const char *by;   /* who asked */
 	uint32_t rate;
 	bool ended;
 };
@@ -101,21 +101,22 @@ struct stored_host {
 
 /* Times in a stored journey are wall times by the offset that was known; error is its half width. */
 struct stored_journey {
-	uint64_t row;			/* unique in the store while it is kept; grows with arrival */
+	uint64_t row; /* unique in the store while it is kept; grows with arrival */
 	uint64_t host;
 	struct wall_ns at;
-	int64_t error;			/* ns */
-	int64_t offset;			/* wall - boot that was applied: step times are boot times */
+	int64_t error;  /* ns */
+	int64_t offset; /* wall - boot that was applied: step times are boot times */
 	struct journey j;
 };
 
 struct journey_query {
 	struct wall_ns since, until;
-	const struct flow *flow;	/* matches any tuple of the journey (or what an ICMP error embeds), in either direction; NULL: any */
-	const uint64_t *fps;		/* or: any of these fingerprints */
+	const struct flow *
+		flow; /* matches any tuple of the journey (or what an ICMP error embeds), in either direction; NULL: any */
+	const uint64_t *fps; /* or: any of these fingerprints */
 	size_t fp_count;
-	uint64_t after_row;		/* only rows beyond it; 0: all */
-	size_t limit;			/* newest first beyond it are kept; *cut tells */
+	uint64_t after_row; /* only rows beyond it; 0: all */
+	size_t limit;       /* newest first beyond it are kept; *cut tells */
 };
 
 /* Appends to *out (arena memory). Order: by time. 0 or -errno. */
@@ -124,36 +125,41 @@ int reader_journeys(struct reader *r, const struct journey_query *q, struct aren
 
 struct stored_conn {
 	uint64_t host;
-	struct wall_ns from, until;	/* until 0: not seen to end */
-	struct conn c;			/* as last seen */
+	struct wall_ns from, until; /* until 0: not seen to end */
+	struct conn c;              /* as last seen */
 };
 
 /* Connections with orig or reply (or their reverse) matching the flow, alive in the span. Newest first. */
-int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since, struct wall_ns until, size_t limit,
-		 struct arena *arena, struct stored_conn **out, size_t *count);
+int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since,
+		 struct wall_ns until, size_t limit, struct arena *arena, struct stored_conn **out,
+		 size_t *count);
 
 /* One entry of a table's history. */
 struct stored_table {
 	uint64_t host;
 	uint8_t backend, family;
 	const char *table;
-	struct content_id content;	/* all zero: the table was absent from here on */
-	struct wall_ns from_min, from;	/* last read that showed something else (0: none: it stood before), first read that showed this */
-	struct wall_ns last;		/* last read that still showed it (later ones while `until` is 0: see checked) */
-	struct wall_ns until;		/* first read that showed something else; 0: still in force */
+	struct content_id content; /* all zero: the table was absent from here on */
+	struct wall_ns from_min,
+		from; /* last read that showed something else (0: none: it stood before), first read that showed this */
+	struct wall_ns
+		last; /* last read that still showed it (later ones while `until` is 0: see checked) */
+	struct wall_ns until; /* first read that showed something else; 0: still in force */
 	bool torn;
-	const char *user, *program, *command;	/* NULL: unknown */
+	const char *user, *program, *command; /* NULL: unknown */
 };
 
 /* All history entries of a host (0: all hosts) that overlap the span, oldest first. */
-int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until, struct arena *arena,
-		  struct stored_table **out, size_t *count);
+int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
+		  struct arena *arena, struct stored_table **out, size_t *count);
 /* The text of a content. -ENOENT when it has not arrived. *text is in the arena. */
-int reader_content(struct reader *r, const struct content_id *id, struct arena *arena, const char **text, size_t *len);
+int reader_content(struct reader *r, const struct content_id *id, struct arena *arena,
+		   const char **text, size_t *len);
 
 int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out, size_t *count);
 /* The newest facts of a host at or before t (else the first after it). -ENOENT: none. */
-int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena, struct facts *out);
+int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena,
+		 struct facts *out);
 /* The newest source list of a host. -ENOENT: none. */
 int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct sources *out);
 
@@ -170,12 +176,13 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 /* A span in which a lease was in force on a host, with what it selected there. */
 struct stored_arming {
 	uint64_t lease, host;
-	struct wall_ns from, until;	/* until 0: still */
+	struct wall_ns from, until; /* until 0: still */
 	uint32_t modulus;
 	uint64_t traced, refused;
 	uint32_t pattern_count;
 	struct pattern *patterns;
 };
-int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena,
-		   struct stored_arming **out, size_t *count);
-int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena, struct store_lease **out, size_t *count);
+int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
+		   struct arena *arena, struct stored_arming **out, size_t *count);
+int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena,
+		  struct store_lease **out, size_t *count);

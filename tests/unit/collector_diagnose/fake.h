@@ -39,8 +39,8 @@ struct fake {
 	struct facts_addr addrs[8][4];
 	struct facts_link links[8][4];
 	struct facts_route routes[8][4];
-	int64_t asked;				/* ms; when the question was put first */
-	bool patience;				/* the last answer needs it */
+	int64_t asked; /* ms; when the question was put first */
+	bool patience; /* the last answer needs it */
 	json_t *answer;
 };
 
@@ -70,7 +70,12 @@ static inline uint64_t host(const char *id, const char *addr)
 	fake.hosts[i] = (struct stored_host){ .host = i + 1, .id = id };
 	fake.live[i] = (struct live_host){ id, true };
 	fake.links[i][0] = (struct facts_link){ .ifindex = 2, .name = "eth0", .up = true };
-	*f = (struct facts){ .link_count = 1, .links = fake.links[i], .addrs = fake.addrs[i], .routes = fake.routes[i], .forward_known = true, .forward4 = true };
+	*f = (struct facts){ .link_count = 1,
+			     .links = fake.links[i],
+			     .addrs = fake.addrs[i],
+			     .routes = fake.routes[i],
+			     .forward_known = true,
+			     .forward4 = true };
 	assert_true(prefix_parse(&fake.addrs[i][0].addr, addr));
 	fake.addrs[i][0].ifindex = 2;
 	f->addr_count = 1;
@@ -97,12 +102,19 @@ static inline void route(uint64_t h, const char *dst, const char *gateway)
 }
 
 /* A filter table (or another) that was read at `from` and still stood at `last`. */
-static inline void table(uint64_t h, const char *name, const char *text, int64_t from_min, int64_t from, int64_t last, int64_t until)
+static inline void table(uint64_t h, const char *name, const char *text, int64_t from_min,
+			 int64_t from, int64_t last, int64_t until)
 {
 	size_t i = fake.table_count++;
 
-	fake.tables[i] = (struct stored_table){ .host = h, .backend = BACKEND_LEGACY, .family = FAMILY_IPV4, .table = name,
-						.from_min = { ms(from_min) }, .from = { ms(from) }, .last = { ms(last) }, .until = { ms(until) } };
+	fake.tables[i] = (struct stored_table){ .host = h,
+						.backend = BACKEND_LEGACY,
+						.family = FAMILY_IPV4,
+						.table = name,
+						.from_min = { ms(from_min) },
+						.from = { ms(from) },
+						.last = { ms(last) },
+						.until = { ms(until) } };
 	fake.tables[i].content.b[0] = (uint8_t)(i + 1);
 	fake.texts[i] = text;
 }
@@ -111,23 +123,37 @@ static inline void armed(uint64_t h, int64_t from, int64_t until)
 {
 	static struct pattern any = { .family = 4, .proto = 6, .dport = 443 };
 
-	fake.armings[fake.arming_count++] = (struct stored_arming){ .lease = 1, .host = h, .from = { ms(from) }, .until = { ms(until) },
-								    .modulus = 1, .pattern_count = 1, .patterns = &any };
+	fake.armings[fake.arming_count++] = (struct stored_arming){ .lease = 1,
+								    .host = h,
+								    .from = { ms(from) },
+								    .until = { ms(until) },
+								    .modulus = 1,
+								    .pattern_count = 1,
+								    .patterns = &any };
 }
 
 static inline void lost(uint64_t h, const char *source, int64_t from, int64_t until)
 {
-	fake.losses[fake.loss_count++] = (struct stored_loss){ h, { ms(from) }, { ms(until) }, source, true, 5 };
+	fake.losses[fake.loss_count++] =
+		(struct stored_loss){ h, { ms(from) }, { ms(until) }, source, true, 5 };
 }
 
 /* A journey of a TCP packet; steps follow by checkpoint() and rule(). */
-static inline struct journey *journey(uint64_t h, int64_t at, uint64_t fp, struct tuple t, uint8_t flags, uint32_t seq)
+static inline struct journey *journey(uint64_t h, int64_t at, uint64_t fp, struct tuple t,
+				      uint8_t flags, uint32_t seq)
 {
 	struct stored_journey *s = &fake.journeys[fake.journey_count];
 
 	*s = (struct stored_journey){ .row = fake.journey_count + 1, .host = h, .at = { ms(at) } };
-	s->j = (struct journey){ .at = { ms(at) }, .fp = fp, .ip_version = 4, .total_len = 60, .tcp_flags = flags, .tcp_seq = seq,
-				 .tuples = { t }, .tuple_count = 1, .out_if = "eth0" };
+	s->j = (struct journey){ .at = { ms(at) },
+				 .fp = fp,
+				 .ip_version = 4,
+				 .total_len = 60,
+				 .tcp_flags = flags,
+				 .tcp_seq = seq,
+				 .tuples = { t },
+				 .tuple_count = 1,
+				 .out_if = "eth0" };
 	s->j.steps = fake.steps[fake.journey_count++];
 	return &s->j;
 }
@@ -136,7 +162,12 @@ static inline struct step *add_step(struct journey *j, uint8_t ttl)
 {
 	struct step *s = &j->steps[j->step_count++];
 
-	*s = (struct step){ .ttl = ttl, .at = j->at, .kernel_time = true, .table = "", .chain = "", .tuple = (uint8_t)(j->tuple_count - 1) };
+	*s = (struct step){ .ttl = ttl,
+			    .at = j->at,
+			    .kernel_time = true,
+			    .table = "",
+			    .chain = "",
+			    .tuple = (uint8_t)(j->tuple_count - 1) };
 	return s;
 }
 
@@ -149,7 +180,8 @@ static inline void checkpoint(struct journey *j, enum checkpoint c, uint8_t ttl)
 	s->hook = checkpoint_hook(c);
 }
 
-static inline void rule(struct journey *j, enum hook hook, const char *table_name, const char *chain, uint32_t number, uint8_t ttl)
+static inline void rule(struct journey *j, enum hook hook, const char *table_name,
+			const char *chain, uint32_t number, uint8_t ttl)
 {
 	struct step *s = add_step(j, ttl);
 
@@ -172,8 +204,12 @@ static inline void becomes(struct journey *j, struct tuple t)
 static inline json_t *ask(const char *flow_text)
 {
 	const char *argv[] = { flow_text };
-	struct where_ask a = { .since = { 0 }, .until = { ms(FAKE_NOW) }, .now = { ms(FAKE_NOW) }, .asked = { ms(fake.asked) },
-			       .live = fake.live, .live_count = fake.host_count };
+	struct where_ask a = { .since = { 0 },
+			       .until = { ms(FAKE_NOW) },
+			       .now = { ms(FAKE_NOW) },
+			       .asked = { ms(fake.asked) },
+			       .live = fake.live,
+			       .live_count = fake.host_count };
 	struct where_need need = { 0 };
 	struct flow flow;
 
@@ -196,7 +232,8 @@ static inline json_t *at(const char *path)
 
 		memcpy(part, path, n);
 		part[n] = '\0';
-		v = json_is_array(v) ? json_array_get(v, strtoul(part, NULL, 10)) : json_object_get(v, part);
+		v = json_is_array(v) ? json_array_get(v, strtoul(part, NULL, 10))
+				     : json_object_get(v, part);
 		path += n + (path[n] == '.');
 	}
 	return v;
@@ -247,8 +284,8 @@ static bool row_matches(const struct stored_journey *s, const struct journey_que
 	return false;
 }
 
-int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena, struct stored_journey **out, size_t *count,
-		    bool *cut)
+int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena,
+		    struct stored_journey **out, size_t *count, bool *cut)
 {
 	(void)r;
 	*out = arena_alloc(arena, sizeof(**out) * FAKE_MAX);
@@ -261,8 +298,9 @@ int reader_journeys(struct reader *r, const struct journey_query *q, struct aren
 	return 0;
 }
 
-int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since, struct wall_ns until, size_t limit, struct arena *arena,
-		 struct stored_conn **out, size_t *count)
+int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since,
+		 struct wall_ns until, size_t limit, struct arena *arena, struct stored_conn **out,
+		 size_t *count)
 {
 	(void)r;
 	(void)since;
@@ -279,8 +317,8 @@ int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since
 	return 0;
 }
 
-int reader_tables(struct reader *r, uint64_t h, struct wall_ns since, struct wall_ns until, struct arena *arena, struct stored_table **out,
-		  size_t *count)
+int reader_tables(struct reader *r, uint64_t h, struct wall_ns since, struct wall_ns until,
+		  struct arena *arena, struct stored_table **out, size_t *count)
 {
 	(void)r;
 	(void)h;
@@ -292,7 +330,8 @@ int reader_tables(struct reader *r, uint64_t h, struct wall_ns since, struct wal
 	return 0;
 }
 
-int reader_content(struct reader *r, const struct content_id *id, struct arena *arena, const char **out, size_t *len)
+int reader_content(struct reader *r, const struct content_id *id, struct arena *arena,
+		   const char **out, size_t *len)
 {
 	(void)r;
 	(void)arena;
@@ -312,7 +351,8 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 	return 0;
 }
 
-int reader_facts(struct reader *r, uint64_t h, struct wall_ns t, struct arena *arena, struct facts *out)
+int reader_facts(struct reader *r, uint64_t h, struct wall_ns t, struct arena *arena,
+		 struct facts *out)
 {
 	(void)r;
 	(void)t;
@@ -329,7 +369,8 @@ int reader_sources(struct reader *r, uint64_t h, struct arena *arena, struct sou
 	return out->count ? 0 : -ENOENT;
 }
 
-int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena, struct stored_loss **out, size_t *count)
+int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena,
+		  struct stored_loss **out, size_t *count)
 {
 	(void)r;
 	(void)since;
@@ -340,8 +381,8 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 	return 0;
 }
 
-int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena, struct stored_arming **out,
-		   size_t *count)
+int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
+		   struct arena *arena, struct stored_arming **out, size_t *count)
 {
 	(void)r;
 	(void)since;

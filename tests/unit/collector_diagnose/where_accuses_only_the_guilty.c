@@ -6,9 +6,11 @@
 
 enum { SYN = 2, RST = 4, ACK = 16 };
 
-static const char *const two_rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
-				     "-A INPUT -p tcp -m tcp --dport 443 -j DROP\n-A INPUT -p tcp -m tcp --dport 443 -j ACCEPT\nCOMMIT\n";
-static const char *const open_table = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+static const char *const two_rules =
+	"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	"-A INPUT -p tcp -m tcp --dport 443 -j DROP\n-A INPUT -p tcp -m tcp --dport 443 -j ACCEPT\nCOMMIT\n";
+static const char *const open_table =
+	"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 
 /* cl (10.0.1.2) - rt (10.0.1.1, 10.0.3.1) - sv (10.0.3.2), all armed all the time. */
 static void three_hosts(uint64_t *cl, uint64_t *rt, uint64_t *sv)
@@ -26,7 +28,8 @@ static void three_hosts(uint64_t *cl, uint64_t *rt, uint64_t *sv)
 	armed(*sv, 0, 0);
 }
 
-static struct journey *sends(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple, uint8_t flags, uint32_t seq)
+static struct journey *sends(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple, uint8_t flags,
+			     uint32_t seq)
 {
 	struct journey *j = journey(h, t, fp, tuple, flags, seq);
 
@@ -35,7 +38,8 @@ static struct journey *sends(uint64_t h, int64_t t, uint64_t fp, struct tuple tu
 	return j;
 }
 
-static struct journey *forwards(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple, uint8_t flags, uint32_t seq)
+static struct journey *forwards(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple,
+				uint8_t flags, uint32_t seq)
 {
 	struct journey *j = journey(h, t, fp, tuple, flags, seq);
 
@@ -45,7 +49,8 @@ static struct journey *forwards(uint64_t h, int64_t t, uint64_t fp, struct tuple
 	return j;
 }
 
-static struct journey *receives(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple, uint8_t flags, uint32_t seq)
+static struct journey *receives(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple,
+				uint8_t flags, uint32_t seq)
 {
 	struct journey *j = journey(h, t, fp, tuple, flags, seq);
 
@@ -71,7 +76,8 @@ static void fate_2_a_drop_rule_is_named(void **state)
 	assert_string_equal(text("died_at.host"), "sv");
 	assert_string_equal(text("died_at.kind"), "rule");
 	assert_int_equal(number("died_at.rule"), 1);
-	assert_string_equal(text("died_at.rule_text"), "-A INPUT -p tcp -m tcp --dport 443 -j DROP");
+	assert_string_equal(text("died_at.rule_text"),
+			    "-A INPUT -p tcp -m tcp --dport 443 -j DROP");
 	assert_string_equal(text("confidence"), "observed");
 	assert_string_equal(text("causes.0.id"), "explicit-drop");
 	assert_string_equal(text("hops.0.host"), "cl");
@@ -108,8 +114,9 @@ static void fate_2_the_policy_is_one_behind_the_last_rule(void **state)
 /* The end of a chain that was entered by goto leads past the chain that holds the goto. */
 static void fate_2_a_goto_returns_to_the_last_jump(void **state)
 {
-	static const char *const chains = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n"
-					  "-A INPUT -j A\n-A INPUT -p tcp -j DROP\n-A A -g B\n-A B -p udp -j ACCEPT\nCOMMIT\n";
+	static const char *const chains =
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n"
+		"-A INPUT -j A\n-A INPUT -p tcp -j DROP\n-A A -g B\n-A B -p udp -j ACCEPT\nCOMMIT\n";
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
 	struct journey *j;
@@ -134,8 +141,9 @@ static void fate_2_a_goto_returns_to_the_last_jump(void **state)
 
 static void fate_2_a_rule_that_may_have_changed_is_not_named(void **state)
 {
-	static const char *const other = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
-					 "-A INPUT -s 10.0.9.9/32 -j ACCEPT\n-A INPUT -p tcp -j DROP\nCOMMIT\n";
+	static const char *const other =
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		"-A INPUT -s 10.0.9.9/32 -j ACCEPT\n-A INPUT -p tcp -j DROP\nCOMMIT\n";
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
 
@@ -358,8 +366,9 @@ static void fate_5_an_unseen_table_accuses_nobody(void **state)
 
 static void ruling_1_a_reset_on_the_way_is_no_reply(void **state)
 {
-	static const char *const rejecting = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
-					     "-A FORWARD -p tcp -m tcp --dport 443 -j REJECT --reject-with tcp-reset\nCOMMIT\n";
+	static const char *const rejecting =
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		"-A FORWARD -p tcp -m tcp --dport 443 -j REJECT --reject-with tcp-reset\nCOMMIT\n";
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443), back = tuple_reverse(&t);
 	uint64_t cl, rt, sv;
 	struct journey *j;
@@ -432,9 +441,11 @@ static void ruling_5_a_death_beside_arrivals_is_partial(void **state)
 
 static void a_dead_reply_is_told_with_its_direction(void **state)
 {
-	static const char *const guard = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:BACK - [0:0]\n"
-					 "-A FORWARD -i eth0 -j BACK\n-A BACK -p tcp -m tcp --sport 443 -j DROP\nCOMMIT\n";
-	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443), out = tcp("10.0.3.1", 40000, "10.0.3.2", 443);
+	static const char *const guard =
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:BACK - [0:0]\n"
+		"-A FORWARD -i eth0 -j BACK\n-A BACK -p tcp -m tcp --sport 443 -j DROP\nCOMMIT\n";
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443),
+		     out = tcp("10.0.3.1", 40000, "10.0.3.2", 443);
 	struct tuple back = tuple_reverse(&t), in = tuple_reverse(&out);
 	uint64_t cl, rt, sv;
 	struct journey *j;
@@ -475,8 +486,10 @@ static void a_dead_reply_is_told_with_its_direction(void **state)
 
 static void two_clients_behind_one_address_stay_apart(void **state)
 {
-	struct tuple a = tcp("10.0.1.2", 40000, "10.0.3.2", 443), b = tcp("10.0.1.3", 40000, "10.0.3.2", 443);
-	struct tuple a_out = tcp("10.0.3.1", 40000, "10.0.3.2", 443), b_out = tcp("10.0.3.1", 1024, "10.0.3.2", 443);
+	struct tuple a = tcp("10.0.1.2", 40000, "10.0.3.2", 443),
+		     b = tcp("10.0.1.3", 40000, "10.0.3.2", 443);
+	struct tuple a_out = tcp("10.0.3.1", 40000, "10.0.3.2", 443),
+		     b_out = tcp("10.0.3.1", 1024, "10.0.3.2", 443);
 	uint64_t rt = host("rt", "10.0.3.1/24"), sv = host("sv", "10.0.3.2/24");
 	struct tuple in[2] = { a, b }, out[2] = { a_out, b_out };
 
@@ -528,7 +541,8 @@ static void a_tuple_used_twice_answers_for_the_newest(void **state)
 /* Hairpin NAT, and OUTPUT's time of receipt is later than the packet's return: one packet, one path. */
 static void a_packet_that_comes_back_to_its_sender_stays_one(void **state)
 {
-	struct tuple out = tcp("10.0.1.2", 40000, "198.18.0.1", 443), in = tcp("10.0.1.1", 40000, "10.0.1.3", 8443);
+	struct tuple out = tcp("10.0.1.2", 40000, "198.18.0.1", 443),
+		     in = tcp("10.0.1.1", 40000, "10.0.1.3", 8443);
 	uint64_t cl, rt, sv;
 	struct journey *j;
 
@@ -567,8 +581,12 @@ static void an_icmpv6_error_is_about_the_packet_before_it(void **state)
 
 	(void)state;
 	h = host("sv", "2001:db8:3::2/64");
-	checkpoint(of_ipv6(receives(h, 1000, 7, tcp("10.0.1.2", 40000, "10.0.3.2", 53), 0, 0), cl, sv, 17), CHECKPOINT_IN_LAST, 63);
-	checkpoint(of_ipv6(receives(h, 1010, 8, tcp("10.0.1.2", 40000, "10.0.3.2", 54), 0, 0), cl, sv, 17), CHECKPOINT_IN_LAST, 63);
+	checkpoint(of_ipv6(receives(h, 1000, 7, tcp("10.0.1.2", 40000, "10.0.3.2", 53), 0, 0), cl,
+			   sv, 17),
+		   CHECKPOINT_IN_LAST, 63);
+	checkpoint(of_ipv6(receives(h, 1010, 8, tcp("10.0.1.2", 40000, "10.0.3.2", 54), 0, 0), cl,
+			   sv, 17),
+		   CHECKPOINT_IN_LAST, 63);
 	e = of_ipv6(sends(h, 1012, 9, tcp("10.0.3.2", 0, "10.0.1.2", 0), 0, 0), sv, cl, 58);
 	e->icmp_type = 1;
 	e->icmp_code = 4;
@@ -598,7 +616,7 @@ static void a_question_put_early_asks_for_patience(void **state)
 	ask("tcp 10.0.1.2 10.0.3.2:443");
 	assert_true(json_is_false(at("provisional")) && !fake.patience);
 	fake.asked = FAKE_NOW - 5;
-	fake.arming_count = 0;			/* nobody traces: nothing can follow */
+	fake.arming_count = 0; /* nobody traces: nothing can follow */
 	ask("tcp 10.0.1.2 10.0.3.2:443");
 	assert_true(json_is_false(at("provisional")) && !fake.patience);
 }
