@@ -35,8 +35,10 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
 		   struct where_need *need);
 
 /*
- * Journeys of the flow as they arrived after row `after`: {"next": row, "journeys": [hop objects as in `where`, each
- * with "host", "packet" and "at"]}. For `lasthop here` and other followers.
+ * Journeys of the flow as {"next": row, "journeys": [hop objects as in `where`, each with "host",
+ * "packet" and "at"]}. With `after` 0: on every host, across NAT, packet by packet in the order of
+ * their way. Else those that arrived after that row and bear the flow's own addresses, by time: for
+ * `lasthop here` and other followers.
  */
 int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
 		      uint64_t after, size_t limit);

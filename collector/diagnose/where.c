@@ -10,6 +10,7 @@
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/cause.h"
+#include "collector/stitch/gather.h"
 
 enum {
 	JOURNEYS_MAX = 4000, /* that one question looks at, the newest ones */
@@ -373,6 +374,33 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
 	return ret;
 }
 
+/* Journeys of the flow on every host, also where NAT gave it other addresses: packet by packet, in the order of the way. */
+static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit,
+		      struct stored_journey **list, size_t *n)
+{
+	struct gathered g;
+	struct paths paths;
+	int r = gather(&g, f, flow, limit);
+
+	if (r == 0)
+		r = paths_join(&paths, g.list, g.count, f->arena);
+	if (r < 0)
+		return r;
+	*list = arena_alloc(f->arena, (g.count + 1) * sizeof(**list));
+	if (!*list)
+		return -ENOMEM;
+	for (size_t i = 0; i < paths.count; i++) {
+		for (size_t k = 0; k < paths.list[i].hop_count; k++)
+			(*list)[(*n)++] = *paths.list[i].hops[k].sj;
+	}
+	/* The newest packets, whole ones but perhaps for the first. */
+	if (*n > limit) {
+		*list += *n - limit;
+		*n = limit;
+	}
+	return 0;
+}
+
 int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
 		      uint64_t after, size_t limit)
 {
@@ -394,8 +422,10 @@ int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reade
 	*answer = NULL;
 	arena_init(&arena, HEAP_MAX);
 	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
-	if (ret == 0)
+	if (ret == 0 && after)
 		ret = reader_journeys(r, &query, &arena, &list, &n, &cut);
+	else if (ret == 0)
+		ret = whole_flow(&fleet, ask->flow, limit, &list, &n);
 	for (size_t i = 0; ret == 0 && i < n; i++) {
 		const struct hop h = { .sj = &list[i] };
 		json_t *hop;
