@@ -63,7 +63,7 @@ static bool ends_packet(const struct resolved *r)
 	       (!strcmp(r->rule.target, "DROP") || !strcmp(r->rule.target, "REJECT"));
 }
 
-static void need_read(const struct inquiry *q, uint64_t host)
+void need_read(const struct inquiry *q, uint64_t host)
 {
 	struct where_need *n = q->need;
 

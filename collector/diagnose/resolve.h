@@ -39,6 +39,8 @@ struct resolved {
 	bool may_drop; /* RULESET_CHANGED: under at least one content the packet ended here */
 };
 
+/* The answer would be firmer if the host told once more how its tables stand. */
+void need_read(const struct inquiry *q, uint64_t host);
 void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h,
 		  const struct step *s);
 /* What the step did with the packet, as far as rule or verdict tell. */

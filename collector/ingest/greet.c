@@ -57,6 +57,8 @@ int session_greet(struct session *s, const struct msg_hello *h)
 		return refuse(
 			s, h,
 			"another agent with this id is connected: give each its own --id and --state");
+	if (p)
+		a.heard.v = received.v - ((int64_t)uv_now(g->loop) - p->heard_ms) * NS_PER_MS;
 	r = store_hello(g->store, h, &a, &why); /* 3 */
 	if (r < 0)
 		return refuse(s, h, why.text[0] ? why.text : strerror(-r));

@@ -41,6 +41,7 @@ int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wa
 		h->host = hosts[i].host;
 		h->id = hosts[i].id;
 		h->retired = hosts[i].retired;
+		h->checked = hosts[i].checked;
 		h->has_facts = reader_facts(r, h->host, until, arena, &h->facts) == 0;
 		h->has_sources = reader_sources(r, h->host, arena, &h->sources) == 0;
 	}

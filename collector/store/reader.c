@@ -466,7 +466,8 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 						  .id = column_text(s, 2, arena),
 						  .first_seen = { sqlite3_column_int64(s, 3) },
 						  .last_seen = { sqlite3_column_int64(s, 4) },
-						  .retired = sqlite3_column_int(s, 5) };
+						  .retired = sqlite3_column_int(s, 5),
+						  .checked = { sqlite3_column_int64(s, 6) } };
 	}
 	sqlite3_reset(s);
 	*out = list;

@@ -128,6 +128,7 @@ static int end_armings(struct store *s, uint64_t host, int64_t at)
 int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *a, struct why *why)
 {
 	struct known_agent *k;
+	int64_t gone = a->heard.v ? a->heard.v : wall_now().v;
 	bool restarted;
 	int r;
 
@@ -145,7 +146,7 @@ int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *
 		for (uint32_t i = 0; i < h->host_count && r == 0; i++) {
 			r = one_host(s, h->hosts[i].id, a->agent, &a->hosts[i]);
 			if (r == 0 && restarted)
-				r = end_armings(s, a->hosts[i], wall_now().v);
+				r = end_armings(s, a->hosts[i], gone);
 		}
 		if (db_run(db_stmt(&s->catalog, r == 0 ? STMT_commit : STMT_rollback)) < 0 &&
 		    r == 0)

@@ -43,6 +43,7 @@ struct store_agent {
 	uint64_t agent;      /* the store's id of it, filled by store_hello() */
 	uint64_t epoch, seq; /* the last batch that is committed, filled; epoch 0: never seen */
 	uint64_t hosts[HOSTS_PER_AGENT]; /* the store's host id by index in the Hello, filled */
+	struct wall_ns heard; /* the caller's: when its run before was last heard of; 0 not known */
 };
 
 /*
@@ -96,6 +97,7 @@ struct stored_host {
 	uint64_t host, agent;
 	const char *id;
 	struct wall_ns first_seen, last_seen;
+	struct wall_ns checked; /* when it last told that all its tables stood as reported */
 	bool retired;
 };
 

@@ -261,6 +261,34 @@ def test_an_agent_that_has_gone_is_not_accused(fleet, std):
     assert hosts(answer) == ["cl", "gw", "rt"]
 
 
+def test_an_agent_that_came_back_is_not_accused(fleet, std):
+    """It was killed, a datagram passed, it was started again: its lease did not stand in between."""
+    std.sv.serve("udp", 53).mute = True
+    begin(fleet, "udp 10.0.1.2 10.0.3.2:53")
+    fleet.expected_deaths.add(std.sv.agent.pid)
+    std.sv.agent.signal(9)
+    std.sv.agent.wait(3)
+    fleet.wait_clean(std.sv)
+    std.cl.udp("10.0.3.2", 53, timeout=0.1)
+    fleet.start_agent(std.sv)
+    answer = fleet.where("udp 10.0.1.2 10.0.3.2:53", status=3)
+    check(answer, verdict="unknown", died_at=None)
+    assert hosts(answer) == ["cl", "gw", "rt"]
+
+
+def test_an_agent_that_hangs_is_not_accused(fleet, std):
+    """It is connected and says nothing."""
+    std.sv.serve("udp", 53).mute = True
+    begin(fleet, "udp 10.0.1.2 10.0.3.2:53")
+    std.sv.agent.signal(19)
+    std.cl.udp(SERVER, 53, timeout=0.1)
+    try:
+        answer = fleet.where("udp 10.0.1.2 10.0.3.2:53", status=3)
+    finally:
+        std.sv.agent.signal(18)
+    check(answer, verdict="unknown", died_at=None)
+
+
 def test_one_agent_of_two_namespaces(fleet, std):
     """Its hosts are ID/NETNS."""
     std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP")

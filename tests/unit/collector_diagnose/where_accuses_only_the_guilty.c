@@ -260,6 +260,23 @@ static void fate_4d_a_thinner_sample_hides_ordinary_packets(void **state)
 	assert_string_equal(text("verdict"), "unknown");
 }
 
+/* An agent that hangs is connected, too: only what it told since shows that it was at work. */
+static void fate_4d_an_agent_that_told_nothing_since_hides_it(void **state)
+{
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	sends(cl, 1000, 7, t, SYN, 1);
+	fake.hosts[rt - 1].checked.v = ms(1100);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+	fake.hosts[rt - 1].checked.v = ms(1800);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "lost");
+}
+
 /* The wire takes it in segments or fragments: other packets arrive. */
 static void fate_4d_a_packet_above_the_mtu_leaves_in_pieces(void **state)
 {
@@ -651,6 +668,7 @@ int main(void)
 		T(fate_4d_a_loss_of_the_neighbour_hides_it),
 		T(fate_4d_a_neighbour_that_was_not_armed_hides_it),
 		T(fate_4d_a_thinner_sample_hides_ordinary_packets),
+		T(fate_4d_an_agent_that_told_nothing_since_hides_it),
 		T(fate_4d_a_packet_above_the_mtu_leaves_in_pieces),
 		T(fate_4d_silence_of_a_moment_says_nothing),
 		T(fate_5_no_forwarding_discards),
