@@ -206,9 +206,11 @@ static void arrived(struct fate *f, const struct conversation *c)
 static bool seen_late(const struct conversation *c, const struct path *p, uint64_t host)
 {
 	for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
-		const struct path *other = i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
+		const struct path *other =
+			i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
 
-		if (other != p && other->hops[0].sj->host == host && path_packet(other)->fp == path_packet(p)->fp &&
+		if (other != p && other->hops[0].sj->host == host &&
+		    path_packet(other)->fp == path_packet(p)->fp &&
 		    hop_first_hook(&other->hops[0]) == HOOK_PREROUTING)
 			return true;
 	}
@@ -275,7 +277,8 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 			    "it left %s for %s, which was not tracing such packets at that moment",
 			    from->id, next[0]->id));
 	else if (seen_late(c, f->path, next[0]->host))
-		unknown(f, say(q, "it left %s for %s, which told of such a packet at another time", from->id, next[0]->id));
+		unknown(f, say(q, "it left %s for %s, which told of such a packet at another time",
+			       from->id, next[0]->id));
 	else if (loss)
 		unknown(f, say(q, "it left %s for %s, which lost evidence then (%s)", from->id,
 			       next[0]->id, loss->source));
@@ -293,7 +296,9 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 		}
 		if (next[0]->checked.v < at.v + SETTLE_NS) {
 			need_read(q, next[0]->host);
-			unknown(f, say(q, "it left %s for %s, whose agent has not been heard of since", from->id, next[0]->id));
+			unknown(f,
+				say(q, "it left %s for %s, whose agent has not been heard of since",
+				    from->id, next[0]->id));
 			return;
 		}
 		f->verdict = VERDICT_LOST;
