@@ -19,7 +19,7 @@ struct fleet_host {
 	uint64_t host;
 	const char *id;
 	bool retired;
-	struct wall_ns checked;		/* its agent was surely at work then */
+	struct wall_ns checked; /* its agent was surely at work then */
 	bool has_facts;
 	struct facts facts; /* newest of the window */
 	bool has_sources;
