@@ -62,3 +62,19 @@ struct store {
 };
 
 struct known_agent *store_agent_of(struct store *s, uint64_t agent);
+
+void job_free(struct job *j);
+size_t job_bytes(const struct job *j);
+
+/* Threads of their own until `stopping`. */
+void *store_writer(void *store);
+void *store_sealer(void *store);
+/* Tells the border that writing failed with -errno r. */
+void store_complain(struct store *s, int r);
+
+/* Makes a place for a segment; under s->lock. NULL without memory. */
+struct known_segment *store_add_segment(struct store *s);
+/* Writes the segment's row; under s->catalog_lock. */
+int store_put_segment(struct store *s, const struct known_segment *k, const char *state);
+/* Begins segment `no`, with all marks of the one before. */
+int store_next_segment(struct store *s, uint32_t no);

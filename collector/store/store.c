@@ -1,8 +1,9 @@
 /*
- * The writing half. Batches are turned into rows on the caller's thread and queued; the writer takes all that wait, puts what
- * belongs to the catalog there, commits, then the journeys into the open segment, commits, and only then says so.
- * A crash between the two is harmless: the batch comes again and the catalog's mark skips its half.
+ * The door for writing: who an agent is, batches turned into rows and queued for the writer, small
+ * catalog writes, opening and closing.
  */
+#include "collector/store/internal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "collector/store/internal.h"
 #include "common/content.h"
 #include "common/must.h"
 #include "store_schema.h"
@@ -22,13 +22,8 @@
 enum {
 	CATALOG_VERSION = 1,
 	QUEUE_MAX = 64 << 20, /* bytes that wait for the writer */
-	ROWS_PER_COMMIT = 20000,
-	RETRY_MS = 500,
 	CLONE_NS_FACTOR = 60,
 };
-
-static const uint64_t SEGMENT_ROWS = 1000000;
-static const int64_t SEGMENT_NS = 3600LL * NS_PER_S;
 
 /* --- agents ---------------------------------------------------------------------------------------------------- */
 
@@ -181,23 +176,6 @@ void store_offset(struct store *s, uint64_t agent, const struct clock_offset *o)
 }
 
 /* --- queueing ---------------------------------------------------------------------------------------------------- */
-
-static void job_free(struct job *j)
-{
-	if (!j)
-		return;
-	free(j->rows);
-	free(j->keys);
-	buf_clear(&j->bytes);
-	buf_clear(&j->others);
-	free(j);
-}
-
-static size_t job_bytes(const struct job *j)
-{
-	return sizeof(*j) + j->bytes.cap + j->others.cap + j->row_count * sizeof(*j->rows) +
-	       j->key_cap * sizeof(*j->keys);
-}
 
 static int job_journey(struct job *j, struct packer *p, const struct store_agent *a,
 		       const struct record *r)
@@ -400,415 +378,6 @@ int store_retire(struct store *s, const char *host)
 	return r;
 }
 
-/* --- segments ------------------------------------------------------------------------------------------------------ */
-
-static int put_segment(struct store *s, const struct known_segment *k, const char *state)
-{
-	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_put_segment);
-
-	if (!q)
-		return -EIO;
-	sqlite3_bind_int(q, 1, (int)k->no);
-	db_bind_text(q, 2, state);
-	sqlite3_bind_int64(q, 3, k->created);
-	sqlite3_bind_int64(q, 4, k->t_min);
-	sqlite3_bind_int64(q, 5, k->t_max);
-	return db_run(q);
-}
-
-/* Under s->lock. */
-static struct known_segment *add_segment(struct store *s)
-{
-	struct known_segment *bigger =
-		realloc(s->segments, (s->segment_count + 1) * sizeof(*bigger));
-
-	if (!bigger)
-		return NULL;
-	s->segments = bigger;
-	memset(&bigger[s->segment_count], 0, sizeof(*bigger));
-	return &bigger[s->segment_count++];
-}
-
-/* Begins segment `no`, with all marks of the one before. */
-static int next_segment(struct store *s, uint32_t no)
-{
-	struct segment next;
-	struct known_segment *k;
-	sqlite3_stmt *q;
-	int r = segment_open(&next, s->dir, no);
-
-	if (r < 0)
-		return r;
-	next.created = wall_now().v;
-	r = db_run(db_stmt(&next.db, STMT_begin));
-	q = s->open.db.sql ? db_stmt(&s->open.db, STMT_get_marks) : NULL;
-	while (r == 0 && q && sqlite3_step(q) == SQLITE_ROW) {
-		struct origin o = { .agent = (uint64_t)sqlite3_column_int64(q, 0),
-				    .epoch = (uint64_t)sqlite3_column_int64(q, 1),
-				    .seq = (uint64_t)sqlite3_column_int64(q, 2) };
-
-		r = segment_mark(&next, &o);
-	}
-	if (q)
-		sqlite3_reset(q);
-	if (r == 0)
-		r = db_run(db_stmt(&next.db, STMT_commit));
-	if (r < 0) {
-		key_map_free(next.map);
-		segment_close(&next);
-		return r;
-	}
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->segment_count; i++) {
-		if (s->segments[i].no == s->open.no) {
-			s->segments[i].t_min = s->open.t_min;
-			s->segments[i].t_max = s->open.t_max;
-		}
-	}
-	k = add_segment(s);
-	if (k)
-		*k = (struct known_segment){ .no = no, .map = next.map, .created = next.created };
-	pthread_cond_signal(&s->sealing);
-	pthread_mutex_unlock(&s->lock);
-	if (!k)
-		return -ENOMEM;
-	pthread_mutex_lock(&s->catalog_lock);
-	r = put_segment(s, k, "open");
-	pthread_mutex_unlock(&s->catalog_lock);
-	if (s->open.db.sql)
-		segment_close(&s->open);
-	s->open = next;
-	return r;
-}
-
-static int rotate(struct store *s)
-{
-	uint64_t rows = s->o.segment_rows ? s->o.segment_rows : SEGMENT_ROWS;
-	int64_t age = s->o.segment_ns ? s->o.segment_ns : SEGMENT_NS;
-
-	if (s->open.rows < rows && (s->open.rows == 0 || wall_now().v - s->open.created < age))
-		return 0;
-	return next_segment(s, s->open.no + 1);
-}
-
-/* --- the writer ---------------------------------------------------------------------------------------------------- */
-
-static int write_catalog(struct store *s, struct job *list)
-{
-	struct arena arena;
-	int r;
-
-	arena_init(&arena, MSG_HEAP_MAX);
-	pthread_mutex_lock(&s->catalog_lock);
-	r = db_run(db_stmt(&s->catalog, STMT_begin));
-	for (struct job *j = list; j && r == 0; j = j->next) {
-		struct msg m;
-		int has;
-
-		if (!j->others.len)
-			continue;
-		has = catalog_has(&s->catalog, &j->origin);
-		if (has != 0) {
-			r = has < 0 ? has : 0;
-			continue;
-		}
-		arena_reset(&arena);
-		r = msg_decode(&m, j->others.p, j->others.len, &arena);
-		must(r != -EPROTO); /* we packed it */
-		for (uint32_t i = 0; r == 0 && i < m.batch.count; i++)
-			r = catalog_apply(&s->catalog, s->catalog_packer, &j->origin,
-					  &m.batch.records[i]);
-		if (r == 0)
-			r = catalog_mark(&s->catalog, &j->origin);
-	}
-	if (db_run(db_stmt(&s->catalog, r == 0 ? STMT_commit : STMT_rollback)) < 0 && r == 0)
-		r = -EIO;
-	pthread_mutex_unlock(&s->catalog_lock);
-	arena_free(&arena);
-	return r;
-}
-
-static int write_segment(struct store *s, struct job *list)
-{
-	uint64_t rows = s->open.rows;
-	int r = db_run(db_stmt(&s->open.db, STMT_begin));
-
-	for (struct job *j = list; j && r == 0; j = j->next) {
-		for (uint32_t i = 0; i < j->row_count && r == 0; i++)
-			r = segment_insert(&s->open, &j->rows[i], j->keys, j->bytes.p,
-					   j->origin.offset, j->origin.error);
-		if (r == 0)
-			r = segment_mark(&s->open, &j->origin);
-	}
-	if (r == 0)
-		r = db_run(db_stmt(&s->open.db, STMT_commit));
-	if (r < 0) {
-		/* Keys of rows that did not come to be find nothing; their numbers are used again. */
-		db_run(db_stmt(&s->open.db, STMT_rollback));
-		s->open.rows = rows;
-	}
-	return r;
-}
-
-static struct job *take_jobs(struct store *s, bool *stopping)
-{
-	struct job *list, *j;
-	uint32_t rows = 0;
-
-	pthread_mutex_lock(&s->lock);
-	while (!s->first && !s->stopping)
-		pthread_cond_wait(&s->work, &s->lock);
-	list = s->first;
-	for (j = list; j && j->next && rows + j->row_count < ROWS_PER_COMMIT; j = j->next)
-		rows += j->row_count;
-	if (j) {
-		s->first = j->next;
-		if (!s->first)
-			s->last = &s->first;
-		j->next = NULL;
-	}
-	*stopping = s->stopping;
-	pthread_mutex_unlock(&s->lock);
-	return list;
-}
-
-static void done_jobs(struct store *s, struct job *list)
-{
-	size_t bytes = 0;
-
-	pthread_mutex_lock(&s->lock);
-	for (struct job *j = list; j; j = j->next) {
-		struct known_agent *k = store_agent_of(s, j->origin.agent);
-
-		if (k) {
-			k->done_epoch = j->origin.epoch;
-			k->done = j->origin.seq;
-		}
-	}
-	pthread_mutex_unlock(&s->lock);
-	for (struct job *j = list, *next; j; j = next) {
-		next = j->next;
-		bytes += job_bytes(j);
-		if (s->o.committed)
-			s->o.committed(s->o.arg, j->origin.agent, j->origin.epoch, j->origin.seq);
-		job_free(j);
-	}
-	pthread_mutex_lock(&s->lock);
-	s->queued_bytes -= bytes;
-	pthread_mutex_unlock(&s->lock);
-}
-
-static void complain(struct store *s, int r)
-{
-	char text[160];
-
-	snprintf(text, sizeof(text),
-		 "the store cannot be written (%s): nothing is acknowledged until it can",
-		 strerror(-r));
-	if (s->o.trouble)
-		s->o.trouble(s->o.arg, text);
-}
-
-static void *writer_main(void *arg)
-{
-	struct store *s = arg;
-	bool stopping = false, troubled = false;
-	struct job *list;
-
-	while ((list = take_jobs(s, &stopping)) || !stopping) {
-		int r;
-
-		while (list && (r = write_catalog(s, list)) < 0) {
-			complain(s, r);
-			troubled = true;
-			if (stopping)
-				return NULL;
-			usleep(RETRY_MS * 1000);
-		}
-		while (list && ((r = rotate(s)) < 0 || (r = write_segment(s, list)) < 0)) {
-			complain(s, r);
-			troubled = true;
-			if (stopping)
-				return NULL;
-			usleep(RETRY_MS * 1000);
-		}
-		if (troubled && s->o.trouble)
-			s->o.trouble(s->o.arg, NULL);
-		troubled = false;
-		done_jobs(s, list);
-	}
-	return NULL;
-}
-
-/* --- the sealer: indexes full segments, and retention -------------------------------------------------------------- */
-
-static void set_state(struct store *s, const struct known_segment *k, const char *state)
-{
-	pthread_mutex_lock(&s->catalog_lock);
-	put_segment(s, k, state);
-	pthread_mutex_unlock(&s->catalog_lock);
-}
-
-/* The next segment that is full and not sealed; the open one is the last. */
-static bool next_full(struct store *s, struct known_segment *out)
-{
-	for (size_t i = 0; i + 1 < s->segment_count; i++) {
-		if (!s->segments[i].sealed) {
-			*out = s->segments[i];
-			return true;
-		}
-	}
-	return false;
-}
-
-static void finish_seal(struct store *s, struct known_segment *k)
-{
-	k->sealed = true;
-	set_state(s, k, "sealed");
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->segment_count; i++) {
-		if (s->segments[i].no != k->no)
-			continue;
-		/* Readers look a map up under this lock and keep none of it. */
-		key_map_free(s->segments[i].map);
-		s->segments[i].map = NULL;
-		s->segments[i].sealed = true;
-		s->segments[i].rebuilding = false;
-	}
-	pthread_mutex_unlock(&s->lock);
-}
-
-static uint64_t file_bytes(const char *dir, uint32_t no)
-{
-	char path[PATH_MAX_LEN];
-	struct stat st;
-
-	segment_path(path, dir, no);
-	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
-}
-
-static void drop_oldest(struct store *s)
-{
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
-	char path[PATH_MAX_LEN], file[PATH_MAX_LEN + 8];
-	uint32_t no;
-	sqlite3_stmt *q;
-
-	pthread_mutex_lock(&s->lock);
-	no = s->segments[0].no;
-	key_map_free(s->segments[0].map);
-	memmove(s->segments, s->segments + 1, --s->segment_count * sizeof(*s->segments));
-	pthread_mutex_unlock(&s->lock);
-	pthread_mutex_lock(&s->catalog_lock);
-	q = db_stmt(&s->catalog, STMT_drop_segment);
-	if (q) {
-		sqlite3_bind_int(q, 1, (int)no);
-		db_run(q);
-	}
-	pthread_mutex_unlock(&s->catalog_lock);
-	segment_path(path, s->dir, no);
-	for (int i = 0; i < 3; i++) {
-		snprintf(file, sizeof(file), "%s%s", path, suffixes[i]);
-		unlink(file);
-	}
-}
-
-static void expire_catalog(struct store *s, int64_t before)
-{
-	static const enum stmt_id list[] = { STMT_expire_conn_keys, STMT_expire_conns,
-					     STMT_expire_losses, STMT_expire_facts };
-
-	pthread_mutex_lock(&s->catalog_lock);
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		sqlite3_stmt *q = db_stmt(&s->catalog, list[i]);
-
-		if (q) {
-			sqlite3_bind_int64(q, 1, before);
-			db_run(q);
-		}
-	}
-	pthread_mutex_unlock(&s->catalog_lock);
-}
-
-static void retain(struct store *s)
-{
-	int64_t now = wall_now().v;
-
-	for (;;) {
-		uint64_t bytes = 0;
-		bool drop = false;
-
-		pthread_mutex_lock(&s->lock);
-		for (size_t i = 0; s->o.keep_bytes && i < s->segment_count; i++)
-			bytes += file_bytes(s->dir, s->segments[i].no);
-		if (s->segment_count > 1 && s->segments[0].sealed)
-			drop = (s->o.keep_bytes && bytes > s->o.keep_bytes) ||
-			       (s->o.keep_ns && s->segments[0].t_max < now - s->o.keep_ns);
-		pthread_mutex_unlock(&s->lock);
-		if (!drop)
-			break;
-		drop_oldest(s);
-	}
-	if (s->o.keep_ns)
-		expire_catalog(s, now - s->o.keep_ns);
-}
-
-static void rebuild(struct store *s)
-{
-	for (size_t i = 0; i < s->segment_count; i++) {
-		struct key_map *map = NULL;
-		uint32_t no = 0;
-
-		pthread_mutex_lock(&s->lock);
-		if (i < s->segment_count && s->segments[i].rebuilding) {
-			map = s->segments[i].map;
-			no = s->segments[i].no;
-		}
-		pthread_mutex_unlock(&s->lock);
-		if (!map)
-			continue;
-		segment_rebuild(s->dir, no, map);
-		pthread_mutex_lock(&s->lock);
-		s->segments[i].rebuilding = false;
-		pthread_mutex_unlock(&s->lock);
-	}
-}
-
-static void *sealer_main(void *arg)
-{
-	struct store *s = arg;
-	struct known_segment k;
-
-	rebuild(s);
-	for (;;) {
-		struct timespec until;
-		bool stop, full;
-		int r;
-
-		pthread_mutex_lock(&s->lock);
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += 10;
-		full = next_full(s, &k);
-		if (!full && !s->stopping)
-			pthread_cond_timedwait(&s->sealing, &s->lock, &until);
-		full = next_full(s, &k);
-		stop = s->stopping;
-		pthread_mutex_unlock(&s->lock);
-		if (stop)
-			return NULL;
-		if (full) {
-			r = segment_seal(s->dir, k.no, k.map);
-			if (r == 0)
-				finish_seal(s, &k);
-			else
-				complain(s, r);
-			if (r < 0)
-				usleep(RETRY_MS * 1000);
-		}
-		retain(s);
-	}
-}
-
 /* --- opening ------------------------------------------------------------------------------------------------------- */
 
 static int lock_dir(struct store *s, struct why *why)
@@ -838,7 +407,7 @@ static int load_segments(struct store *s)
 	int r = q ? 0 : -EIO;
 
 	while (r == 0 && sqlite3_step(q) == SQLITE_ROW) {
-		struct known_segment *k = add_segment(s);
+		struct known_segment *k = store_add_segment(s);
 
 		if (!k) {
 			r = -ENOMEM;
@@ -861,7 +430,7 @@ static int load_segments(struct store *s)
 	if (r < 0)
 		return r;
 	if (!newest || s->segments[s->segment_count - 1].sealed)
-		return next_segment(s, newest + 1);
+		return store_next_segment(s, newest + 1);
 	r = segment_open(&s->open, s->dir, newest);
 	if (r == -EBADMSG) {
 		char path[PATH_MAX_LEN], aside[PATH_MAX_LEN + 16];
@@ -939,11 +508,11 @@ int store_open(struct store **out, const struct store_options *o, struct why *wh
 	}
 	if (r < 0)
 		goto out;
-	if (pthread_create(&s->writer, NULL, writer_main, s) != 0) {
+	if (pthread_create(&s->writer, NULL, store_writer, s) != 0) {
 		r = why_set(why, -EAGAIN, "cannot start the store's threads");
 		goto out;
 	}
-	must(pthread_create(&s->sealer, NULL, sealer_main, s) == 0);
+	must(pthread_create(&s->sealer, NULL, store_sealer, s) == 0);
 	*out = s;
 	return 0;
 out:
