@@ -24,7 +24,8 @@ static void set_state(struct store *s, const struct known_segment *k, const char
 static bool next_full(struct store *s, struct known_segment *out)
 {
 	for (size_t i = 0; i + 1 < s->segment_count; i++) {
-		if (!s->segments[i].sealed) {
+		/* What could not be read whole gets no index: its answers stay marked incomplete. */
+		if (!s->segments[i].sealed && !s->segments[i].rebuilding) {
 			*out = s->segments[i];
 			return true;
 		}
@@ -129,6 +130,7 @@ static void rebuild(struct store *s)
 	for (size_t i = 0; i < s->segment_count; i++) {
 		struct key_map *map = NULL;
 		uint32_t no = 0;
+		int r;
 
 		pthread_mutex_lock(&s->lock);
 		if (i < s->segment_count && s->segments[i].rebuilding) {
@@ -138,7 +140,11 @@ static void rebuild(struct store *s)
 		pthread_mutex_unlock(&s->lock);
 		if (!map)
 			continue;
-		segment_rebuild(s->dir, no, map);
+		r = segment_rebuild(s->dir, no, map);
+		if (r < 0) {
+			store_complain(s, r);
+			continue;
+		}
 		pthread_mutex_lock(&s->lock);
 		s->segments[i].rebuilding = false;
 		pthread_mutex_unlock(&s->lock);

@@ -96,8 +96,8 @@ int segment_rebuild(const char *dir, uint32_t no, struct key_map *map)
 	char path[PATH_MAX_LEN];
 	struct arena arena;
 	sqlite3_stmt *q;
+	int r, step = SQLITE_DONE;
 	struct db d;
-	int r;
 
 	segment_path(path, dir, no);
 	r = db_open_reader(&d, path);
@@ -108,7 +108,7 @@ int segment_rebuild(const char *dir, uint32_t no, struct key_map *map)
 	r = q ? 0 : -EIO;
 	if (q)
 		sqlite3_bind_int64(q, 1, 0);
-	while (r == 0 && sqlite3_step(q) == SQLITE_ROW) {
+	while (r == 0 && (step = sqlite3_step(q)) == SQLITE_ROW) {
 		struct record rec;
 
 		arena_reset(&arena);
@@ -117,6 +117,8 @@ int segment_rebuild(const char *dir, uint32_t no, struct key_map *map)
 			r = key_map_add(map, keys, keys_of(&rec.journey, keys),
 					(uint32_t)sqlite3_column_int64(q, 0));
 	}
+	if (r == 0)
+		r = db_error(step); /* a damaged page ends the rows, too */
 	arena_free(&arena);
 	db_close(&d);
 	return r;
