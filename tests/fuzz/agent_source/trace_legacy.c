@@ -1,51 +1,8 @@
-/*
- * Whatever bytes claim to be messages of this source: they decode, or are given up, and nothing else happens.
- */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "agent/source/source.h"
-#include "common/must.h"
+#include "fuzz_source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void on_trace(void *arg, const struct trace_event *e)
-{
-	must(e->step.hook < HOOK_COUNT && e->step.backend < BACKEND_COUNT);
-	must(e->step.family < FAMILY_COUNT && e->step.label < LABEL_COUNT);
-	must(strlen(e->step.table) <= TABLE_NAME_MAX && strlen(e->step.chain) <= CHAIN_NAME_MAX);
-	*(size_t *)arg += strlen(e->in_if) + strlen(e->out_if);
-}
-
-static void on_conn(void *arg, const struct conn *c)
-{
-	must(c->event <= CONN_DUMP);
-	must(c->orig.src.family == 4 || c->orig.src.family == 6);
-	*(size_t *)arg += c->id;
-}
-
-static void on_loss(void *arg, const struct loss *l)
-{
-	*(size_t *)arg += l->count;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t sum = 0;
-	const struct sink out = {
-		.arg = &sum, .trace = on_trace, .conn = on_conn, .loss = on_loss
-	};
-	/* A copy of just this size, aligned as a receive buffer is. */
-	uint8_t *copy = malloc(size ? size : 1);
-	struct source s;
-
-	must(copy);
-	if (size)
-		memcpy(copy, data, size);
-	source_init(&s, &source_trace_legacy, -1, NULL);
-	(void)s.ops->decode(&s, copy, size, (struct boot_ns){ 1 }, &out);
-	source_clear(&s);
-	free(copy);
-	return 0;
+	return fuzz_source(&source_trace_legacy, data, size);
 }
