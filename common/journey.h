@@ -36,8 +36,13 @@ enum family {
 	FAMILY_COUNT
 };
 
-/* What the kernel printed. Legacy prints POLICY and RETURN also for unconditional rules: the number decides. */
-#define LABELS(X) X(RULE, "rule") X(RETURN, "return") X(POLICY, "policy") X(CHECKPOINT, "checkpoint") X(LOG, "log")
+/*
+ * What the kernel printed. Legacy prints POLICY and RETURN also for unconditional rules: the number decides. KERNEL: it
+ * freed the packet here, for the reason that `prefix` names; `number` then has a bit (1 << enum hook) for each hook in which
+ * that may have been.
+ */
+#define LABELS(X) X(RULE, "rule") X(RETURN, "return") X(POLICY, "policy") X(CHECKPOINT, "checkpoint") X(LOG, "log")	\
+	X(KERNEL, "kernel")
 enum label {
 #define X(id, text) LABEL_##id,
 	LABELS(X)
@@ -91,7 +96,7 @@ struct step {
 	uint64_t handle;  /* nft: the rule's; 0: none */
 	struct boot_ns at;
 	const char *table, *chain; /* interned by whoever made the journey; "" for checkpoints */
-	const char *prefix;        /* LABEL_LOG: the log line's; else NULL */
+	const char *prefix;        /* LABEL_LOG: the log line's; LABEL_KERNEL: the reason's name; else NULL */
 };
 
 struct journey {
