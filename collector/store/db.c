@@ -64,9 +64,25 @@ static int harden(struct db *d)
 	return 0;
 }
 
-int db_open(struct db *d, const char *path, const char *schema, int version)
+/* Brings the file from version `have` to `version`, each step in a transaction of its own. */
+static int upgrade(struct db *d, const char *const *steps, int have, int version)
 {
 	char pragma[64];
+	int r = 0;
+
+	while (r == 0 && have < version) {
+		r = db_exec(d, "BEGIN IMMEDIATE");
+		if (r == 0)
+			r = db_exec(d, steps[have++]);
+		snprintf(pragma, sizeof(pragma), "PRAGMA user_version=%d; COMMIT", have);
+		if (r == 0)
+			r = db_exec(d, pragma);
+	}
+	return r;
+}
+
+int db_open(struct db *d, const char *path, const char *const *steps, int version)
+{
 	int have = 0, r;
 
 	memset(d, 0, sizeof(*d));
@@ -85,14 +101,8 @@ int db_open(struct db *d, const char *path, const char *schema, int version)
 		r = user_version(d, &have);
 	if (r == 0 && have > version)
 		r = -EPROTONOSUPPORT;
-	if (r == 0 && have == 0) {
-		r = db_exec(d, "BEGIN IMMEDIATE");
-		if (r == 0)
-			r = db_exec(d, schema);
-		snprintf(pragma, sizeof(pragma), "PRAGMA user_version=%d; COMMIT", version);
-		if (r == 0)
-			r = db_exec(d, pragma);
-	}
+	if (r == 0)
+		r = upgrade(d, steps, have, version);
 	if (r < 0)
 		db_close(d);
 	return r;

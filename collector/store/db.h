@@ -15,8 +15,11 @@ struct db {
 	sqlite3_stmt *stmts[STMT_COUNT]; /* owned; prepared at first use */
 };
 
-/* Opens or creates for writing, with `schema` at version `version`. -EPROTONOSUPPORT: a newer lasthop wrote it. */
-int db_open(struct db *d, const char *path, const char *schema, int version);
+/*
+ * Opens or creates for writing, at version `version`: steps[n] leads from version n to n + 1. -EPROTONOSUPPORT: a newer
+ * lasthop wrote it.
+ */
+int db_open(struct db *d, const char *path, const char *const *steps, int version);
 /* Opens an existing file for reading only. */
 int db_open_reader(struct db *d, const char *path);
 void db_close(struct db *d);

@@ -13,7 +13,6 @@
 #include "store_schema.h"
 
 enum {
-	SEGMENT_VERSION = 1,
 	KEYS_IN_ROW = 216, /* three rows of the index fill a page */
 };
 
@@ -31,7 +30,7 @@ int segment_open(struct segment *s, const char *dir, uint32_t no)
 	memset(s, 0, sizeof(*s));
 	s->no = no;
 	segment_path(path, dir, no);
-	r = db_open(&s->db, path, schema_segment_sql, SEGMENT_VERSION);
+	r = db_open(&s->db, path, schema_segment, schema_segment_version);
 	if (r < 0)
 		return r;
 	s->map = key_map_new();
@@ -162,7 +161,7 @@ int segment_seal(const char *dir, uint32_t no, struct key_map *map)
 	int r;
 
 	segment_path(path, dir, no);
-	r = db_open(&d, path, schema_segment_sql, SEGMENT_VERSION);
+	r = db_open(&d, path, schema_segment, schema_segment_version);
 	if (r < 0)
 		return r;
 	list = key_map_sorted(map, &n);

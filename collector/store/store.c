@@ -20,7 +20,6 @@
 #include "store_schema.h"
 
 enum {
-	CATALOG_VERSION = 1,
 	QUEUE_MAX = 64 << 20, /* bytes that wait for the writer */
 	CLONE_NS_FACTOR = 60,
 };
@@ -488,7 +487,7 @@ int store_open(struct store **out, const struct store_options *o, struct why *wh
 	if (r < 0)
 		goto out;
 	snprintf(path, sizeof(path), "%s/catalog.db", s->dir);
-	r = db_open(&s->catalog, path, schema_catalog_sql, CATALOG_VERSION);
+	r = db_open(&s->catalog, path, schema_catalog, schema_catalog_version);
 	if (r == -EPROTONOSUPPORT)
 		why_set(why, r,
 			"%s was written by a newer lasthop: use that version, or another --store",
