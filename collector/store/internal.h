@@ -11,6 +11,7 @@ struct known_segment {
 	uint32_t no;
 	bool sealed; /* its keys are on disk; map is NULL */
 	bool rebuilding;
+	bool damaged;        /* never sealed; what could be read of it is in the map */
 	struct key_map *map; /* owned */
 	int64_t t_min, t_max, created;
 };
@@ -26,7 +27,7 @@ struct job {
 	struct buf others; /* the batch without its journeys, packed; empty: none */
 };
 
-enum { AGENTS_MAX = 16384, SEGMENTS_MAX = 65536 };
+enum { AGENT_BUCKETS = 1024 };
 
 struct known_agent {
 	uint64_t agent;
@@ -53,8 +54,8 @@ struct store {
 	struct job *first, **last;
 	size_t queued_bytes;
 	bool stopping;
-	struct known_agent *agents[1024]; /* owned lists, by id */
-	struct known_segment *segments;   /* owned, by number */
+	struct known_agent *agents[AGENT_BUCKETS]; /* owned lists, by id */
+	struct known_segment *segments;            /* owned, by number */
 	size_t segment_count;
 
 	struct segment open; /* the writer's */
@@ -74,7 +75,15 @@ void store_complain(struct store *s, int r);
 
 /* Makes a place for a segment; under s->lock. NULL without memory. */
 struct known_segment *store_add_segment(struct store *s);
+/* Takes it out of the list and the catalog. */
+void store_forget_segment(struct store *s, uint32_t no);
 /* Writes the segment's row; under s->catalog_lock. */
 int store_put_segment(struct store *s, const struct known_segment *k, const char *state);
-/* Begins segment `no`, with all marks of the one before. */
+/* Opens segment `no`; one without rows gets the marks of all agents. 0 or -errno. */
+int store_begin_segment(struct store *s, struct segment *out, uint32_t no);
+/* Makes segment `no` the open one. */
 int store_next_segment(struct store *s, uint32_t no);
+/* Counts a loss of all hosts in this span. */
+void store_lost(struct store *s, int64_t from, int64_t until);
+/* Segment `no` cannot be read or written whole: it is left as it is, and its time counts as lost. Only once. */
+void store_damaged(struct store *s, uint32_t no);

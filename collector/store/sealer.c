@@ -4,6 +4,7 @@
  */
 #include "collector/store/internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,8 @@ static bool next_full(struct store *s, struct known_segment *out)
 {
 	for (size_t i = 0; i + 1 < s->segment_count; i++) {
 		/* What could not be read whole gets no index: its answers stay marked incomplete. */
-		if (!s->segments[i].sealed && !s->segments[i].rebuilding) {
+		if (!s->segments[i].sealed && !s->segments[i].rebuilding &&
+		    !s->segments[i].damaged) {
 			*out = s->segments[i];
 			return true;
 		}
@@ -59,17 +61,19 @@ static uint64_t file_bytes(const char *dir, uint32_t no)
 	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-static void drop_oldest(struct store *s)
+void store_forget_segment(struct store *s, uint32_t no)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
-	char path[PATH_MAX_LEN], file[PATH_MAX_LEN + 8];
-	uint32_t no;
 	sqlite3_stmt *q;
+	size_t i = 0;
 
 	pthread_mutex_lock(&s->lock);
-	no = s->segments[0].no;
-	key_map_free(s->segments[0].map);
-	memmove(s->segments, s->segments + 1, --s->segment_count * sizeof(*s->segments));
+	while (i < s->segment_count && s->segments[i].no != no)
+		i++;
+	if (i < s->segment_count) {
+		key_map_free(s->segments[i].map);
+		memmove(s->segments + i, s->segments + i + 1,
+			(--s->segment_count - i) * sizeof(*s->segments));
+	}
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_lock(&s->catalog_lock);
 	q = db_stmt(&s->catalog, STMT_drop_segment);
@@ -78,11 +82,23 @@ static void drop_oldest(struct store *s)
 		db_run(q);
 	}
 	pthread_mutex_unlock(&s->catalog_lock);
+}
+
+/* The file goes first: the row of one that is gone is taken away at the next start, if not now. */
+static int drop_oldest(struct store *s)
+{
+	static const char *const suffixes[] = { "-wal", "-shm", "" };
+	char path[PATH_MAX_LEN], file[PATH_MAX_LEN + 8];
+	uint32_t no = s->segments[0].no;
+
 	segment_path(path, s->dir, no);
 	for (int i = 0; i < 3; i++) {
 		snprintf(file, sizeof(file), "%s%s", path, suffixes[i]);
-		unlink(file);
+		if (unlink(file) < 0 && errno != ENOENT)
+			return -errno;
 	}
+	store_forget_segment(s, no);
+	return 0;
 }
 
 static void expire_catalog(struct store *s, int64_t before)
@@ -105,6 +121,7 @@ static void expire_catalog(struct store *s, int64_t before)
 static void retain(struct store *s)
 {
 	int64_t now = wall_now().v;
+	int r;
 
 	for (;;) {
 		uint64_t bytes = 0;
@@ -113,14 +130,16 @@ static void retain(struct store *s)
 		pthread_mutex_lock(&s->lock);
 		for (size_t i = 0; s->o.keep_bytes && i < s->segment_count; i++)
 			bytes += file_bytes(s->dir, s->segments[i].no);
-		if (s->segment_count > 1 && s->segments[0].sealed)
+		if (s->segment_count > 1 && (s->segments[0].sealed || s->segments[0].damaged))
 			drop = (s->o.keep_bytes && bytes > s->o.keep_bytes) ||
 			       (s->o.keep_ns && s->segments[0].t_max < now - s->o.keep_ns);
 		pthread_mutex_unlock(&s->lock);
-		if (!drop)
+		r = drop ? drop_oldest(s) : -ENOENT;
+		if (r < 0)
 			break;
-		drop_oldest(s);
 	}
+	if (r != -ENOENT)
+		store_complain(s, r);
 	if (s->o.keep_ns)
 		expire_catalog(s, now - s->o.keep_ns);
 }
@@ -141,10 +160,12 @@ static void rebuild(struct store *s)
 		if (!map)
 			continue;
 		r = segment_rebuild(s->dir, no, map);
-		if (r < 0) {
+		if (r == -EBADMSG)
+			store_damaged(s, no);
+		else if (r < 0)
 			store_complain(s, r);
+		if (r < 0)
 			continue;
-		}
 		pthread_mutex_lock(&s->lock);
 		s->segments[i].rebuilding = false;
 		pthread_mutex_unlock(&s->lock);
@@ -177,6 +198,8 @@ void *store_sealer(void *arg)
 			r = segment_seal(s->dir, k.no, k.map);
 			if (r == 0)
 				finish_seal(s, &k);
+			else if (r == -EBADMSG)
+				store_damaged(s, k.no);
 			else
 				store_complain(s, r);
 			if (r < 0)

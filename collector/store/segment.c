@@ -35,9 +35,11 @@ int segment_open(struct segment *s, const char *dir, uint32_t no)
 		return r;
 	s->map = key_map_new();
 	q = db_stmt(&s->db, STMT_last_journey);
-	if (!s->map || !q || sqlite3_step(q) != SQLITE_ROW) {
+	r = !s->map ? -ENOMEM : q ? sqlite3_step(q) : -EIO;
+	if (r != SQLITE_ROW) {
+		key_map_free(s->map);
 		segment_close(s);
-		return -EIO;
+		return r < 0 ? r : r == SQLITE_DONE ? -EIO : db_error(r);
 	}
 	s->rows = (uint64_t)sqlite3_column_int64(q, 0);
 	s->t_min = sqlite3_column_int64(q, 1);

@@ -28,7 +28,7 @@ enum {
 
 struct known_agent *store_agent_of(struct store *s, uint64_t agent)
 {
-	struct known_agent **at = &s->agents[agent % 1024];
+	struct known_agent **at = &s->agents[agent % AGENT_BUCKETS];
 
 	for (; *at; at = &(*at)->next) {
 		if ((*at)->agent == agent)
@@ -398,26 +398,34 @@ static int lock_dir(struct store *s, struct why *why)
 	return 0;
 }
 
-/* Segments as the catalog lists them; the newest one goes on as the open one. */
-static int load_segments(struct store *s)
+static bool has_file(const struct store *s, uint32_t no)
+{
+	char path[PATH_MAX_LEN];
+
+	segment_path(path, s->dir, no);
+	return access(path, F_OK) == 0;
+}
+
+/* Segments as the catalog lists them. A row whose file retention has unlinked is taken away. */
+static int list_segments(struct store *s)
 {
 	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_get_segments);
-	uint32_t newest = 0;
-	int r = q ? 0 : -EIO;
+	int r = q ? 0 : -EIO, step = SQLITE_DONE;
 
-	while (r == 0 && sqlite3_step(q) == SQLITE_ROW) {
+	while (r == 0 && (step = sqlite3_step(q)) == SQLITE_ROW) {
 		struct known_segment *k = store_add_segment(s);
+		const char *state = (const char *)sqlite3_column_text(q, 1);
 
-		if (!k) {
+		if (!k || !state) {
 			r = -ENOMEM;
 			break;
 		}
 		k->no = (uint32_t)sqlite3_column_int(q, 0);
-		k->sealed = !strcmp((const char *)sqlite3_column_text(q, 1), "sealed");
+		k->sealed = !strcmp(state, "sealed");
+		k->damaged = !strcmp(state, "damaged");
 		k->created = sqlite3_column_int64(q, 2);
 		k->t_min = sqlite3_column_int64(q, 3);
 		k->t_max = sqlite3_column_int64(q, 4);
-		newest = k->no;
 		if (!k->sealed) {
 			k->rebuilding = true;
 			k->map = key_map_new();
@@ -426,44 +434,102 @@ static int load_segments(struct store *s)
 	}
 	if (q)
 		sqlite3_reset(q);
+	if (r == 0)
+		r = db_error(step);
+	for (size_t i = 0; r == 0 && i + 1 < s->segment_count;) {
+		if (has_file(s, s->segments[i].no)) {
+			i++;
+			continue;
+		}
+		store_forget_segment(s, s->segments[i].no);
+	}
+	return r;
+}
+
+static int marks_of(struct store *s, struct db *d, size_t *n)
+{
+	sqlite3_stmt *q = db_stmt(d, STMT_get_marks);
+	int step = SQLITE_DONE;
+
+	if (!q)
+		return -EIO;
+	while ((step = sqlite3_step(q)) == SQLITE_ROW) {
+		struct known_agent *k = store_agent_of(s, (uint64_t)sqlite3_column_int64(q, 0));
+
+		if (!k) {
+			sqlite3_reset(q);
+			return -ENOMEM;
+		}
+		k->epoch = k->done_epoch = (uint64_t)sqlite3_column_int64(q, 1);
+		k->queued = k->done = (uint64_t)sqlite3_column_int64(q, 2);
+		++*n;
+	}
+	sqlite3_reset(q);
+	return db_error(step);
+}
+
+/* The newest segment that has any marks has all of them: a new one begins with a copy. */
+static int load_marks(struct store *s)
+{
+	char path[PATH_MAX_LEN];
+	size_t n = 0;
+
+	for (size_t i = s->segment_count; i > 0 && n == 0; i--) {
+		struct db d;
+		int r;
+
+		segment_path(path, s->dir, s->segments[i - 1].no);
+		r = db_open_reader(&d, path);
+		if (r == 0) {
+			r = marks_of(s, &d, &n);
+			db_close(&d);
+		}
+		if (r == -ENOMEM)
+			return r;
+	}
+	return 0;
+}
+
+/* A damaged file is kept under another name, with its journal, for who wants to save what is in it. */
+static void move_aside(struct store *s, uint32_t no)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	char path[PATH_MAX_LEN], from[PATH_MAX_LEN + 8], to[PATH_MAX_LEN + 24];
+
+	segment_path(path, s->dir, no);
+	for (int i = 0; i < 3; i++) {
+		snprintf(from, sizeof(from), "%s%s", path, suffixes[i]);
+		snprintf(to, sizeof(to), "%s.corrupt%s", path, suffixes[i]);
+		rename(from, to);
+	}
+	if (s->o.trouble)
+		s->o.trouble(s->o.arg, "the newest segment is damaged and was moved aside");
+}
+
+/* The newest segment goes on as the open one. */
+static int load_segments(struct store *s)
+{
+	struct known_segment *newest;
+	int r = list_segments(s);
+
+	if (r == 0)
+		r = load_marks(s);
 	if (r < 0)
 		return r;
-	if (!newest || s->segments[s->segment_count - 1].sealed)
-		return store_next_segment(s, newest + 1);
-	r = segment_open(&s->open, s->dir, newest);
+	newest = s->segment_count ? &s->segments[s->segment_count - 1] : NULL;
+	if (!newest || newest->sealed || newest->damaged)
+		return store_next_segment(s, newest ? newest->no + 1 : 1);
+	r = store_begin_segment(s, &s->open, newest->no);
 	if (r == -EBADMSG) {
-		char path[PATH_MAX_LEN], aside[PATH_MAX_LEN + 16];
-
-		segment_path(path, s->dir, newest);
-		snprintf(aside, sizeof(aside), "%s.corrupt", path);
-		rename(path, aside);
-		if (s->o.trouble)
-			s->o.trouble(s->o.arg, "the newest segment is damaged and was moved aside");
-		r = segment_open(&s->open, s->dir, newest);
+		move_aside(s, newest->no);
+		store_lost(s, newest->created, wall_now().v);
+		r = store_begin_segment(s, &s->open, newest->no);
 	}
 	if (r < 0)
 		return r;
 	key_map_free(s->open.map);
-	s->open.map = s->segments[s->segment_count - 1].map;
-	s->open.created = s->segments[s->segment_count - 1].created;
-	return 0;
-}
-
-static int load_marks(struct store *s)
-{
-	sqlite3_stmt *q = db_stmt(&s->open.db, STMT_get_marks);
-
-	if (!q)
-		return -EIO;
-	while (sqlite3_step(q) == SQLITE_ROW) {
-		struct known_agent *k = store_agent_of(s, (uint64_t)sqlite3_column_int64(q, 0));
-
-		if (!k)
-			return -ENOMEM;
-		k->epoch = k->done_epoch = (uint64_t)sqlite3_column_int64(q, 1);
-		k->queued = k->done = (uint64_t)sqlite3_column_int64(q, 2);
-	}
-	sqlite3_reset(q);
+	s->open.map = newest->map;
+	s->open.created = newest->created;
 	return 0;
 }
 
@@ -492,6 +558,10 @@ int store_open(struct store **out, const struct store_options *o, struct why *wh
 		why_set(why, r,
 			"%s was written by a newer lasthop: use that version, or another --store",
 			path);
+	else if (r == -EBADMSG)
+		why_set(why, r,
+			"%s is damaged: put back a copy of it, or move the whole directory aside to begin anew",
+			path);
 	else if (r < 0)
 		why_set(why, r, "cannot open %s: %s", path, strerror(-r));
 	if (r == 0)
@@ -500,8 +570,6 @@ int store_open(struct store **out, const struct store_options *o, struct why *wh
 		r = packer_new(&s->catalog_packer);
 	if (r == 0) {
 		r = load_segments(s);
-		if (r == 0)
-			r = load_marks(s);
 		if (r < 0)
 			why_set(why, r, "cannot open the segments of %s: %s", s->dir, strerror(-r));
 	}
@@ -546,7 +614,7 @@ void store_close(struct store *s)
 	for (size_t i = 0; i < s->segment_count; i++)
 		key_map_free(s->segments[i].map);
 	free(s->segments);
-	for (size_t i = 0; i < 1024; i++) {
+	for (size_t i = 0; i < AGENT_BUCKETS; i++) {
 		for (struct known_agent *k = s->agents[i], *next; k; k = next) {
 			next = k->next;
 			free(k);

@@ -67,35 +67,60 @@ struct known_segment *store_add_segment(struct store *s)
 	return &bigger[s->segment_count++];
 }
 
-/* Begins segment `no`, with all marks of the one before. */
-int store_next_segment(struct store *s, uint32_t no)
+/* All that was committed of each agent, into a segment that has just begun. */
+static int write_marks(struct store *s, struct segment *next)
 {
-	struct segment next;
-	struct known_segment *k;
-	sqlite3_stmt *q;
-	int r = segment_open(&next, s->dir, no);
+	int r = db_run(db_stmt(&next->db, STMT_begin));
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < AGENT_BUCKETS && r == 0; i++) {
+		for (struct known_agent *k = s->agents[i]; k && r == 0; k = k->next) {
+			struct origin o = { .agent = k->agent,
+					    .epoch = k->done_epoch,
+					    .seq = k->done };
+
+			if (k->done_epoch)
+				r = segment_mark(next, &o);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (r == 0)
+		r = db_run(db_stmt(&next->db, STMT_commit));
+	return r;
+}
+
+int store_begin_segment(struct store *s, struct segment *out, uint32_t no)
+{
+	int r = segment_open(out, s->dir, no);
 
 	if (r < 0)
 		return r;
-	next.created = wall_now().v;
-	r = db_run(db_stmt(&next.db, STMT_begin));
-	q = s->open.db.sql ? db_stmt(&s->open.db, STMT_get_marks) : NULL;
-	while (r == 0 && q && sqlite3_step(q) == SQLITE_ROW) {
-		struct origin o = { .agent = (uint64_t)sqlite3_column_int64(q, 0),
-				    .epoch = (uint64_t)sqlite3_column_int64(q, 1),
-				    .seq = (uint64_t)sqlite3_column_int64(q, 2) };
-
-		r = segment_mark(&next, &o);
-	}
-	if (q)
-		sqlite3_reset(q);
-	if (r == 0)
-		r = db_run(db_stmt(&next.db, STMT_commit));
+	if (out->rows == 0)
+		r = write_marks(s, out);
 	if (r < 0) {
-		key_map_free(next.map);
-		segment_close(&next);
-		return r;
+		key_map_free(out->map);
+		segment_close(out);
 	}
+	return r;
+}
+
+/* The catalog's row comes first: a file that no row names would not be found again. */
+int store_next_segment(struct store *s, uint32_t no)
+{
+	struct known_segment k = { .no = no, .created = wall_now().v };
+	struct known_segment *place = NULL;
+	struct segment next;
+	int r;
+
+	pthread_mutex_lock(&s->catalog_lock);
+	r = store_put_segment(s, &k, "open");
+	pthread_mutex_unlock(&s->catalog_lock);
+	if (r == 0)
+		r = store_begin_segment(s, &next, no);
+	if (r < 0)
+		return r;
+	next.created = k.created;
+	k.map = next.map;
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->segment_count; i++) {
 		if (s->segments[i].no == s->open.no) {
@@ -103,20 +128,42 @@ int store_next_segment(struct store *s, uint32_t no)
 			s->segments[i].t_max = s->open.t_max;
 		}
 	}
-	k = store_add_segment(s);
-	if (k)
-		*k = (struct known_segment){ .no = no, .map = next.map, .created = next.created };
+	place = store_add_segment(s);
+	if (place)
+		*place = k;
 	pthread_cond_signal(&s->sealing);
 	pthread_mutex_unlock(&s->lock);
-	if (!k)
+	if (!place) {
+		key_map_free(next.map);
+		segment_close(&next);
 		return -ENOMEM;
-	pthread_mutex_lock(&s->catalog_lock);
-	r = store_put_segment(s, k, "open");
-	pthread_mutex_unlock(&s->catalog_lock);
+	}
 	if (s->open.db.sql)
 		segment_close(&s->open);
 	s->open = next;
+	return 0;
+}
+
+/* The open segment is damaged: what it still holds stays for readers, and writing goes on in a new one. */
+static int leave_damaged(struct store *s)
+{
+	uint32_t no = s->open.no;
+	int r = store_next_segment(s, no + 1);
+
+	if (r == 0)
+		store_damaged(s, no);
 	return r;
+}
+
+/* The sealer may have found it out while it read the keys. */
+static bool open_is_damaged(struct store *s)
+{
+	bool damaged;
+
+	pthread_mutex_lock(&s->lock);
+	damaged = s->segments[s->segment_count - 1].damaged;
+	pthread_mutex_unlock(&s->lock);
+	return damaged;
 }
 
 static int rotate(struct store *s)
@@ -124,7 +171,8 @@ static int rotate(struct store *s)
 	uint64_t rows = s->o.segment_rows ? s->o.segment_rows : SEGMENT_ROWS;
 	int64_t age = s->o.segment_ns ? s->o.segment_ns : SEGMENT_NS;
 
-	if (s->open.rows < rows && (s->open.rows == 0 || wall_now().v - s->open.created < age))
+	if (!open_is_damaged(s) && s->open.rows < rows &&
+	    (s->open.rows == 0 || wall_now().v - s->open.created < age))
 		return 0;
 	return store_next_segment(s, s->open.no + 1);
 }
@@ -247,6 +295,46 @@ void store_complain(struct store *s, int r)
 		s->o.trouble(s->o.arg, text);
 }
 
+void store_lost(struct store *s, int64_t from, int64_t until)
+{
+	sqlite3_stmt *q;
+
+	pthread_mutex_lock(&s->catalog_lock);
+	q = db_stmt(&s->catalog, STMT_put_loss_of_all);
+	if (q) {
+		sqlite3_bind_int64(q, 1, from);
+		sqlite3_bind_int64(q, 2, until);
+		db_run(q);
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+}
+
+void store_damaged(struct store *s, uint32_t no)
+{
+	struct known_segment k = { .damaged = true };
+	char text[160];
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segment_count; i++) {
+		if (s->segments[i].no != no)
+			continue;
+		k = s->segments[i];
+		s->segments[i].damaged = true;
+		s->segments[i].rebuilding = false; /* the loss tells what is missing */
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (k.damaged)
+		return;
+	pthread_mutex_lock(&s->catalog_lock);
+	store_put_segment(s, &k, "damaged");
+	pthread_mutex_unlock(&s->catalog_lock);
+	store_lost(s, k.t_min ? k.t_min : k.created, k.t_max ? k.t_max : wall_now().v);
+	snprintf(text, sizeof(text),
+		 "segment %06u is damaged: what of it can be read stays, the rest is a loss", no);
+	if (s->o.trouble)
+		s->o.trouble(s->o.arg, text);
+}
+
 void *store_writer(void *arg)
 {
 	struct store *s = arg;
@@ -266,6 +354,8 @@ void *store_writer(void *arg)
 		while (list && ((r = rotate(s)) < 0 || (r = write_segment(s, list)) < 0)) {
 			store_complain(s, r);
 			troubled = true;
+			if (r == -EBADMSG && leave_damaged(s) == 0)
+				continue;
 			if (stopping)
 				return NULL;
 			usleep(RETRY_MS * 1000);
