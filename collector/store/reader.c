@@ -11,7 +11,7 @@
 #include "collector/store/internal.h"
 
 enum {
-	SEGMENTS_CACHED = 8,
+	SEGMENTS_CACHED = 64,
 	CANDIDATES_MAX = 200000, /* rows that one question looks at in a segment */
 };
 
