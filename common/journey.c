@@ -73,3 +73,17 @@ enum hook checkpoint_hook(enum checkpoint c)
 
 	return (unsigned)c < CHECKPOINT_COUNT ? hooks[c] : HOOK_NONE;
 }
+
+int32_t checkpoint_priority(enum checkpoint c)
+{
+	switch (c) {
+	case CHECKPOINT_PRE_CT:
+	case CHECKPOINT_OUT_CT:
+		return -199;
+	case CHECKPOINT_IN_LAST:
+	case CHECKPOINT_POST_LAST:
+		return INT32_MAX;
+	default:
+		return INT32_MIN;
+	}
+}

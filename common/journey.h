@@ -59,7 +59,10 @@ enum step_verdict {
 	STEP_VERDICT_COUNT
 };
 
-/* Our probe table's chains. CT: just after conntrack. */
+/* Our own nftables table, which stands while a lease does; nobody counts what is in it. */
+#define PROBE_TABLE "lasthop"
+
+/* Its chains. CT: just after conntrack. */
 #define CHECKPOINTS(X)							\
 	X(NONE, "", NONE) X(PRE_FIRST, "pre_first", PREROUTING) X(PRE_CT, "pre_ct", PREROUTING)	\
 	X(IN_FIRST, "in_first", INPUT) X(IN_LAST, "in_last", INPUT)				\
@@ -85,6 +88,8 @@ int backend_parse(const char *text);
 int family_parse(const char *text);
 int checkpoint_parse(const char *text);
 enum hook checkpoint_hook(enum checkpoint c);
+/* Where it stands in its hook; conntrack's own place is -200. */
+int32_t checkpoint_priority(enum checkpoint c);
 
 /* One decision that the packet met. 16 of them are a usual forwarded packet. */
 struct step {
@@ -96,7 +101,8 @@ struct step {
 	uint64_t handle;  /* nft: the rule's; 0: none */
 	struct boot_ns at;
 	const char *table, *chain; /* interned by whoever made the journey; "" for checkpoints */
-	const char *prefix;        /* LABEL_LOG: the log line's; LABEL_KERNEL: the reason's name; else NULL */
+	const char
+		*prefix; /* LABEL_LOG: the log line's; LABEL_KERNEL: the reason's name; else NULL */
 };
 
 struct journey {

@@ -32,7 +32,7 @@ struct draft draft_begin(struct probe_batch *b, const char *chain)
 		return d;
 	}
 	nftnl_rule_set_u32(d.rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	nftnl_rule_set_str(d.rule, NFTNL_RULE_TABLE, PROBE_TABLE_NAME);
+	nftnl_rule_set_str(d.rule, NFTNL_RULE_TABLE, PROBE_TABLE);
 	nftnl_rule_set_str(d.rule, NFTNL_RULE_CHAIN, chain);
 	return d;
 }

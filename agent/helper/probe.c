@@ -60,7 +60,7 @@ static void add_table(struct probe_batch *b, uint16_t type, uint16_t flags)
 		return;
 	}
 	nftnl_table_set_u32(t, NFTNL_TABLE_FAMILY, NFPROTO_INET);
-	nftnl_table_set_str(t, NFTNL_TABLE_NAME, PROBE_TABLE_NAME);
+	nftnl_table_set_str(t, NFTNL_TABLE_NAME, PROBE_TABLE);
 	if (type == NFT_MSG_NEWTABLE)
 		nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
 	nlh = probe_message(b, room, type, flags);
@@ -133,7 +133,7 @@ static int refused(int error, bool at_table, struct why *why)
 		return why_set(
 			why, -EEXIST,
 			"a table inet %s of somebody else exists here: is another agent running?",
-			PROBE_TABLE_NAME);
+			PROBE_TABLE);
 	if (at_table && (error == -EOPNOTSUPP || error == -EINVAL))
 		return why_set(why, -EOPNOTSUPP,
 			       "this kernel has no nftables tables with an owner (Linux 5.12)");
@@ -177,7 +177,7 @@ static int counter_ask(int fd, char letter, uint64_t id)
 		return -ENOMEM;
 	probe_name(name, letter, id);
 	nftnl_obj_set_u32(o, NFTNL_OBJ_FAMILY, NFPROTO_INET);
-	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, PROBE_TABLE_NAME);
+	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, PROBE_TABLE);
 	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
 	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	nlh = nftnl_nlmsg_build_hdr(room, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 1);

@@ -7,10 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/journey.h"
 #include "common/pattern.h"
 #include "common/why.h"
-
-#define PROBE_TABLE_NAME "lasthop"
 
 struct probe_lease {
 	uint64_t id;

@@ -24,7 +24,6 @@
 #include <libnftnl/common.h>
 #include <libnftnl/object.h>
 #include <libnftnl/set.h>
-#include <limits.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
@@ -98,7 +97,7 @@ static void add_counter(struct probe_batch *b, char letter, uint64_t id)
 	}
 	probe_name(name, letter, id);
 	nftnl_obj_set_u32(o, NFTNL_OBJ_FAMILY, NFPROTO_INET);
-	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, PROBE_TABLE_NAME);
+	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, PROBE_TABLE);
 	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
 	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_PKTS, 0);
@@ -126,7 +125,7 @@ static void add_chain(struct probe_batch *b, const char *name, enum hook hook, i
 		return;
 	}
 	nftnl_chain_set_u32(c, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, PROBE_TABLE_NAME);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, PROBE_TABLE);
 	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
 	if (hook != HOOK_NONE) {
 		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
@@ -149,7 +148,7 @@ static struct nftnl_set *set_new(struct probe_batch *b, const char *name)
 		return NULL;
 	}
 	nftnl_set_set_u32(s, NFTNL_SET_FAMILY, NFPROTO_INET);
-	nftnl_set_set_str(s, NFTNL_SET_TABLE, PROBE_TABLE_NAME);
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, PROBE_TABLE);
 	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
 	return s;
 }
@@ -693,14 +692,12 @@ void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32
 {
 	static const struct {
 		enum checkpoint id;
-		int32_t priority;
 		bool ct;
 	} bases[] = {
-		{ CHECKPOINT_PRE_FIRST, INT_MIN, false }, { CHECKPOINT_OUT_FIRST, INT_MIN, false },
-		{ CHECKPOINT_FWD_FIRST, INT_MIN, false }, { CHECKPOINT_IN_FIRST, INT_MIN, false },
-		{ CHECKPOINT_IN_LAST, INT_MAX, false },   { CHECKPOINT_POST_LAST, INT_MAX, false },
-		{ CHECKPOINT_PRE_CT, -199, true }, /* conntrack's own is -200 */
-		{ CHECKPOINT_OUT_CT, -199, true },
+		{ CHECKPOINT_PRE_FIRST, false }, { CHECKPOINT_OUT_FIRST, false },
+		{ CHECKPOINT_FWD_FIRST, false }, { CHECKPOINT_IN_FIRST, false },
+		{ CHECKPOINT_IN_LAST, false },   { CHECKPOINT_POST_LAST, false },
+		{ CHECKPOINT_PRE_CT, true },     { CHECKPOINT_OUT_CT, true },
 	};
 	uint32_t i;
 
@@ -708,7 +705,7 @@ void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32
 	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
 		if (ct || !bases[i].ct)
 			add_chain(b, checkpoint_name(bases[i].id), checkpoint_hook(bases[i].id),
-				  bases[i].priority);
+				  checkpoint_priority(bases[i].id));
 	for (i = 0; i < count; i++)
 		add_lease(b, &leases[i], ct);
 }

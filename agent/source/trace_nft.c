@@ -19,7 +19,6 @@
 
 #include "agent/source/ifnames.h"
 #include "agent/source/netlink.h"
-#include "agent/source/probe.h"
 
 enum { HELD = 64, ETHER_LEN = 14, ETHER_SRC = 6 };
 
@@ -27,20 +26,6 @@ enum { HELD = 64, ETHER_LEN = 14, ETHER_SRC = 6 };
 struct held {
 	struct trace_event list[HELD];
 };
-
-int32_t checkpoint_priority(enum checkpoint c)
-{
-	switch (c) {
-	case CHECKPOINT_PRE_CT:
-	case CHECKPOINT_OUT_CT:
-		return -199;
-	case CHECKPOINT_IN_LAST:
-	case CHECKPOINT_POST_LAST:
-		return INT32_MAX;
-	default:
-		return INT32_MIN;
-	}
-}
 
 static void attr_text(char *out, size_t size, const struct nlattr *a)
 {

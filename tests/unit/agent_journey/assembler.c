@@ -13,7 +13,7 @@
 
 #include "agent/journey/assembler.h"
 #include "agent/source/prefix.h"
-#include "agent/source/probe.h"
+#include "common/journey.h"
 
 enum { KEPT = 64 };
 
