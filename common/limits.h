@@ -33,6 +33,8 @@ enum {
 	TUPLES_MAX = 8,           /* of one journey */
 	JOURNEYS_OPEN_MAX = 4096, /* being assembled, per agent */
 	JOURNEY_IDLE_MS = 200,    /* after its last step */
+	COUNTER_ENTRIES_MAX = 2048, /* of one record */
+	COUNTER_PARTS_MAX = 1024,   /* records of one read of a table */
 	SPOOL_MAX = 16 << 20,     /* bytes that wait for the collector in memory */
 
 	/* Leases; compiled into the helper, local configuration can only lower them. */

@@ -1,5 +1,5 @@
 /*
- * Messages: what frames mean. Only msg_decode.c and msg_encode.c know protobuf. Decoding copies into plain structs in the caller's
+ * Messages: what frames mean. Only msg_*.c know protobuf. Decoding copies into plain structs in the caller's
  * arena and checks every enum, length and count against limits.h; encoding is its exact inverse.
  */
 #pragma once

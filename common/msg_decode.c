@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/msg_counters.h"
 #include "proto/lasthop.pb-c.h"
 
 struct name {
@@ -360,6 +361,14 @@ static void lease(struct decoder *d, struct lease_fact *l, const Pb__Lease *m)
 	l->patterns = patterns(d, m->patterns, m->n_patterns, &l->pattern_count);
 }
 
+static void counters(struct decoder *d, struct counters *c, const Pb__Counters *m)
+{
+	int r = msg_counters_decode(d->arena, c, m);
+
+	if (r < 0)
+		d->error = r;
+}
+
 static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 {
 	r->host = below(d, m->host, HOSTS_PER_AGENT);
@@ -395,6 +404,10 @@ static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 	case PB__RECORD__IS_LEASE:
 		r->kind = RECORD_LEASE;
 		lease(d, &r->lease, m->lease);
+		break;
+	case PB__RECORD__IS_COUNTERS:
+		r->kind = RECORD_COUNTERS;
+		counters(d, &r->counters, m->counters);
 		break;
 	default:
 		d->error =

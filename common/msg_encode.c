@@ -9,6 +9,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "common/msg_counters.h"
 #include "proto/lasthop.pb-c.h"
 
 enum { SCRATCH_MAX = 4 << 20 };
@@ -433,6 +434,12 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		m->why = text(r->lease.why);
 		return patterns(a, &m->patterns, &m->n_patterns, r->lease.patterns,
 				r->lease.pattern_count);
+	}
+	case RECORD_COUNTERS: {
+		Pb__Counters *m = MEMBER(out, PB__RECORD__IS_COUNTERS, counters, Pb__Counters,
+					 pb__counters__init);
+
+		return m ? msg_counters_encode(a, m, &r->counters) : -ENOMEM;
 	}
 	default:
 		return -EINVAL;

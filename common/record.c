@@ -10,3 +10,4 @@
 NAMES(conn_event_name, enum conn_event, CONN_EVENTS)
 NAMES(source_state_name, enum source_state, SOURCE_STATES)
 NAMES(lease_state_name, enum lease_state, LEASE_STATES)
+NAMES(counter_mark_name, enum counter_mark, COUNTER_MARKS)

@@ -15,7 +15,7 @@ struct content_id {
 	uint8_t b[CONTENT_ID_LEN];
 };
 
-#define RECORDS(X) X(JOURNEY) X(CONN) X(RULESET) X(RULESET_CHECKED) X(FACTS) X(SOURCES) X(LOSS) X(LEASE)
+#define RECORDS(X) X(JOURNEY) X(CONN) X(RULESET) X(RULESET_CHECKED) X(FACTS) X(SOURCES) X(LOSS) X(LEASE) X(COUNTERS)
 enum record_kind {
 #define X(id) RECORD_##id,
 	RECORDS(X)
@@ -130,6 +130,42 @@ struct lease_fact {
 	struct pattern *patterns; /* in force from `at` on (ARMED) */
 };
 
+/*
+ * How a number of packets is to be taken. EXACT: this many. NEW: the rule was not there before; what it came with
+ * (iptables-restore -c) is in it. RESET: it was set to zero meanwhile; there were at least as many.
+ */
+#define COUNTER_MARKS(X) X(EXACT, "exact") X(NEW, "new") X(RESET, "reset")
+enum counter_mark {
+#define X(id, text) COUNTER_##id,
+	COUNTER_MARKS(X)
+#undef X
+		COUNTER_MARK_COUNT
+};
+
+struct counter_entry {
+	const char *chain;
+	uint32_t rule; /* 0: the policy */
+	uint8_t mark;
+	uint64_t packets, bytes;
+};
+
+/*
+ * What the rules of one table counted from the read at `before` to the one at `at`, with rule numbers as in `content`:
+ * only those that counted anything. Reads from `since` to `before` showed nothing that was not told before. A baseline
+ * holds the counters themselves as they stood at `at`; which are not in it were 0.
+ */
+struct counters {
+	struct boot_ns since, before, at;
+	uint8_t backend, family;
+	const char *table;
+	struct content_id content;
+	bool baseline;
+	uint32_t part, parts; /* of what one read told: part 0, 1, ... of parts */
+	uint32_t lost;        /* rules that went between the reads: what they counted last is not known */
+	uint32_t count;
+	struct counter_entry *entries;
+};
+
 struct record {
 	enum record_kind kind;
 	uint32_t host; /* index into the agent's hosts, as in its Hello */
@@ -142,9 +178,11 @@ struct record {
 		struct sources sources;
 		struct loss loss;
 		struct lease_fact lease;
+		struct counters counters;
 	};
 };
 
 const char *conn_event_name(enum conn_event e);
 const char *source_state_name(enum source_state s);
 const char *lease_state_name(enum lease_state s);
+const char *counter_mark_name(enum counter_mark m);

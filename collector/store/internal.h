@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "collector/store/counters.h"
 #include "collector/store/segment.h"
 #include "collector/store/store.h"
 
@@ -23,6 +24,7 @@ struct job {
 	uint32_t row_count;
 	uint64_t *keys; /* owned */
 	uint32_t key_count, key_cap;
+	struct counter_rows counters;
 	struct buf bytes;  /* packed journeys */
 	struct buf others; /* the batch without its journeys, packed; empty: none */
 };
@@ -87,3 +89,8 @@ int store_next_segment(struct store *s, uint32_t no);
 void store_lost(struct store *s, int64_t from, int64_t until);
 /* Segment `no` cannot be read or written whole: it is left as it is, and its time counts as lost. Only once. */
 void store_damaged(struct store *s, uint32_t no);
+
+/* A reader's connection to a segment; NULL when retention has just removed it. */
+struct db *reader_segment_db(struct reader *r, uint32_t no);
+/* All segments as they are now, oldest first, in the arena. */
+int reader_segments(struct reader *r, struct arena *arena, struct known_segment **list, size_t *n);

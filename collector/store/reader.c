@@ -74,7 +74,7 @@ bool reader_incomplete(const struct reader *r)
 	return rebuilding;
 }
 
-static struct db *segment_db(struct reader *r, uint32_t no)
+struct db *reader_segment_db(struct reader *r, uint32_t no)
 {
 	struct cached *victim = &r->cache[0];
 	char path[PATH_MAX_LEN];
@@ -97,6 +97,17 @@ static struct db *segment_db(struct reader *r, uint32_t no)
 	victim->no = no;
 	victim->used = ++r->clock;
 	return &victim->db;
+}
+
+int reader_segments(struct reader *r, struct arena *arena, struct known_segment **list, size_t *n)
+{
+	pthread_mutex_lock(&r->store->lock);
+	*n = r->store->segment_count;
+	*list = arena_alloc(arena, (*n + 1) * sizeof(**list));
+	if (*list && *n)
+		memcpy(*list, r->store->segments, *n * sizeof(**list));
+	pthread_mutex_unlock(&r->store->lock);
+	return *list ? 0 : -ENOMEM;
 }
 
 /* --- journeys ------------------------------------------------------------------------------------------------------ */
@@ -364,7 +375,7 @@ static int hunt_in(struct hunt *h, struct db *d, const struct known_segment *k)
 /* One transaction around all of a segment's rows: each alone would lock and look for news again. */
 static int hunt_segment(struct hunt *h, const struct known_segment *k)
 {
-	struct db *d = segment_db(h->r, k->no);
+	struct db *d = reader_segment_db(h->r, k->no);
 	int r, ended;
 
 	if (!d)
@@ -397,14 +408,9 @@ int reader_journeys(struct reader *r, const struct journey_query *q, struct aren
 	*out = NULL;
 	*count = 0;
 	*cut = false;
-	pthread_mutex_lock(&r->store->lock);
-	n = r->store->segment_count;
-	list = arena_alloc(arena, (n + 1) * sizeof(*list));
-	if (list && n)
-		memcpy(list, r->store->segments, n * sizeof(*list));
-	pthread_mutex_unlock(&r->store->lock);
-	if (!list)
-		return -ENOMEM;
+	ret = reader_segments(r, arena, &list, &n);
+	if (ret < 0)
+		return ret;
 	for (size_t i = n; i-- > 0 && ret == 0 && !enough(&h);) {
 		const struct known_segment *k = &list[i];
 

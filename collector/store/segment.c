@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/store/counters.h"
 #include "store_schema.h"
 
 enum {
@@ -45,7 +46,12 @@ int segment_open(struct segment *s, const char *dir, uint32_t no)
 	s->t_min = sqlite3_column_int64(q, 1);
 	s->t_max = sqlite3_column_int64(q, 2);
 	sqlite3_reset(q);
-	return 0;
+	r = counter_rows_seen(s);
+	if (r < 0) {
+		key_map_free(s->map);
+		segment_close(s);
+	}
+	return r;
 }
 
 void segment_close(struct segment *s)

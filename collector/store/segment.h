@@ -25,7 +25,7 @@ struct segment {
 	struct db db;
 	struct key_map
 		*map; /* shared with readers until the segment is sealed and they have let go */
-	uint64_t rows;
+	uint64_t rows, counters; /* journeys; counter rows */
 	int64_t t_min, t_max, created;
 };
 

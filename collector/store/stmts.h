@@ -77,7 +77,11 @@
 	X(put_key, "INSERT INTO key(k, entries) VALUES(?1, ?2)")						\
 	X(clear_keys, "DELETE FROM key")									\
 	X(find_keys, "SELECT entries FROM key WHERE k BETWEEN"						\
-	  " coalesce((SELECT max(k) FROM key WHERE k<=?1), ?1) AND ?2")
+	  " coalesce((SELECT max(k) FROM key WHERE k<=?1), ?1) AND ?2")						\
+	X(put_counter, "INSERT INTO counter(host, \"from\", t, offset, error, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")	\
+	X(last_counter, "SELECT count(*), coalesce(min(\"from\"), 0), coalesce(max(t), 0) FROM counter")		\
+	X(get_counters, "SELECT \"from\", t, offset, error, body FROM counter"					\
+	  " WHERE host=?1 AND t>=?2 AND \"from\"<=?3 ORDER BY t, id")
 
 enum stmt_id {
 #define X(name, sql) STMT_##name,

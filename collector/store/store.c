@@ -219,6 +219,7 @@ static int job_new(struct job **out, struct store *s, const struct store_agent *
 		return r;
 	buf_init(&j->bytes, 64 << 20);
 	buf_init(&j->others, FRAME_INFLATED_MAX);
+	counter_rows_init(&j->counters);
 	j->origin = (struct origin){ .agent = a->agent,
 				     .epoch = epoch,
 				     .seq = b->seq,
@@ -237,6 +238,11 @@ static int job_new(struct job **out, struct store *s, const struct store_agent *
 			continue;
 		if (rec->kind == RECORD_JOURNEY) {
 			r = job_journey(j, s->packer, a, rec);
+			continue;
+		}
+		if (rec->kind == RECORD_COUNTERS) {
+			r = counter_rows_add(&j->counters, s->packer, a->hosts[rec->host],
+					     o->offset, rec);
 			continue;
 		}
 		if (!rest)

@@ -188,3 +188,16 @@ int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
 		   struct arena *arena, struct stored_arming **out, size_t *count);
 int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena,
 		  struct store_lease **out, size_t *count);
+
+/* What rules of a host counted, as one record told it; before and at are c's, as wall times. */
+struct stored_counters {
+	uint64_t host;
+	struct wall_ns since, before, at;
+	int64_t error; /* ns */
+	struct counters c;
+};
+/* Called with each; it lives until the return. False: no more of them. */
+typedef bool counters_take(void *arg, const struct stored_counters *c);
+/* All records of a host whose span (since to at) overlaps the window, oldest first. 0 or -errno. */
+int reader_counters(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
+		    counters_take *take, void *arg);

@@ -27,6 +27,7 @@ void job_free(struct job *j)
 		return;
 	free(j->rows);
 	free(j->keys);
+	counter_rows_clear(&j->counters);
 	buf_clear(&j->bytes);
 	buf_clear(&j->others);
 	free(j);
@@ -35,7 +36,7 @@ void job_free(struct job *j)
 size_t job_bytes(const struct job *j)
 {
 	return sizeof(*j) + j->bytes.cap + j->others.cap + j->row_count * sizeof(*j->rows) +
-	       j->key_cap * sizeof(*j->keys);
+	       counter_rows_bytes(&j->counters) + j->key_cap * sizeof(*j->keys);
 }
 
 /* --- segments ------------------------------------------------------------------------------------------------------ */
@@ -171,8 +172,8 @@ static int rotate(struct store *s)
 	uint64_t rows = s->o.segment_rows ? s->o.segment_rows : SEGMENT_ROWS;
 	int64_t age = s->o.segment_ns ? s->o.segment_ns : SEGMENT_NS;
 
-	if (!open_is_damaged(s) && s->open.rows < rows &&
-	    (s->open.rows == 0 || wall_now().v - s->open.created < age))
+	if (!open_is_damaged(s) && s->open.rows < rows && s->open.counters < rows &&
+	    ((s->open.rows == 0 && s->open.counters == 0) || wall_now().v - s->open.created < age))
 		return 0;
 	return store_next_segment(s, s->open.no + 1);
 }
@@ -216,13 +217,15 @@ static int write_catalog(struct store *s, struct job *list)
 
 static int write_segment(struct store *s, struct job *list)
 {
-	uint64_t rows = s->open.rows;
+	uint64_t rows = s->open.rows, counters = s->open.counters;
 	int r = db_run(db_stmt(&s->open.db, STMT_begin));
 
 	for (struct job *j = list; j && r == 0; j = j->next) {
 		for (uint32_t i = 0; i < j->row_count && r == 0; i++)
 			r = segment_insert(&s->open, &j->rows[i], j->keys, j->bytes.p,
 					   j->origin.offset, j->origin.error);
+		if (r == 0)
+			r = counter_rows_write(&j->counters, &s->open, &j->origin);
 		if (r == 0)
 			r = segment_mark(&s->open, &j->origin);
 	}
@@ -232,6 +235,7 @@ static int write_segment(struct store *s, struct job *list)
 		/* Keys of rows that did not come to be find nothing; their numbers are used again. */
 		db_run(db_stmt(&s->open.db, STMT_rollback));
 		s->open.rows = rows;
+		s->open.counters = counters;
 	}
 	return r;
 }

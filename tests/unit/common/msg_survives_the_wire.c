@@ -87,10 +87,15 @@ static void every_record_comes_back(void **state)
 	struct pattern pattern = {
 		.family = 4, .proto = 6, .src = { { 4, { 10, 0, 1, 2 } }, 32 }, .dport = 443
 	};
-	struct record records[8] = { 0 };
+	struct counter_entry moved[3] = {
+		{ "FORWARD", 0, COUNTER_EXACT, 3, 180 },
+		{ "FORWARD", 50000, COUNTER_RESET, UINT64_MAX, UINT64_MAX },
+		{ "DB-GUARD", 1, COUNTER_NEW, 1, 60 },
+	};
+	struct record records[9] = { 0 };
 	struct journey *j = &records[0].journey;
 	struct msg m = { .kind = MSG_RECORDS,
-			 .batch = { .seq = 7, .count = 8, .records = records } },
+			 .batch = { .seq = 7, .count = 9, .records = records } },
 		   back;
 	struct arena arena;
 
@@ -157,11 +162,25 @@ static void every_record_comes_back(void **state)
 						.refused = 2,
 						.pattern_count = 1,
 						.patterns = &pattern };
+	records[8].kind = RECORD_COUNTERS;
+	records[8].counters = (struct counters){ .since = { 1 },
+						 .before = { 2 },
+						 .at = { 3 },
+						 .backend = BACKEND_NFT,
+						 .family = FAMILY_IPV6,
+						 .table = "filter",
+						 .content = { { 9 } },
+						 .baseline = true,
+						 .part = 1,
+						 .parts = 2,
+						 .lost = 4,
+						 .count = 3,
+						 .entries = moved };
 
 	arena_init(&arena, MSG_HEAP_MAX);
 	round_trip(&m, &back, &arena);
 	assert_int_equal(back.batch.seq, 7);
-	assert_int_equal(back.batch.count, 8);
+	assert_int_equal(back.batch.count, 9);
 	j = &back.batch.records[0].journey;
 	assert_int_equal(j->fp, 0xfeedfacecafebeef);
 	assert_string_equal(j->out_if, "wan");
@@ -178,6 +197,15 @@ static void every_record_comes_back(void **state)
 	assert_true(addr_equal(&back.batch.records[4].facts.routes[0].gateway, &route.gateway));
 	assert_string_equal(back.batch.records[5].sources.list[0].why, "group 0 is owned");
 	assert_true(pattern_equal(&back.batch.records[7].lease.patterns[0], &pattern));
+	for (int i = 0; i < 3; i++) {
+		const struct counter_entry *e = &back.batch.records[8].counters.entries[i];
+
+		assert_string_equal(e->chain, moved[i].chain);
+		assert_int_equal(e->rule, moved[i].rule);
+		assert_int_equal(e->mark, moved[i].mark);
+		assert_int_equal(e->packets, moved[i].packets);
+		assert_int_equal(e->bytes, moved[i].bytes);
+	}
 	arena_free(&arena);
 }
 
@@ -304,6 +332,7 @@ static void what_the_peer_would_refuse_is_not_packed(void **state)
 					    .step_count = 1,
 					    .steps = &step,
 					    .tuples = { tuple4(2, 1, 2) } } };
+	struct counter_entry entry = { 0 };
 	struct record r = good;
 	struct batch *b;
 	struct arena arena;
@@ -348,6 +377,18 @@ static void what_the_peer_would_refuse_is_not_packed(void **state)
 			     .lease = { .why = name, .pattern_count = PATTERNS_MAX + 1 } };
 	assert_int_equal(batch_add(b, &r), -EINVAL);
 	r = (struct record){ .kind = RECORD_CONN };
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	entry.chain = name;
+	r = (struct record){
+		.kind = RECORD_COUNTERS,
+		.counters = { .table = "filter", .parts = 1, .count = 1, .entries = &entry }
+	};
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	entry.chain = "INPUT";
+	r.counters.part = 1;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r.counters.part = 0;
+	r.counters.count = COUNTER_ENTRIES_MAX + 1;
 	assert_int_equal(batch_add(b, &r), -EINVAL);
 
 	/* What was refused left nothing behind, and the batch takes as many as the reader does. */
