@@ -9,7 +9,7 @@
 
 /* RECORDS is the Batch: <sys/socket.h> owns the name MSG_BATCH. */
 #define MSGS(X) X(HELLO) X(RECORDS) X(HAVE) X(PART) X(PONG) X(WELCOME) X(ACK) X(NEED) X(PING) X(LEASE_START)	\
-	X(LEASE_STOP) X(SNAPSHOT_NOW)
+	X(LEASE_STOP) X(SNAPSHOT_NOW) X(HOSTS)
 enum msg_kind {
 	MSG_NONE, /* a kind that this version does not know: counted and ignored */
 #define X(id) MSG_##id,
@@ -20,6 +20,7 @@ enum msg_kind {
 struct msg_host {
 	const char *id;    /* host id */
 	const char *netns; /* "" for where the agent stands */
+	bool gone;         /* its namespace has ended; it keeps its index */
 };
 
 /* Agent to collector, first. */
@@ -32,6 +33,15 @@ struct msg_hello {
 	bool allow_trace;
 	uint32_t host_count;
 	struct msg_host *hosts;
+};
+
+/*
+ * Agent to collector: its hosts as a Hello would list them now. Indexes stay, but that one whose host has gone may pass to
+ * another host when everything said of the former is acknowledged.
+ */
+struct msg_hosts {
+	uint32_t count;
+	struct msg_host *list;
 };
 
 struct msg_batch {
@@ -89,6 +99,7 @@ struct msg {
 		struct msg_ping ping;
 		struct msg_pong pong;
 		struct msg_welcome welcome;
+		struct msg_hosts hosts;
 		uint64_t ack;
 		struct msg_lease_start lease_start;
 		struct {

@@ -409,6 +409,10 @@ static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 		r->kind = RECORD_COUNTERS;
 		counters(d, &r->counters, m->counters);
 		break;
+	case PB__RECORD__IS_ENDED:
+		r->kind = RECORD_ENDED;
+		r->ended.at.v = m->ended->at;
+		break;
 	default:
 		d->error =
 			-EPROTO; /* a newer agent's kind would be lost unseen: the session says so instead */
@@ -416,6 +420,20 @@ static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 }
 
 /* --- messages ---------------------------------------------------------------------------------------------- */
+
+static struct msg_host *host_list(struct decoder *d, Pb__Host *const *from, size_t n,
+				  uint32_t *count)
+{
+	struct msg_host *list = array(d, n, sizeof(*list), HOSTS_PER_AGENT);
+
+	*count = list ? (uint32_t)n : 0;
+	for (uint32_t i = 0; i < *count; i++) {
+		list[i].id = text(d, &from[i]->id, HOST_MAX);
+		list[i].netns = text(d, &from[i]->netns, HOST_MAX);
+		list[i].gone = from[i]->gone;
+	}
+	return list;
+}
 
 static void hello(struct decoder *d, struct msg_hello *h, const Pb__Hello *m)
 {
@@ -427,14 +445,7 @@ static void hello(struct decoder *d, struct msg_hello *h, const Pb__Hello *m)
 	h->boot.v = m->boot;
 	h->wall.v = m->wall;
 	h->allow_trace = m->allow_trace;
-	h->hosts = array(d, m->n_hosts, sizeof(*h->hosts), HOSTS_PER_AGENT);
-	if (!h->hosts)
-		return;
-	h->host_count = (uint32_t)m->n_hosts;
-	for (size_t i = 0; i < m->n_hosts; i++) {
-		h->hosts[i].id = text(d, &m->hosts[i]->id, HOST_MAX);
-		h->hosts[i].netns = text(d, &m->hosts[i]->netns, HOST_MAX);
-	}
+	h->hosts = host_list(d, m->hosts, m->n_hosts, &h->host_count);
 }
 
 static void batch(struct decoder *d, struct msg_batch *b, const Pb__Batch *m)
@@ -550,6 +561,11 @@ int msg_decode(struct msg *m, const uint8_t *p, size_t len, struct arena *arena)
 		break;
 	case PB__MESSAGE__IS_SNAPSHOT_NOW:
 		m->kind = MSG_SNAPSHOT_NOW;
+		break;
+	case PB__MESSAGE__IS_HOSTS:
+		m->kind = MSG_HOSTS;
+		m->hosts.list =
+			host_list(&d, pb->hosts->hosts, pb->hosts->n_hosts, &m->hosts.count);
 		break;
 	default:
 		m->kind = MSG_NONE;

@@ -441,6 +441,14 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 
 		return m ? msg_counters_encode(a, m, &r->counters) : -ENOMEM;
 	}
+	case RECORD_ENDED: {
+		Pb__Ended *m = MEMBER(out, PB__RECORD__IS_ENDED, ended, Pb__Ended, pb__ended__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->at = r->ended.at.v;
+		return 0;
+	}
 	default:
 		return -EINVAL;
 	}
@@ -597,11 +605,28 @@ static Pb__Ids *ids(struct arena *a, const struct msg_ids *from)
 	return m->ids ? m : NULL;
 }
 
+static int host_list(struct arena *a, Pb__Host ***to, size_t *n, const struct msg_host *list,
+		     uint32_t count)
+{
+	if (!pointers(a, to, count))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		Pb__Host *h = ADD(a, *to, *n, Pb__Host, pb__host__init);
+
+		if (!h)
+			return -ENOMEM;
+		h->id = text(list[i].id);
+		h->netns = text(list[i].netns);
+		h->gone = list[i].gone;
+	}
+	return 0;
+}
+
 static int hello(struct arena *a, Pb__Message *out, const struct msg_hello *h)
 {
 	Pb__Hello *m = MEMBER(out, PB__MESSAGE__IS_HELLO, hello, Pb__Hello, pb__hello__init);
 
-	if (!m || !pointers(a, &m->hosts, h->host_count))
+	if (!m)
 		return -ENOMEM;
 	m->id = text(h->id);
 	m->version = text(h->version);
@@ -611,15 +636,7 @@ static int hello(struct arena *a, Pb__Message *out, const struct msg_hello *h)
 	m->boot = h->boot.v;
 	m->wall = h->wall.v;
 	m->allow_trace = h->allow_trace;
-	for (uint32_t i = 0; i < h->host_count; i++) {
-		Pb__Host *to = ADD(a, m->hosts, m->n_hosts, Pb__Host, pb__host__init);
-
-		if (!to)
-			return -ENOMEM;
-		to->id = text(h->hosts[i].id);
-		to->netns = text(h->hosts[i].netns);
-	}
-	return 0;
+	return host_list(a, &m->hosts, &m->n_hosts, h->hosts, h->host_count);
 }
 
 static int message(struct arena *a, Pb__Message *out, const struct msg *from)
@@ -714,6 +731,13 @@ static int message(struct arena *a, Pb__Message *out, const struct msg *from)
 			      pb__snapshot_now__init)
 			       ? 0
 			       : -ENOMEM;
+	case MSG_HOSTS: {
+		Pb__Hosts *m =
+			MEMBER(out, PB__MESSAGE__IS_HOSTS, hosts, Pb__Hosts, pb__hosts__init);
+
+		return m ? host_list(a, &m->hosts, &m->n_hosts, from->hosts.list, from->hosts.count)
+			 : -ENOMEM;
+	}
 	default:
 		return -EINVAL;
 	}

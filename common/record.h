@@ -15,7 +15,8 @@ struct content_id {
 	uint8_t b[CONTENT_ID_LEN];
 };
 
-#define RECORDS(X) X(JOURNEY) X(CONN) X(RULESET) X(RULESET_CHECKED) X(FACTS) X(SOURCES) X(LOSS) X(LEASE) X(COUNTERS)
+#define RECORDS(X) X(JOURNEY) X(CONN) X(RULESET) X(RULESET_CHECKED) X(FACTS) X(SOURCES) X(LOSS) X(LEASE) X(COUNTERS)	\
+	X(ENDED)
 enum record_kind {
 #define X(id) RECORD_##id,
 	RECORDS(X)
@@ -166,6 +167,11 @@ struct counters {
 	struct counter_entry *entries;
 };
 
+/* The host's namespace has ended, and with it everything that was in force there. */
+struct ended {
+	struct boot_ns at;
+};
+
 struct record {
 	enum record_kind kind;
 	uint32_t host; /* index into the agent's hosts, as in its Hello */
@@ -179,6 +185,7 @@ struct record {
 		struct loss loss;
 		struct lease_fact lease;
 		struct counters counters;
+		struct ended ended;
 	};
 };
 

@@ -22,7 +22,7 @@ struct answer_hosts {
 static const char *state_of(const struct stored_host *h, const struct live_copy *c,
 			    bool has_sources, struct wall_ns now)
 {
-	if (h->retired)
+	if (live_retired(h, c))
 		return "retired";
 	if (c && c->connected) {
 		bool told = c->sources_told && c->rulesets_told;

@@ -29,6 +29,7 @@ static void take_one(void *arg, const struct ingest_live *live)
 	c = &l->list[l->count++];
 	*c = (struct live_copy){
 		.connected = live->connected,
+		.gone = live->gone,
 		.resumed = live->resumed,
 		.sources_told = live->sources_told,
 		.rulesets_told = live->rulesets_told,
@@ -64,6 +65,11 @@ const struct live_copy *live_find(const struct live_copies *l, const char *id)
 	return l->count ? bsearch(id, l->list, l->count, sizeof(*l->list), compare_id) : NULL;
 }
 
+bool live_retired(const struct stored_host *h, const struct live_copy *c)
+{
+	return c && (c->gone || c->connected) ? c->gone : h->retired;
+}
+
 struct live_host *live_hosts(const struct live_copies *l, const struct stored_host *hosts,
 			     size_t count, int64_t ended_ms, struct arena *arena, size_t *out_count)
 {
@@ -74,7 +80,7 @@ struct live_host *live_hosts(const struct live_copies *l, const struct stored_ho
 	for (i = 0; out && i < count; i++) {
 		const struct live_copy *c = live_find(l, hosts[i].id);
 
-		if (hosts[i].retired)
+		if (live_retired(&hosts[i], c))
 			continue;
 		out[*out_count].id = hosts[i].id;
 		out[*out_count].answering = c && (c->connected || c->quiet_ms < ended_ms);

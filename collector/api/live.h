@@ -10,7 +10,7 @@ enum { SILENT_AFTER_MS = 10 * 1000 };
 
 struct live_copy {
 	char id[HOST_MAX + 1];
-	bool connected, resumed, sources_told, rulesets_told;
+	bool connected, gone, resumed, sources_told, rulesets_told;
 	int64_t quiet_ms, lag_ms;
 };
 
@@ -22,6 +22,8 @@ struct live_copies {
 /* 0 or -ENOMEM. */
 int live_take(struct live_copies *l, const struct ingest *g);
 const struct live_copy *live_find(const struct live_copies *l, const char *id);
+/* Is the host gone for good: retired by somebody, or its namespace ended? What its agent says now comes first. */
+bool live_retired(const struct stored_host *h, const struct live_copy *c);
 /*
  * As diagnose wants it, for all hosts of the store that are not retired, about a window that ended
  * ended_ms ago; NULL: no memory. In the arena.

@@ -297,7 +297,8 @@ static void live_fill(const struct ingest *g, const struct live_host *h, struct 
 		.host = h->host,
 		.id = h->id,
 		.agent = p->id,
-		.connected = p->session != NULL,
+		.connected = p->session != NULL && !h->gone,
+		.gone = h->gone,
 		.resumed = p->resumed,
 		.allow_trace = p->allow_trace,
 		.sources_told = h->sources_told,
@@ -336,7 +337,7 @@ int ingest_send(struct ingest *g, const char *host, struct msg *m)
 	uint32_t i;
 
 	HASH_FIND_STR(g->hosts, host, h);
-	if (!h || !h->peer->session)
+	if (!h || !h->peer->session || h->gone)
 		return -ENOTCONN;
 	p = h->peer;
 	for (i = 0; i < p->host_count; i++) {

@@ -33,6 +33,7 @@ struct ingest_live {
 	uint64_t host;          /* the store's id */
 	const char *id, *agent; /* borrowed until the loop goes on */
 	bool connected;         /* and welcomed */
+	bool gone;              /* its namespace has ended, says its agent */
 	bool resumed;           /* it came back with the epoch that the store had seen before */
 	bool allow_trace;
 	bool sources_told, rulesets_told; /* in this epoch, and committed */

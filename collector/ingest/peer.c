@@ -20,42 +20,6 @@ static void host_free(struct live_host *h)
 	free(h);
 }
 
-/* The hosts of a Hello in place of those of the one before. */
-static int peer_set_hosts(struct peer *p, const struct store_agent *a, const struct msg_hello *h)
-{
-	uint32_t i;
-
-	while (p->host_count > 0)
-		host_free(p->hosts[--p->host_count]);
-	for (i = 0; i < h->host_count; i++) {
-		struct live_host *lh = host_find(p->ingest, h->hosts[i].id);
-
-		if (lh) /* ids begin with the agent's own, and are distinct in a Hello */
-			return -EEXIST;
-		lh = calloc(1, sizeof(*lh));
-		if (!lh)
-			return -ENOMEM;
-		strncpy(lh->id, h->hosts[i].id, HOST_MAX);
-		lh->host = a->hosts[i];
-		lh->peer = p;
-		HASH_ADD_STR(p->ingest->hosts, id, lh);
-		p->hosts[p->host_count++] = lh;
-	}
-	return 0;
-}
-
-static bool same_hosts(const struct peer *p, const struct store_agent *a, const struct msg_hello *h)
-{
-	uint32_t i;
-
-	if (p->host_count != h->host_count)
-		return false;
-	for (i = 0; i < h->host_count; i++)
-		if (p->hosts[i]->host != a->hosts[i] || strcmp(p->hosts[i]->id, h->hosts[i].id))
-			return false;
-	return true;
-}
-
 static void note_free(struct peer *p, struct note *n)
 {
 	DL_DELETE(p->notes, n);
@@ -69,6 +33,83 @@ static void peer_forget_notes(struct peer *p)
 
 	DL_FOREACH_SAFE(p->notes, n, tmp)
 		note_free(p, n);
+}
+
+/* Does a host of the peer's get an index that was another's? */
+static bool index_passes_on(const struct peer *p, const struct msg_host *list, uint32_t count)
+{
+	uint32_t i;
+
+	if (count < p->host_count)
+		return true;
+	for (i = 0; i < p->host_count; i++)
+		if (strcmp(p->hosts[i]->id, list[i].id))
+			return true;
+	return false;
+}
+
+/* The places of these hosts, those that are known already kept as they are. -errno: nothing changed. */
+static int hosts_find(struct peer *p, const struct msg_host *list, uint32_t count,
+		      struct live_host *found[static HOSTS_PER_AGENT])
+{
+	uint32_t i;
+	int r = 0;
+
+	for (i = 0; i < count && r == 0; i++) {
+		found[i] = host_find(p->ingest, list[i].id);
+		if (found[i] && found[i]->peer != p) {
+			r = -EEXIST; /* ids begin with the agent's own */
+			break;
+		}
+		if (found[i])
+			continue;
+		found[i] = calloc(1, sizeof(*found[i]));
+		if (!found[i]) {
+			r = -ENOMEM;
+			break;
+		}
+		strncpy(found[i]->id, list[i].id, HOST_MAX);
+		found[i]->peer = p;
+		HASH_ADD_STR(p->ingest->hosts, id, found[i]);
+	}
+	while (r < 0 && i-- > 0) {
+		bool ours = false;
+
+		for (uint32_t k = 0; k < p->host_count; k++)
+			ours |= p->hosts[k] == found[i];
+		if (!ours)
+			host_free(found[i]);
+	}
+	return r;
+}
+
+/* These hosts in place of those that it had. ids: the store's. */
+static int peer_set_hosts(struct peer *p, const uint64_t *ids, const struct msg_host *list,
+			  uint32_t count)
+{
+	struct live_host *found[HOSTS_PER_AGENT] = { NULL };
+	uint32_t i, k;
+	int r = hosts_find(p, list, count, found);
+
+	if (r < 0)
+		return r;
+	if (index_passes_on(p, list, count))
+		peer_forget_notes(p); /* they name hosts by index */
+	for (i = 0; i < p->host_count; i++) {
+		for (k = 0; k < count && found[k] != p->hosts[i]; k++)
+			;
+		if (k == count)
+			host_free(p->hosts[i]);
+	}
+	for (i = 0; i < count; i++) {
+		if (found[i]->gone != list[i].gone) /* what it told belongs to its former life */
+			found[i]->sources_told = found[i]->rulesets_told = false;
+		found[i]->gone = list[i].gone;
+		found[i]->host = ids[i];
+		p->hosts[i] = found[i];
+	}
+	p->host_count = count;
+	return 0;
 }
 
 int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a,
@@ -98,12 +139,9 @@ int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a,
 			p->hosts[i]->sources_told = p->hosts[i]->rulesets_told = false;
 		p->offset = (struct clock_offset){ 0 };
 	}
-	if (!same_hosts(p, a, h)) {
-		peer_forget_notes(p); /* they name hosts by index */
-		r = peer_set_hosts(p, a, h);
-		if (r < 0)
-			return r;
-	}
+	r = peer_set_hosts(p, a->hosts, h->hosts, h->host_count);
+	if (r < 0)
+		return r;
 	p->resumed = a->epoch == h->epoch && a->seq > 0;
 	p->agent = *a;
 	p->agent.epoch = p->epoch = h->epoch; /* from now on: of the batches that come */
@@ -247,26 +285,79 @@ void peer_committed(struct peer *p, uint64_t epoch, uint64_t seq)
 	}
 }
 
-void peer_hello(struct peer *p)
+static void host_hello(struct live_host *h)
 {
 	struct ingest_observer *o, *tmp;
+
+	DL_FOREACH_SAFE(h->peer->ingest->observers, o, tmp)
+		if (o->hello)
+			o->hello(o->arg, h->id);
+}
+
+static void host_gone(struct live_host *h)
+{
+	struct ingest_observer *o, *tmp;
+
+	DL_FOREACH_SAFE(h->peer->ingest->observers, o, tmp)
+		if (o->gone)
+			o->gone(o->arg, h->id);
+}
+
+void peer_hello(struct peer *p)
+{
 	uint32_t i;
 
 	for (i = 0; i < p->host_count; i++)
-		DL_FOREACH_SAFE(p->ingest->observers, o, tmp)
-			if (o->hello)
-				o->hello(o->arg, p->hosts[i]->id);
+		if (!p->hosts[i]->gone)
+			host_hello(p->hosts[i]);
 }
 
 void peer_gone(struct peer *p)
 {
-	struct ingest_observer *o, *tmp;
 	uint32_t i;
 
 	for (i = 0; i < p->host_count; i++)
-		DL_FOREACH_SAFE(p->ingest->observers, o, tmp)
-			if (o->gone)
-				o->gone(o->arg, p->hosts[i]->id);
+		if (!p->hosts[i]->gone)
+			host_gone(p->hosts[i]);
+}
+
+/* Was the host with this id there? */
+static bool was_there(const struct peer *p, const char *id)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->host_count; i++)
+		if (!strcmp(p->hosts[i]->id, id))
+			return !p->hosts[i]->gone;
+	return false;
+}
+
+int peer_hosts(struct peer *p, const struct msg_hosts *h)
+{
+	struct store_agent a = p->agent;
+	bool was[HOSTS_PER_AGENT];
+	uint32_t i;
+	int r;
+
+	r = store_hosts(p->ingest->store, &a, h);
+	if (r < 0)
+		return r;
+	for (i = 0; i < h->count; i++)
+		was[i] = was_there(p, h->list[i].id);
+	for (i = 0; i < p->host_count; i++) {
+		bool stays = i < h->count && !strcmp(h->list[i].id, p->hosts[i]->id);
+
+		if (!p->hosts[i]->gone && (!stays || h->list[i].gone))
+			host_gone(p->hosts[i]);
+	}
+	r = peer_set_hosts(p, a.hosts, h->list, h->count);
+	if (r < 0)
+		return r;
+	p->agent = a;
+	for (i = 0; i < p->host_count; i++)
+		if (!p->hosts[i]->gone && !was[i])
+			host_hello(p->hosts[i]);
+	return 0;
 }
 
 void peer_offset(struct peer *p, const struct clock_offset *o)

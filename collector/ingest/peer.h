@@ -21,6 +21,7 @@ struct live_host {
 	uint64_t host;
 	struct peer *peer; /* borrowed: the peer has us */
 	bool sources_told, rulesets_told;
+	bool gone; /* its namespace has ended */
 	UT_hash_handle hh;
 };
 
@@ -47,6 +48,8 @@ struct peer {
 /* The peer whose agent introduced itself by h; made at its first time. 0, -ENOMEM or -EMFILE (too many). */
 int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a,
 	      const struct msg_hello *h);
+/* The agent's hosts are these now. 0 or -errno: the store or memory failed, and nothing changed. */
+int peer_hosts(struct peer *p, const struct msg_hosts *h);
 struct peer *peer_find(struct ingest *g, uint64_t agent);
 struct peer *peer_by_id(struct ingest *g, const char *id);
 void peer_free(struct peer *p);

@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "collector/ingest/greet.h"
+#include "collector/ingest/hello.h"
 #include "collector/ingest/wants.h"
 #include "common/frame.h"
 #include "common/must.h"
@@ -204,6 +205,15 @@ static int session_batch(struct session *s, const struct msg_batch *b)
 	return wants_of_batch(s, b);
 }
 
+static int session_hosts(struct session *s, const struct msg_hosts *h)
+{
+	struct why why = { "" };
+
+	if (hosts_check(s->peer->id, h->list, h->count, &why) < 0)
+		return -EPROTO;
+	return peer_hosts(s->peer, h);
+}
+
 /* 0, -EAGAIN when the message must be offered again later, else the session is over. */
 static int session_message(struct session *s, const struct msg *m)
 {
@@ -221,6 +231,8 @@ static int session_message(struct session *s, const struct msg *m)
 	switch (m->kind) {
 	case MSG_RECORDS:
 		return session_batch(s, &m->batch);
+	case MSG_HOSTS:
+		return session_hosts(s, &m->hosts);
 	case MSG_HAVE:
 		return wants_of_have(s, &m->have);
 	case MSG_PART:

@@ -278,6 +278,39 @@ static int apply_conn(struct db *d, struct packer *p, const struct origin *o, ui
 	return r;
 }
 
+/* The host's namespace has gone: nothing of it is in force any more. */
+static int apply_ended(struct db *d, const struct origin *o, uint64_t host, const struct ended *e)
+{
+	static const enum stmt_id ends[] = { STMT_end_host, STMT_end_tables, STMT_end_conns,
+					     STMT_close_armings };
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]) && r == 0; i++) {
+		sqlite3_stmt *s = db_stmt(d, ends[i]);
+
+		if (!s)
+			return -EIO;
+		sqlite3_bind_int64(s, 1, (int64_t)host);
+		if (ends[i] != STMT_end_host)
+			sqlite3_bind_int64(s, 2, wall(o, e->at));
+		r = db_run(s);
+	}
+	return r;
+}
+
+/* Who tells its sources is there, whatever was said of it before. */
+static int apply_sources(struct db *d, struct packer *p, uint64_t host, const struct record *r)
+{
+	sqlite3_stmt *s = db_stmt(d, STMT_begin_host);
+	int ret;
+
+	if (!s)
+		return -EIO;
+	sqlite3_bind_int64(s, 1, (int64_t)host);
+	ret = db_run(s);
+	return ret < 0 ? ret : put_body(d, p, STMT_put_source, host, 0, r);
+}
+
 int catalog_apply(struct db *d, struct packer *p, const struct origin *o, const struct record *r)
 {
 	sqlite3_stmt *s;
@@ -301,11 +334,13 @@ int catalog_apply(struct db *d, struct packer *p, const struct origin *o, const 
 	case RECORD_FACTS:
 		return put_body(d, p, STMT_put_facts, host, wall(o, r->facts.at), r);
 	case RECORD_SOURCES:
-		return put_body(d, p, STMT_put_source, host, 0, r);
+		return apply_sources(d, p, host, r);
 	case RECORD_LOSS:
 		return apply_loss(d, o, host, &r->loss);
 	case RECORD_LEASE:
 		return apply_lease(d, p, o, host, r);
+	case RECORD_ENDED:
+		return apply_ended(d, o, host, &r->ended);
 	default:
 		return 0;
 	}

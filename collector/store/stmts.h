@@ -9,10 +9,14 @@
 	X(put_agent, "INSERT INTO agent(name, instance, epoch, last_seen) VALUES(?1, ?2, ?3, ?4)"		\
 	  " ON CONFLICT(name) DO UPDATE SET instance=?2, epoch=?3, last_seen=?4")				\
 	X(get_host, "SELECT id FROM host WHERE name=?1")							\
-	X(put_host, "INSERT INTO host(name, agent, first_seen, last_seen) VALUES(?1, ?2, ?3, ?3)"		\
-	  " ON CONFLICT(name) DO UPDATE SET agent=?2, last_seen=?3, retired=0")				\
+	X(put_host, "INSERT INTO host(name, agent, first_seen, last_seen, retired) VALUES(?1, ?2, ?3, ?3, ?4)"	\
+	  " ON CONFLICT(name) DO UPDATE SET agent=?2, last_seen=iif(?4, last_seen, ?3), retired=?4")		\
 	X(see_host, "UPDATE host SET last_seen=max(last_seen, ?2) WHERE id=?1")				\
 	X(retire_host, "UPDATE host SET retired=1 WHERE name=?1")						\
+	X(end_host, "UPDATE host SET retired=1 WHERE id=?1")							\
+	X(begin_host, "UPDATE host SET retired=0 WHERE id=?1 AND retired=1")					\
+	X(end_tables, "UPDATE table_history SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")		\
+	X(end_conns, "UPDATE conn SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")			\
 	X(check_host, "UPDATE host SET checked=max(checked, ?2) WHERE id=?1")					\
 	X(get_hosts, "SELECT id, agent, name, first_seen, last_seen, retired, checked FROM host ORDER BY name")	\
 	X(get_marks, "SELECT agent, epoch, seq FROM mark")							\

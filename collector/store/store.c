@@ -84,23 +84,24 @@ static int one_agent(struct store *s, const struct msg_hello *h, struct store_ag
 	return a->agent ? 0 : -EIO;
 }
 
-static int one_host(struct store *s, const char *name, uint64_t agent, uint64_t *host)
+static int one_host(struct store *s, const struct msg_host *h, uint64_t agent, uint64_t *host)
 {
 	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_put_host);
 	int r;
 
 	if (!q)
 		return -EIO;
-	db_bind_text(q, 1, name);
+	db_bind_text(q, 1, h->id);
 	sqlite3_bind_int64(q, 2, (int64_t)agent);
 	sqlite3_bind_int64(q, 3, wall_now().v);
+	sqlite3_bind_int(q, 4, h->gone);
 	r = db_run(q);
 	if (r < 0)
 		return r;
 	q = db_stmt(&s->catalog, STMT_get_host);
 	if (!q)
 		return -EIO;
-	db_bind_text(q, 1, name);
+	db_bind_text(q, 1, h->id);
 	r = sqlite3_step(q) == SQLITE_ROW ? 0 : -EIO;
 	*host = r == 0 ? (uint64_t)sqlite3_column_int64(q, 0) : 0;
 	sqlite3_reset(q);
@@ -138,7 +139,7 @@ int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *
 		restarted = k && k->epoch != h->epoch;
 		pthread_mutex_unlock(&s->lock);
 		for (uint32_t i = 0; i < h->host_count && r == 0; i++) {
-			r = one_host(s, h->hosts[i].id, a->agent, &a->hosts[i]);
+			r = one_host(s, &h->hosts[i], a->agent, &a->hosts[i]);
 			if (r == 0 && restarted)
 				r = end_armings(s, a->hosts[i], gone);
 		}
@@ -161,6 +162,26 @@ int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *
 	}
 	pthread_mutex_unlock(&s->lock);
 	return 0;
+}
+
+int store_hosts(struct store *s, struct store_agent *a, const struct msg_hosts *h)
+{
+	uint64_t hosts[HOSTS_PER_AGENT] = { 0 };
+	int r;
+
+	pthread_mutex_lock(&s->catalog_lock);
+	r = db_run(db_stmt(&s->catalog, STMT_begin));
+	if (r == 0) {
+		for (uint32_t i = 0; i < h->count && r == 0; i++)
+			r = one_host(s, &h->list[i], a->agent, &hosts[i]);
+		if (db_run(db_stmt(&s->catalog, r == 0 ? STMT_commit : STMT_rollback)) < 0 &&
+		    r == 0)
+			r = -EIO;
+	}
+	pthread_mutex_unlock(&s->catalog_lock);
+	if (r == 0)
+		memcpy(a->hosts, hosts, sizeof(a->hosts));
+	return r;
 }
 
 void store_offset(struct store *s, uint64_t agent, const struct clock_offset *o)

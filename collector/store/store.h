@@ -51,6 +51,8 @@ struct store_agent {
  * another instance is connected within the last minute (a clone).
  */
 int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *a, struct why *why);
+/* Registers the hosts that the agent has now; their ids replace those in a. 0, or -errno and nothing changed. */
+int store_hosts(struct store *s, struct store_agent *a, const struct msg_hosts *h);
 
 /* The offset of a host's boot clock: wall = boot + offset, give or take error. */
 struct clock_offset {

@@ -39,7 +39,7 @@ struct bench {
 
 static void on_hello(void *arg, struct msg_hello *h)
 {
-	static struct msg_host host = { "a", "" };
+	static struct msg_host host = { "a", "", false };
 
 	(void)arg;
 	*h = (struct msg_hello){

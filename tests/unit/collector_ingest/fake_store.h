@@ -166,6 +166,21 @@ int store_hello(struct store *s, const struct msg_hello *h, struct store_agent *
 	return 0;
 }
 
+int store_hosts(struct store *s, struct store_agent *a, const struct msg_hosts *h)
+{
+	struct fake_agent *f = &s->agents[a->agent - 1];
+
+	assert_true(h->count <= 4);
+	pthread_mutex_lock(&s->lock);
+	f->host_count = h->count;
+	for (uint32_t i = 0; i < h->count; i++) {
+		a->hosts[i] = a->agent * 4 + i;
+		snprintf(f->hosts[i], sizeof(f->hosts[i]), "%s", h->list[i].id);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
 void store_offset(struct store *s, uint64_t agent, const struct clock_offset *o)
 {
 	(void)agent;

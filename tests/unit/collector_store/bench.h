@@ -56,7 +56,7 @@ static uint64_t acked(struct bench *b)
 
 static void open_store(struct bench *b, uint64_t epoch)
 {
-	struct msg_host hosts[2] = { { "gw", "" }, { "gw/blue", "blue" } };
+	struct msg_host hosts[2] = { { "gw", "", false }, { "gw/blue", "blue", false } };
 	struct msg_hello h = { .id = "gw",
 			       .version = "1",
 			       .epoch = epoch,

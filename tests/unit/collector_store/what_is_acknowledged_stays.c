@@ -91,7 +91,7 @@ static void a_kill_loses_nothing_acknowledged(void **state)
 
 static void clones_and_second_collectors_are_refused(void **state)
 {
-	struct msg_host host = { "gw", "" };
+	struct msg_host host = { "gw", "", false };
 	struct msg_hello h = { .id = "gw",
 			       .version = "1",
 			       .epoch = 1,
@@ -173,6 +173,61 @@ static void tables_have_a_history(void **state)
 	assert_int_equal(list[1].last.v, 900);
 	assert_int_equal(list[1].until.v, 0);
 	reader_close(rd);
+	arena_free(&a);
+}
+
+static bool is_retired(struct bench *b, struct arena *a)
+{
+	struct stored_host *hosts;
+	struct reader *rd;
+	bool retired = false;
+	size_t n;
+
+	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
+	assert_int_equal(reader_hosts(rd, a, &hosts, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		retired |= hosts[i].host == b->agent.hosts[0] && hosts[i].retired;
+	reader_close(rd);
+	return retired;
+}
+
+static void what_ended_is_in_force_no_more(void **state)
+{
+	struct msg_host name = { "gw", "", true };
+	struct msg_hosts hosts = { 1, &name };
+	struct record r = { .kind = RECORD_RULESET,
+			    .ruleset = { .read_at = { 100 }, .table = "filter" } };
+	struct record ended = { .kind = RECORD_ENDED, .ended = { { 500 } } };
+	struct record sources = { .kind = RECORD_SOURCES };
+	struct bench *b = *state;
+	struct stored_table *list;
+	struct reader *rd;
+	struct arena a;
+	size_t n;
+
+	open_store(b, 1);
+	arena_init(&a, 1 << 20);
+	r.ruleset.content.b[0] = 1;
+	put_record(b, 1, &r);
+	assert_false(is_retired(b, &a));
+	put_record(b, 2, &ended);
+	assert_true(is_retired(b, &a));
+	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
+	assert_int_equal(reader_tables(rd, 0, (struct wall_ns){ 0 }, (struct wall_ns){ 10000 }, &a,
+				       &list, &n),
+			 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(list[0].until.v, 500);
+	reader_close(rd);
+	assert_int_equal(store_hosts(b->store, &b->agent, &hosts), 0); /* it knows that */
+	assert_true(is_retired(b, &a));
+	put_record(b, 3, &sources);
+	assert_false(is_retired(b, &a));
+	assert_int_equal(store_hosts(b->store, &b->agent, &hosts), 0);
+	assert_true(is_retired(b, &a));
+	name.gone = false;
+	assert_int_equal(store_hosts(b->store, &b->agent, &hosts), 0);
+	assert_false(is_retired(b, &a));
 	arena_free(&a);
 }
 
@@ -267,6 +322,7 @@ int main(void)
 		T(clones_and_second_collectors_are_refused),
 		T(retention_unlinks_whole_segments),
 		T(tables_have_a_history),
+		T(what_ended_is_in_force_no_more),
 		T(leases_are_in_force_in_spans),
 		T(connections_are_found_from_both_sides),
 	};

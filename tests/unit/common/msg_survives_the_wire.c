@@ -92,10 +92,10 @@ static void every_record_comes_back(void **state)
 		{ "FORWARD", 50000, COUNTER_RESET, UINT64_MAX, UINT64_MAX },
 		{ "DB-GUARD", 1, COUNTER_NEW, 1, 60 },
 	};
-	struct record records[9] = { 0 };
+	struct record records[10] = { 0 };
 	struct journey *j = &records[0].journey;
 	struct msg m = { .kind = MSG_RECORDS,
-			 .batch = { .seq = 7, .count = 9, .records = records } },
+			 .batch = { .seq = 7, .count = 10, .records = records } },
 		   back;
 	struct arena arena;
 
@@ -176,11 +176,13 @@ static void every_record_comes_back(void **state)
 						 .lost = 4,
 						 .count = 3,
 						 .entries = moved };
+	records[9].kind = RECORD_ENDED;
+	records[9].ended.at.v = 77;
 
 	arena_init(&arena, MSG_HEAP_MAX);
 	round_trip(&m, &back, &arena);
 	assert_int_equal(back.batch.seq, 7);
-	assert_int_equal(back.batch.count, 9);
+	assert_int_equal(back.batch.count, 10);
 	j = &back.batch.records[0].journey;
 	assert_int_equal(j->fp, 0xfeedfacecafebeef);
 	assert_string_equal(j->out_if, "wan");
@@ -196,6 +198,7 @@ static void every_record_comes_back(void **state)
 	assert_int_equal(back.batch.records[4].facts.routes[0].dst.len, 0);
 	assert_true(addr_equal(&back.batch.records[4].facts.routes[0].gateway, &route.gateway));
 	assert_string_equal(back.batch.records[5].sources.list[0].why, "group 0 is owned");
+	assert_int_equal(back.batch.records[9].ended.at.v, 77);
 	assert_true(pattern_equal(&back.batch.records[7].lease.patterns[0], &pattern));
 	for (int i = 0; i < 3; i++) {
 		const struct counter_entry *e = &back.batch.records[8].counters.entries[i];
@@ -211,7 +214,7 @@ static void every_record_comes_back(void **state)
 
 static void every_message_comes_back(void **state)
 {
-	struct msg_host hosts[2] = { { "edge", "" }, { "edge/blue", "blue" } };
+	struct msg_host hosts[2] = { { "edge", "", false }, { "edge/blue", "blue", true } };
 	struct content_id ids[2] = { { { 1 } }, { { 2 } } };
 	uint8_t data[5] = { 1, 2, 3, 4, 5 };
 	struct pattern pattern = {
@@ -239,6 +242,7 @@ static void every_message_comes_back(void **state)
 		{ .kind = MSG_LEASE_START, .lease_start = { 1, 2, 3, 4, 8, 1, &pattern } },
 		{ .kind = MSG_LEASE_STOP, .lease_stop = { 1, 2 } },
 		{ .kind = MSG_SNAPSHOT_NOW },
+		{ .kind = MSG_HOSTS, .hosts = { 2, hosts } },
 	};
 	struct arena arena;
 	struct msg back;
@@ -290,12 +294,13 @@ static void text_with_a_nul_is_refused(void **state)
 					 .step_count = 1,
 					 .steps = &step,
 					 .tuples = { tuple4(2, 1, 2) } } };
-	struct msg_host host = { "edge", "blueQ" };
+	struct msg_host host = { "edge", "blueQ", false };
 	struct msg list[] = {
 		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "cloneQ" } },
 		{ .kind = MSG_HELLO, .hello = { .id = "edgeQ", .version = "1" } },
 		{ .kind = MSG_HELLO,
 		  .hello = { .id = "edge", .version = "1", .host_count = 1, .hosts = &host } },
+		{ .kind = MSG_HOSTS, .hosts = { 1, &host } },
 		{ .kind = MSG_RECORDS, .batch = { 1, 1, &r } },
 	};
 	struct arena arena;
