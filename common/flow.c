@@ -760,3 +760,22 @@ int flow_pattern(const struct flow *f, struct pattern *p, struct why *why)
 			       "a lease needs at least one address or port: add -s, -d or --dport");
 	return 0;
 }
+
+struct flow flow_of_tuple(const struct tuple *t)
+{
+	uint8_t bits = t->src.family == 4 ? 32 : 128;
+	struct flow f = { .family = t->src.family,
+			  .proto = t->proto,
+			  .icmp_type = -1,
+			  .icmp_id = -1,
+			  .src.prefix = { t->src, bits },
+			  .dst.prefix = { t->dst, bits } };
+
+	if (proto_has_ports(t->proto)) {
+		f.sport = (struct port_range){ t->sport, t->sport, false };
+		f.dport = (struct port_range){ t->dport, t->dport, false };
+	} else if (proto_is_icmp(t->proto) && t->dport) {
+		f.icmp_id = t->sport;
+	}
+	return f;
+}

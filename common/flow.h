@@ -38,6 +38,8 @@ struct flow {
 int flow_parse(struct flow *f, int argc, const char *const argv[], struct why *why);
 /* The flow as iptables flags, which flow_parse() reads back to the same. */
 void flow_print(const struct flow *f, char text[static FLOW_TEXT_MAX]);
+/* The flow of exactly this tuple. */
+struct flow flow_of_tuple(const struct tuple *t);
 /* Does a packet with this tuple belong to f in the direction that f names? Interfaces are not looked at. */
 bool flow_has(const struct flow *f, const struct tuple *t);
 /*

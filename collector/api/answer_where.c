@@ -1,5 +1,5 @@
 /*
- * GET /api/v1/where and /api/v1/journeys. A question that asks what a rule number meant right now may need the
+ * GET /api/v1/where, /api/v1/journeys and /api/v1/nat. A question that asks what a rule number meant right now may need the
  * rulesets to be read once more: then the agents are asked to, and the question is put again when they have, or
  * after a second. One whose evidence may still be on its way is put again when that must have come.
  */
@@ -26,12 +26,17 @@ struct needed {
 	bool read; /* since we asked */
 };
 
+struct answer_where;
+typedef int answer_make(struct answer_where *q, const struct where_ask *w, struct reader *r,
+			struct where_need *need);
+
 struct answer_where {
 	struct exchange *x; /* a reference */
 	struct flow flow;
 	struct wall_ns since, until, now, first; /* first: when it was put */
 	bool until_now;                          /* nobody named the end of the window */
-	bool journeys, again;
+	answer_make *make;                       /* q->answer; 0 or -errno */
+	bool again;
 	uint64_t after;
 	size_t limit;
 	struct live_copies live;
@@ -213,9 +218,7 @@ static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
 			    &w.live_count);
 	if (!w.live)
 		return -ENOMEM;
-	if (q->journeys)
-		return diagnose_journeys(&q->answer, &w, r, q->after, q->limit);
-	err = diagnose_where(&q->answer, &w, r, &need);
+	err = q->make(q, &w, r, &need);
 	if (err == 0)
 		name_needed(q, &need, hosts, count);
 	q->patient = err == 0 && need.patience;
@@ -293,7 +296,27 @@ static const char *read_follow(struct answer_where *q, const struct exchange *x)
 	return NULL;
 }
 
-static void question(struct exchange *x, bool journeys)
+static int answer_where(struct answer_where *q, const struct where_ask *w, struct reader *r,
+			struct where_need *need)
+{
+	return diagnose_where(&q->answer, w, r, need);
+}
+
+static int answer_journeys(struct answer_where *q, const struct where_ask *w, struct reader *r,
+			   struct where_need *need)
+{
+	(void)need;
+	return diagnose_journeys(&q->answer, w, r, q->after, q->limit);
+}
+
+static int answer_nat(struct answer_where *q, const struct where_ask *w, struct reader *r,
+		      struct where_need *need)
+{
+	(void)need;
+	return diagnose_nat(&q->answer, w, r);
+}
+
+static void question(struct exchange *x, answer_make *make)
 {
 	const char *words[1] = { exchange_query(x, "flow") }, *wrong;
 	struct answer_where *q = calloc(1, sizeof(*q));
@@ -304,7 +327,7 @@ static void question(struct exchange *x, bool journeys)
 		return;
 	}
 	q->x = exchange_ref(x);
-	q->journeys = journeys;
+	q->make = make;
 	wrong = read_window(q, x);
 	if (!wrong)
 		wrong = read_follow(q, x);
@@ -322,10 +345,15 @@ static void question(struct exchange *x, bool journeys)
 
 void get_where(struct exchange *x)
 {
-	question(x, false);
+	question(x, answer_where);
 }
 
 void get_journeys(struct exchange *x)
 {
-	question(x, true);
+	question(x, answer_journeys);
+}
+
+void get_nat(struct exchange *x)
+{
+	question(x, answer_nat);
 }

@@ -48,6 +48,7 @@ static int init_window(struct cli *c)
 	if (at) {
 		if (when_parse(&middle, at, c->now, &why) < 0)
 			return cli_usage(c, why.text);
+		c->at = middle;
 		c->since.v = middle.v - INT64_C(900) * NS_PER_S;
 		c->until.v = middle.v + INT64_C(60) * NS_PER_S;
 		if (c->until.v > c->now.v && middle.v <= c->now.v)

@@ -25,6 +25,7 @@ struct cli {
 	struct args args;
 	const struct command *table;
 	struct wall_ns now, since, until;
+	struct wall_ns at; /* --at; 0: not given */
 	bool until_given;
 	bool terminal; /* stdout is one */
 	struct screen screen;
@@ -65,6 +66,7 @@ void cli_show_json(const json_t *answer, bool one_line);
 
 int cmd_where(struct cli *c);
 int cmd_path(struct cli *c);
+int cmd_nat(struct cli *c);
 int cmd_hosts(struct cli *c);
 int cmd_trace_start(struct cli *c);
 int cmd_trace_stop(struct cli *c);

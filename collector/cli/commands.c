@@ -60,6 +60,11 @@ const struct command commands[] = {
 	{ "path", cmd_path, "FLOW", true, 1, 0, WINDOW | OPTION_BIT(DETAIL),
 	  "packet by packet, hop by hop, every rule",
 	  "  lasthop path icmp 10.0.1.2 10.0.3.2 --since 5m\n" },
+	{ "nat", cmd_nat, "ADDR:PORT | FLOW", true, 1, 0, WINDOW,
+	  "who is behind it, or what it becomes, hop by hop",
+	  "  lasthop nat 198.51.100.7:62011 --at 06:52\n"
+	  "  lasthop nat tcp 10.1.0.2:51240 203.0.113.9:443\n"
+	  "From connection tracking: nothing has to have been traced. --at is that very time.\n" },
 	{ "here", cmd_here, "FLOW", true, 1, 0,
 	  OPTION_BIT(FOR) | OPTION_BIT(RATE) | OPTION_BIT(NETNS) | OPTION_BIT(DETAIL),
 	  "this machine only: watch, and say what happens, nothing to set up",

@@ -42,3 +42,15 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
  */
 int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
 		      uint64_t after, size_t limit);
+
+enum { NAT_FLOWS_MAX = 100 };
+
+/*
+ * Who is behind an endpoint, or what it becomes: each connection alive in the window of which an end, before or after
+ * translation, matches ask->flow, gateway by gateway, from connection tracking alone; a traced packet adds the rule.
+ * Newest first, at most NAT_FLOWS_MAX:
+ * {"matched", "flows": [{"flow", "becomes", "from", "until", "state", "ambiguous", "seen": [host ...],
+ *  "hops": [{"host", "from", "until", "zone", "tuple_in", "tuple_out", "nat": [as in `where`], "link"}]}], "omitted",
+ *  "window", "coverage", "losses", "cut"}
+ */
+int diagnose_nat(json_t **answer, const struct where_ask *ask, struct reader *r);

@@ -100,25 +100,6 @@ static int ask_fingerprints(struct gathering *w)
 	return ask(w, &q);
 }
 
-static void flow_of_tuple(struct flow *f, const struct tuple *t)
-{
-	uint8_t bits = t->src.family == 4 ? 32 : 128;
-
-	memset(f, 0, sizeof(*f));
-	f->family = t->src.family;
-	f->proto = t->proto;
-	f->src.prefix = (struct prefix){ t->src, bits };
-	f->dst.prefix = (struct prefix){ t->dst, bits };
-	f->icmp_type = -1;
-	f->icmp_id = -1;
-	if (proto_has_ports(t->proto)) {
-		f->sport = (struct port_range){ t->sport, t->sport, false };
-		f->dport = (struct port_range){ t->dport, t->dport, false };
-	} else if (proto_is_icmp(t->proto) && t->dport) {
-		f->icmp_id = t->sport;
-	}
-}
-
 static int take_conns(struct gathering *w, const struct flow *flow)
 {
 	struct stored_conn *list = NULL;
@@ -165,7 +146,7 @@ static int ask_tuple(struct gathering *w, const struct tuple *t)
 		return 0;
 	}
 	w->asked[w->asked_count++] = *t;
-	flow_of_tuple(&flow, t);
+	flow = flow_of_tuple(t);
 	r = take_conns(w, &flow);
 	if (r < 0)
 		return r;
