@@ -10,8 +10,9 @@
 
 enum {
 	HEAP_MAX = 128 << 20,
-	RULES_ASKED_MAX = 40, /* translations whose rule is looked for */
-	PACKETS_MAX = 8,      /* of each */
+	RULES_ASKED_MAX = 40,      /* translations whose rule is looked for */
+	BIRTH_NS = 2 * 1000000000, /* between the first packet and conntrack's word of it */
+	PACKETS_MAX = 64,          /* of each */
 	STATUS_SEEN_REPLY =
 		1 << 1, /* IPS_SEEN_REPLY, IPS_ASSURED: linux/netfilter/nf_conntrack_common.h */
 	STATUS_ASSURED = 1 << 2,
@@ -45,13 +46,27 @@ static json_t *json_by_tuples(const struct tuple *a, const struct tuple *b)
 	return nat;
 }
 
-/* As a packet that was traced through this very translation shows it; NULL: none was. */
+static bool names_a_rule(const json_t *nat)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(nat, i, one)
+		if (json_is_string(json_object_get(one, "rule_text")))
+			return true;
+	return false;
+}
+
+/*
+ * As a packet that was traced through this very translation shows it; NULL: none was. Only a connection's first packet meets
+ * the rule.
+ */
 static json_t *json_by_packet(struct nat_answer *n, const struct translation *t)
 {
 	const struct inquiry *q = n->q;
 	struct flow f = flow_of_tuple(&t->in);
-	struct journey_query query = { .since = { t->conn->from.v - NS_PER_S },
-				       .until = t->conn->until.v ? t->conn->until : q->ask->now,
+	struct journey_query query = { .since = { t->conn->from.v - BIRTH_NS },
+				       .until = { t->conn->from.v + BIRTH_NS },
 				       .flow = &f,
 				       .limit = PACKETS_MAX };
 	struct stored_journey *list;
@@ -62,7 +77,7 @@ static json_t *json_by_packet(struct nat_answer *n, const struct translation *t)
 	if (n->rules_asked++ >= RULES_ASKED_MAX ||
 	    reader_journeys(q->fleet->reader, &query, q->arena, &list, &count, &cut) < 0)
 		return NULL;
-	for (size_t i = 0; i < count && !nat; i++) {
+	for (size_t i = 0; i < count && !names_a_rule(nat); i++) {
 		const struct hop h = { .sj = &list[i] };
 		json_t *hop;
 
@@ -71,6 +86,7 @@ static json_t *json_by_packet(struct nat_answer *n, const struct translation *t)
 		    !tuple_equal(hop_tuple_out(&h), &t->out))
 			continue;
 		hop = json_hop(q, &h, NULL, NULL, DIRECTION_ORIGINAL);
+		json_decref(nat);
 		nat = json_incref(json_object_get(hop, "nat"));
 		json_decref(hop);
 	}
