@@ -84,6 +84,16 @@ void draft_ct(struct draft *d, uint32_t reg, uint32_t key)
 	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
 }
 
+void draft_ct_status(struct draft *d, uint32_t reg)
+{
+	struct nftnl_expr *e = expr(d, "ct");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_STATUS);
+}
+
 void draft_mask(struct draft *d, uint32_t reg, const void *mask, uint32_t len)
 {
 	static const uint8_t zero[16];

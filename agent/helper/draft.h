@@ -32,6 +32,8 @@ void draft_payload(struct draft *d, uint32_t reg, uint32_t base, uint32_t offset
 void draft_meta(struct draft *d, uint32_t reg, uint32_t key);
 /* Loads NFT_CT_* of the direction that began the connection. */
 void draft_ct(struct draft *d, uint32_t reg, uint32_t key);
+/* Loads the connection's IPS_* bits. */
+void draft_ct_status(struct draft *d, uint32_t reg);
 /* Keeps the bits of mask. */
 void draft_mask(struct draft *d, uint32_t reg, const void *mask, uint32_t len);
 /* Goes on if the register compares so (NFT_CMP_*). */

@@ -36,13 +36,20 @@ enum helper_source {
 /* DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. */
 enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, HELPER_DUMP_COUNT };
 
+/* USED: `ct` switches nothing on. TRANSLATES: and connections may have other addresses than their first packet. */
+enum lease_conntrack {
+	LEASE_CONNTRACK_NONE,
+	LEASE_CONNTRACK_USED,
+	LEASE_CONNTRACK_TRANSLATES,
+	LEASE_CONNTRACK_COUNT
+};
+
 struct helper_lease {
 	uint64_t id;
-	uint64_t deadline; /* CLOCK_BOOTTIME, ns; at most LEASE_SECONDS_MAX ahead */
-	uint32_t rate;     /* packets a second, 1..LEASE_RATE_MAX */
-	uint32_t modulus;  /* a power of two: 1 of that many ordinary packets */
-	uint32_t
-		conntrack; /* 1: the namespace's rulesets use conntrack, so `ct` switches nothing on */
+	uint64_t deadline;  /* CLOCK_BOOTTIME, ns; at most LEASE_SECONDS_MAX ahead */
+	uint32_t rate;      /* packets a second, 1..LEASE_RATE_MAX */
+	uint32_t modulus;   /* a power of two: 1 of that many ordinary packets */
+	uint32_t conntrack; /* enum lease_conntrack: what the namespace's rulesets do */
 	uint32_t pattern_count;
 	struct pattern patterns[PATTERNS_MAX];
 };

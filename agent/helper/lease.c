@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/helper/nat.h"
+
 #define CONNTRACK_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
 
 struct opening {
@@ -44,16 +46,21 @@ static int open_probe(void *arg)
 	return probe_open(&o->ls->probe, o->why);
 }
 
+struct seen {
+	bool conntrack, nat;
+};
+
 /* Entries exist: then some rule tracks connections already, and ours changes nothing. */
-static int conntrack_used(void *arg)
+static int look(void *arg)
 {
-	bool *used = arg;
+	struct seen *s = arg;
 	FILE *f = fopen(CONNTRACK_COUNT, "re");
 	unsigned long entries = 0;
 
+	s->nat = nat_is_used();
 	if (!f)
 		return 0;
-	*used = fscanf(f, "%lu", &entries) == 1 && entries > 0;
+	s->conntrack = fscanf(f, "%lu", &entries) == 1 && entries > 0;
 	fclose(f);
 	return 0;
 }
@@ -139,10 +146,10 @@ static int rebuild(struct leases *ls, struct lease *list, uint32_t count, struct
 static int lease_make(struct lease *l, const struct leases *ls, const struct helper_lease *from,
 		      struct why *why)
 {
-	bool used = false;
+	struct seen seen = { false, false };
 	int r;
 
-	r = netns_run(ls->ns, conntrack_used, &used, why);
+	r = netns_run(ls->ns, look, &seen, why);
 	if (r < 0)
 		return r;
 	*l = (struct lease){
@@ -151,7 +158,8 @@ static int lease_make(struct lease *l, const struct leases *ls, const struct hel
 		.rate = from->rate,
 		.modulus = from->modulus,
 		.pattern_count = from->pattern_count,
-		.ct = from->conntrack || used,
+		.ct = (from->conntrack != LEASE_CONNTRACK_NONE || seen.conntrack) &&
+		      (from->conntrack == LEASE_CONNTRACK_TRANSLATES || seen.nat),
 	};
 	l->patterns = calloc(from->pattern_count, sizeof(*l->patterns));
 	if (!l->patterns)

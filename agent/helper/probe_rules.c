@@ -1,14 +1,20 @@
 /*
  * The way of a packet through the table. pre_first and out_first jump, for each lease, to its chain
+ * s_ID; of a single lease its rules stand in them, which saves every packet the jump.
  *
- *   s_ID   compares the packet with the patterns, forward and backward, by its own headers (sets
- *          m_ID_N) and by those that an ICMP error embeds (plain comparisons, in force while o_ID
- *          has elements); what matches goes to l_ID. After conntrack, k_ID does the same by the
- *          addresses that the connection began with, and x_ID leaves out what s_ID has had already.
+ *   s_ID   compares the packet with the patterns, forward and backward, by its own headers; what
+ *          matches goes to l_ID. A few patterns are compared one by one, in force while o_ID has
+ *          elements; many are looked up in the sets m_ID_N.
+ *   e_ID   the same by the headers that an ICMP error embeds; what matches goes to c_ID.
+ *   k_ID   after conntrack, the same by the addresses that a translated connection began with (only
+ *          where something translates); x_ID leaves out what s_ID and e_ID have had already.
  *   l_ID   lets TCP's SYN, FIN, RST and ICMP errors to c_ID, samples the others by content, and
  *          traces what is left up to the lease's rate; t_ID counts what is traced, r_ID what the
  *          rate refused.
  *   c_ID   traces control packets, up to a rate of their own.
+ *
+ * Every packet of the host passes the first of these, most of them without a match: what tells
+ * strangers apart soonest stands first, and a rule that no packet of the lease can need is left out.
  *
  * Everything can be listed by nft and read back: a ruleset that somebody saves meanwhile must load
  * again. Nothing in here gives a verdict on a packet. An expression that cannot load its field ends
@@ -25,23 +31,20 @@
 #include <libnftnl/object.h>
 #include <libnftnl/set.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/helper/draft.h"
+#include "agent/helper/probe_match.h"
 #include "agent/helper/shape.h"
 #include "common/journey.h"
 
-#define ICMP_ERRORS "icmp_errors"
-
 enum { TCP_FIN_SYN_RST = 0x07 };
 
-/*
- * Where a pattern's fields are looked for: what an ICMP error embeds, either way round; the origin
- * of the connection that it belongs to, or that it is an ICMP error about.
- */
-enum form { FORM_EMBEDDED, FORM_EMBEDDED_BACK, FORM_ORIGIN, FORM_ORIGIN_OF_ERROR };
+/* Up to here comparing patterns one by one costs a packet less than looking them up in sets. */
+enum { COMPARED_MAX = 4 };
 
 /* Types as nft knows them, so that `nft list` can print our sets; the kernel does not care. */
 enum {
@@ -276,244 +279,29 @@ static void add_switch(struct probe_batch *b, const struct probe_lease *l)
 
 /* Matching. */
 
-static void match_family(struct draft *d, uint8_t family)
+/* What a packet of the lease can be. */
+static bool lease_has(const struct probe_lease *l, uint8_t family, uint8_t proto)
 {
-	draft_meta(d, REG, NFT_META_NFPROTO);
-	draft_cmp8(d, REG, NFT_CMP_EQ, family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	uint32_t i;
+
+	for (i = 0; i < l->pattern_count; i++)
+		if (l->patterns[i].family == family &&
+		    (l->patterns[i].proto == proto || l->patterns[i].proto == 0))
+			return true;
+	return false;
 }
 
-static void match_proto(struct draft *d, uint8_t proto)
+static bool lease_has_family(const struct probe_lease *l, uint8_t family)
 {
-	draft_meta(d, REG, NFT_META_L4PROTO);
-	draft_cmp8(d, REG, NFT_CMP_EQ, proto);
+	uint32_t i;
+
+	for (i = 0; i < l->pattern_count; i++)
+		if (l->patterns[i].family == family)
+			return true;
+	return false;
 }
 
-static void match_icmp_error(struct draft *d, uint8_t family)
-{
-	match_family(d, family);
-	match_proto(d, family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-	draft_payload(d, REG, L4, 0, 1);
-	if (family == 4) {
-		draft_lookup(d, REG, ICMP_ERRORS);
-	} else {
-		draft_cmp8(d, REG, NFT_CMP_GTE, 1);
-		draft_cmp8(d, REG, NFT_CMP_LTE, 4);
-	}
-}
-
-static enum field swapped(enum field f)
-{
-	switch (f) {
-	case FIELD_SRC:
-		return FIELD_DST;
-	case FIELD_DST:
-		return FIELD_SRC;
-	case FIELD_SPORT:
-		return FIELD_DPORT;
-	case FIELD_DPORT:
-		return FIELD_SPORT;
-	default:
-		return f;
-	}
-}
-
-static uint32_t addr_offset(uint8_t family, enum field f)
-{
-	if (family == 4)
-		return f == FIELD_SRC ? 12 : 16;
-	return f == FIELD_SRC ? 8 : 24;
-}
-
-static void load_header(struct draft *d, const struct shape *s, enum field f, uint32_t reg)
-{
-	switch (f) {
-	case FIELD_PROTO:
-		draft_meta(d, reg, NFT_META_L4PROTO);
-		break;
-	case FIELD_SRC:
-	case FIELD_DST:
-		draft_payload(d, reg, L3, addr_offset(s->family, f), shape_field_len(s, f));
-		break;
-	case FIELD_SPORT:
-		draft_payload(d, reg, L4, 0, 2);
-		break;
-	case FIELD_DPORT:
-		draft_payload(d, reg, L4, 2, 2);
-		break;
-	case FIELD_COUNT:
-		break;
-	}
-}
-
-/* The same of the header that an ICMP error embeds, behind its own 8 bytes. */
-static void load_embedded(struct draft *d, const struct shape *s, enum field f, uint32_t reg)
-{
-	const uint32_t l3 = 8, l4 = l3 + (s->family == 4 ? 20 : 40);
-
-	switch (f) {
-	case FIELD_PROTO:
-		draft_payload(d, reg, L4, l3 + (s->family == 4 ? 9 : 6), 1);
-		break;
-	case FIELD_SRC:
-	case FIELD_DST:
-		draft_payload(d, reg, L4, l3 + addr_offset(s->family, f), shape_field_len(s, f));
-		break;
-	case FIELD_SPORT:
-		draft_payload(d, reg, L4, l4, 2);
-		break;
-	case FIELD_DPORT:
-		draft_payload(d, reg, L4, l4 + 2, 2);
-		break;
-	case FIELD_COUNT:
-		break;
-	}
-}
-
-static void load_origin(struct draft *d, const struct shape *s, enum field f, uint32_t reg)
-{
-	switch (f) {
-	case FIELD_PROTO:
-		draft_ct(d, reg, NFT_CT_PROTOCOL);
-		break;
-	case FIELD_SRC:
-		draft_ct(d, reg, s->family == 4 ? NFT_CT_SRC_IP : NFT_CT_SRC_IP6);
-		break;
-	case FIELD_DST:
-		draft_ct(d, reg, s->family == 4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6);
-		break;
-	case FIELD_SPORT:
-		draft_ct(d, reg, NFT_CT_PROTO_SRC);
-		break;
-	case FIELD_DPORT:
-		draft_ct(d, reg, NFT_CT_PROTO_DST);
-		break;
-	case FIELD_COUNT:
-		break;
-	}
-}
-
-static void match_icmp_id(struct draft *d, uint16_t id)
-{
-	const uint16_t wanted = htons(id);
-
-	draft_cmp(d, REG, NFT_CMP_EQ, &wanted, sizeof(wanted));
-}
-
-/* One rule: does the packet have one of the set's keys? */
-static void add_match(struct probe_batch *b, const char *chain, const struct shape *s,
-		      const char *set, bool backward, int verdict, const char *target)
-{
-	struct draft d = draft_begin(b, chain);
-	uint8_t mask[16];
-	uint32_t reg = REG;
-	int f;
-
-	match_family(&d, s->family);
-	if (s->icmp_id) {
-		draft_payload(&d, REG, L4, 4, 2);
-		match_icmp_id(&d, s->icmp_id);
-	}
-	for (f = 0; f < FIELD_COUNT; f++) {
-		if (!s->has[f])
-			continue;
-		load_header(&d, s, backward ? swapped((enum field)f) : (enum field)f, reg);
-		if (shape_field_mask(s, (enum field)f, mask))
-			draft_mask(&d, reg, mask, shape_field_len(s, (enum field)f));
-		reg += shape_field_room(s, (enum field)f) / SHAPE_WORD;
-	}
-	draft_lookup(&d, REG, set);
-	draft_verdict(&d, verdict, target);
-	draft_end(&d);
-}
-
-static void begin_embedded(struct draft *d, const struct shape *s)
-{
-	match_icmp_error(d, s->family);
-	if (s->family == 4) { /* a header without options, or the ports are elsewhere */
-		draft_payload(d, REG, L4, 8, 1);
-		draft_cmp8(d, REG, NFT_CMP_EQ, 0x45);
-	}
-	if (s->icmp_id) {
-		draft_payload(d, REG, L4, 8 + (s->family == 4 ? 20 : 40) + 4, 2);
-		match_icmp_id(d, s->icmp_id);
-	}
-}
-
-static bool has_ports(const struct shape *s)
-{
-	return s->has[FIELD_SPORT] || s->has[FIELD_DPORT] || s->icmp_id;
-}
-
-/*
- * nft reads ports of a connection back only behind `meta l4proto`: they are left out where that is
- * ICMP.
- */
-static void begin_origin(struct draft *d, const struct shape *s, const struct pattern *p,
-			 enum form form)
-{
-	if (form == FORM_ORIGIN_OF_ERROR) {
-		match_icmp_error(d, s->family);
-		return;
-	}
-	match_family(d, s->family);
-	if (has_ports(s))
-		match_proto(d, p->proto);
-	if (s->icmp_id) {
-		draft_ct(d, REG, NFT_CT_PROTO_SRC); /* where conntrack keeps the id */
-		match_icmp_id(d, s->icmp_id);
-	}
-}
-
-static bool compares(const struct shape *s, enum field f, enum form form)
-{
-	if (!s->has[f])
-		return false;
-	if (form == FORM_ORIGIN_OF_ERROR)
-		return f != FIELD_SPORT && f != FIELD_DPORT;
-	return form != FORM_ORIGIN || f != FIELD_PROTO || !has_ports(s);
-}
-
-/*
- * One rule: does the pattern fit what stands at this place? Fields that nft could not name in a set
- * are compared singly.
- */
-static void add_compare(struct probe_batch *b, const char *chain, const struct pattern *p,
-			enum form form, const char *until, int verdict, const char *target)
-{
-	struct draft d = draft_begin(b, chain);
-	const bool origin = form == FORM_ORIGIN || form == FORM_ORIGIN_OF_ERROR;
-	struct shape s = shape_of(p);
-	uint8_t mask[16], value[16];
-	int f;
-
-	if (origin)
-		begin_origin(&d, &s, p, form);
-	else
-		begin_embedded(&d, &s);
-	for (f = 0; f < FIELD_COUNT; f++) {
-		uint32_t len = shape_field_len(&s, (enum field)f);
-
-		if (!compares(&s, (enum field)f, form))
-			continue;
-		if (origin)
-			load_origin(&d, &s, (enum field)f, REG);
-		else
-			load_embedded(&d, &s,
-				      form == FORM_EMBEDDED ? (enum field)f
-							    : swapped((enum field)f),
-				      REG);
-		if (shape_field_mask(&s, (enum field)f, mask))
-			draft_mask(&d, REG, mask, len);
-		shape_field(&s, p, (enum field)f, value);
-		draft_cmp(&d, REG, NFT_CMP_EQ, value, len);
-	}
-	draft_meta(&d, REG, NFT_META_NFPROTO);
-	draft_lookup(&d, REG, until);
-	draft_verdict(&d, verdict, target);
-	draft_end(&d);
-}
-
-/* All that can be told from the packet itself. */
+/* By the packet's own headers. */
 static void add_headers(struct probe_batch *b, const char *chain, const struct probe_lease *l,
 			const struct shape *shapes, uint32_t count, int verdict, const char *target)
 {
@@ -522,14 +310,41 @@ static void add_headers(struct probe_batch *b, const char *chain, const struct p
 
 	for (i = 0; i < count; i++) {
 		set_name(set, l->id, i);
-		add_match(b, chain, &shapes[i], set, false, verdict, target);
-		add_match(b, chain, &shapes[i], set, true, verdict, target);
+		match_shape(b, chain, &shapes[i], set, false, verdict, target);
+		match_shape(b, chain, &shapes[i], set, true, verdict, target);
 	}
+	if (count > 0)
+		return;
 	probe_name(until, 'o', l->id);
 	for (i = 0; i < l->pattern_count; i++) {
-		add_compare(b, chain, &l->patterns[i], FORM_EMBEDDED, until, verdict, target);
-		add_compare(b, chain, &l->patterns[i], FORM_EMBEDDED_BACK, until, verdict, target);
+		match_pattern(b, chain, &l->patterns[i], FORM_HEADER, until, verdict, target);
+		match_pattern(b, chain, &l->patterns[i], FORM_HEADER_BACK, until, verdict, target);
 	}
+}
+
+/* By what an ICMP error embeds. */
+static void add_embedded(struct probe_batch *b, const char *chain, const struct probe_lease *l,
+			 int verdict, const char *target)
+{
+	char until[PROBE_NAME_MAX];
+	uint32_t i;
+
+	probe_name(until, 'o', l->id);
+	for (i = 0; i < l->pattern_count; i++) {
+		match_pattern(b, chain, &l->patterns[i], FORM_EMBEDDED, until, verdict, target);
+		match_pattern(b, chain, &l->patterns[i], FORM_EMBEDDED_BACK, until, verdict,
+			      target);
+	}
+}
+
+/* Sends ICMP errors to a chain of their own. */
+static void add_errors(struct probe_batch *b, const char *chain, uint8_t family, const char *target)
+{
+	struct draft d = draft_begin(b, chain);
+
+	match_icmp_error(&d, family);
+	draft_verdict(&d, NFT_GOTO, target);
+	draft_end(&d);
 }
 
 /* Tracing. */
@@ -549,27 +364,25 @@ static void add_trace(struct probe_batch *b, const char *chain, const struct pro
 	draft_end(&d);
 }
 
-static void add_control(struct probe_batch *b, const char *chain, const char *control)
+static void add_control(struct probe_batch *b, const char *chain, const struct probe_lease *l,
+			const char *control)
 {
 	const uint8_t flags = TCP_FIN_SYN_RST, none = 0;
-	struct draft d = draft_begin(b, chain);
+	struct draft d;
 
-	match_proto(&d, IPPROTO_TCP);
-	draft_payload(&d, REG, L4, 13, 1);
-	draft_mask(&d, REG, &flags, sizeof(flags));
-	draft_cmp(&d, REG, NFT_CMP_NEQ, &none, sizeof(none));
-	draft_verdict(&d, NFT_GOTO, control);
-	draft_end(&d);
-
-	d = draft_begin(b, chain);
-	match_icmp_error(&d, 4);
-	draft_verdict(&d, NFT_GOTO, control);
-	draft_end(&d);
-
-	d = draft_begin(b, chain);
-	match_icmp_error(&d, 6);
-	draft_verdict(&d, NFT_GOTO, control);
-	draft_end(&d);
+	if (lease_has(l, 4, IPPROTO_TCP) || lease_has(l, 6, IPPROTO_TCP)) {
+		d = draft_begin(b, chain);
+		match_proto(&d, IPPROTO_TCP);
+		draft_payload(&d, REG, L4, 13, 1);
+		draft_mask(&d, REG, &flags, sizeof(flags));
+		draft_cmp(&d, REG, NFT_CMP_NEQ, &none, sizeof(none));
+		draft_verdict(&d, NFT_GOTO, control);
+		draft_end(&d);
+	}
+	if (lease_has(l, 4, IPPROTO_ICMP))
+		add_errors(b, chain, 4, control);
+	if (lease_has(l, 6, IPPROTO_ICMPV6))
+		add_errors(b, chain, 6, control);
 }
 
 /* The same on every host that has the lease. */
@@ -593,10 +406,13 @@ static void add_sample(struct probe_batch *b, const char *chain, const struct pr
 		{ IPPROTO_ICMP, { { 0, 2 }, { 6, 2 } } }, /* type, code; sequence */
 		{ IPPROTO_ICMPV6, { { 0, 2 }, { 6, 2 } } },
 	};
-	struct draft d = draft_begin(b, chain);
 	const uint32_t none = 0;
 	uint32_t i, k, reg = REG;
+	struct draft d;
 
+	if (!lease_has(l, family, proto))
+		return;
+	d = draft_begin(b, chain);
 	match_family(&d, family);
 	match_proto(&d, proto);
 	if (family == 4)
@@ -627,65 +443,137 @@ static void add_jump(struct probe_batch *b, const char *chain, const char *targe
 	draft_end(&d);
 }
 
-static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool ct)
+/* The packets that are the lease's, by what stands in them. */
+static void add_selection(struct probe_batch *b, const char *chain, const struct probe_lease *l,
+			  const struct shape *shapes, uint32_t count)
 {
-	char select[PROBE_NAME_MAX], chain[PROBE_NAME_MAX], control[PROBE_NAME_MAX],
-		origin[PROBE_NAME_MAX], exclude[PROBE_NAME_MAX], set[PROBE_NAME_MAX],
-		until[PROBE_NAME_MAX];
-	struct shape shapes[PATTERNS_MAX];
-	uint32_t i, count = shapes_of(shapes, l->patterns, l->pattern_count);
-	struct draft d;
+	char sample[PROBE_NAME_MAX], embedded[PROBE_NAME_MAX];
 
-	probe_name(select, 's', l->id);
-	probe_name(chain, 'l', l->id);
-	probe_name(control, 'c', l->id);
-	probe_name(origin, 'k', l->id);
+	probe_name(sample, 'l', l->id);
+	probe_name(embedded, 'e', l->id);
+	add_headers(b, chain, l, shapes, count, NFT_GOTO, sample);
+	if (lease_has_family(l, 4))
+		add_errors(b, chain, 4, embedded);
+	if (lease_has_family(l, 6))
+		add_errors(b, chain, 6, embedded);
+}
+
+/* The same for connections whose packets bear other addresses than their first did. */
+static void add_origins(struct probe_batch *b, const char *chain, const struct probe_lease *l)
+{
+	const uint32_t translated = IPS_SRC_NAT | IPS_DST_NAT, none = 0;
+	char exclude[PROBE_NAME_MAX], until[PROBE_NAME_MAX];
+	struct draft d = draft_begin(b, chain);
+	uint32_t i;
+
+	/* Of all others the headers have said everything. */
+	draft_ct_status(&d, REG);
+	draft_mask(&d, REG, &translated, sizeof(translated));
+	draft_cmp(&d, REG, NFT_CMP_EQ, &none, sizeof(none));
+	draft_verdict(&d, NFT_RETURN, NULL);
+	draft_end(&d);
 	probe_name(exclude, 'x', l->id);
 	probe_name(until, 'o', l->id);
+	for (i = 0; i < l->pattern_count; i++) {
+		const struct pattern *p = &l->patterns[i];
+
+		match_pattern(b, chain, p, FORM_ORIGIN, until, NFT_GOTO, exclude);
+		if (p->src.len || p->dst.len)
+			match_pattern(b, chain, p, FORM_ORIGIN_OF_ERROR, until, NFT_GOTO, exclude);
+	}
+}
+
+/* What the headers have selected already is left out. */
+static void add_exclusion(struct probe_batch *b, const struct probe_lease *l,
+			  const struct shape *shapes, uint32_t count)
+{
+	char exclude[PROBE_NAME_MAX], sample[PROBE_NAME_MAX], control[PROBE_NAME_MAX];
+	struct draft d;
+
+	probe_name(exclude, 'x', l->id);
+	probe_name(sample, 'l', l->id);
+	probe_name(control, 'c', l->id);
+	add_chain(b, exclude, HOOK_NONE, 0);
+	add_headers(b, exclude, l, shapes, count, NFT_RETURN, NULL);
+	add_embedded(b, exclude, l, NFT_RETURN, NULL);
+	add_errors(b, exclude, 4, control);
+	add_errors(b, exclude, 6, control);
+	d = draft_begin(b, exclude);
+	draft_verdict(&d, NFT_GOTO, sample);
+	draft_end(&d);
+}
+
+/* The chains that trace what was selected, and what they name. */
+static void add_tracing(struct probe_batch *b, const struct probe_lease *l,
+			const struct shape *shapes, uint32_t count)
+{
+	char sample[PROBE_NAME_MAX], control[PROBE_NAME_MAX], embedded[PROBE_NAME_MAX],
+		set[PROBE_NAME_MAX];
+	uint32_t i;
+
+	probe_name(embedded, 'e', l->id);
+	probe_name(sample, 'l', l->id);
+	probe_name(control, 'c', l->id);
 	add_counter(b, 't', l->id);
 	add_counter(b, 'r', l->id);
 	add_chain(b, control, HOOK_NONE, 0);
-	add_chain(b, chain, HOOK_NONE, 0);
-	add_chain(b, select, HOOK_NONE, 0);
-
-	add_trace(b, control, l);
-	add_control(b, chain, control);
-	if (l->modulus > 1) {
-		add_sample(b, chain, l, 4, IPPROTO_TCP);
-		add_sample(b, chain, l, 4, IPPROTO_UDP);
-		add_sample(b, chain, l, 4, IPPROTO_ICMP);
-		add_sample(b, chain, l, 6, IPPROTO_TCP);
-		add_sample(b, chain, l, 6, IPPROTO_UDP);
-		add_sample(b, chain, l, 6, IPPROTO_ICMPV6);
-	}
-	add_trace(b, chain, l);
-
+	add_chain(b, sample, HOOK_NONE, 0);
+	add_chain(b, embedded, HOOK_NONE, 0);
 	add_switch(b, l);
 	for (i = 0; i < count; i++) {
 		set_name(set, l->id, i);
 		add_patterns(b, l, &shapes[i], set);
 	}
-	add_headers(b, select, l, shapes, count, NFT_GOTO, chain);
-	add_jump(b, checkpoint_name(CHECKPOINT_PRE_FIRST), select);
-	add_jump(b, checkpoint_name(CHECKPOINT_OUT_FIRST), select);
-	if (!ct)
-		return;
-
-	add_chain(b, exclude, HOOK_NONE, 0);
-	add_chain(b, origin, HOOK_NONE, 0);
-	add_headers(b, exclude, l, shapes, count, NFT_RETURN, NULL);
-	for (i = 0; i < l->pattern_count; i++) {
-		const struct pattern *p = &l->patterns[i];
-
-		add_compare(b, origin, p, FORM_ORIGIN, until, NFT_GOTO, exclude);
-		if (p->src.len || p->dst.len)
-			add_compare(b, origin, p, FORM_ORIGIN_OF_ERROR, until, NFT_GOTO, exclude);
+	add_trace(b, control, l);
+	add_control(b, sample, l, control);
+	if (l->modulus > 1) {
+		add_sample(b, sample, l, 4, IPPROTO_TCP);
+		add_sample(b, sample, l, 4, IPPROTO_UDP);
+		add_sample(b, sample, l, 4, IPPROTO_ICMP);
+		add_sample(b, sample, l, 6, IPPROTO_TCP);
+		add_sample(b, sample, l, 6, IPPROTO_UDP);
+		add_sample(b, sample, l, 6, IPPROTO_ICMPV6);
 	}
-	d = draft_begin(b, exclude);
-	draft_verdict(&d, NFT_GOTO, chain);
-	draft_end(&d);
-	add_jump(b, checkpoint_name(CHECKPOINT_PRE_CT), origin);
-	add_jump(b, checkpoint_name(CHECKPOINT_OUT_CT), origin);
+	add_trace(b, sample, l);
+	add_embedded(b, embedded, l, NFT_GOTO, control);
+}
+
+/* alone: it needs no chains between which the base chains would have to jump. */
+static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool ct, bool alone)
+{
+	const char *pre = checkpoint_name(CHECKPOINT_PRE_FIRST),
+		   *pre_ct = checkpoint_name(CHECKPOINT_PRE_CT);
+	const char *out = checkpoint_name(CHECKPOINT_OUT_FIRST),
+		   *out_ct = checkpoint_name(CHECKPOINT_OUT_CT);
+	char select[PROBE_NAME_MAX], origin[PROBE_NAME_MAX];
+	struct shape shapes[PATTERNS_MAX];
+	uint32_t count = 0;
+
+	probe_name(select, 's', l->id);
+	probe_name(origin, 'k', l->id);
+	if (l->pattern_count > COMPARED_MAX)
+		count = shapes_of(shapes, l->patterns, l->pattern_count);
+	add_tracing(b, l, shapes, count);
+	if (ct)
+		add_exclusion(b, l, shapes, count);
+	if (alone) {
+		add_selection(b, pre, l, shapes, count);
+		add_selection(b, out, l, shapes, count);
+	} else {
+		add_chain(b, select, HOOK_NONE, 0);
+		add_selection(b, select, l, shapes, count);
+		add_jump(b, pre, select);
+		add_jump(b, out, select);
+	}
+	if (ct && alone) {
+		add_origins(b, pre_ct, l);
+		add_origins(b, out_ct, l);
+	} else if (ct) {
+		add_chain(b, origin, HOOK_NONE, 0);
+		add_origins(b, origin, l);
+		add_jump(b, pre_ct, origin);
+		add_jump(b, out_ct, origin);
+	}
 }
 
 void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count, bool ct)
@@ -707,5 +595,5 @@ void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32
 			add_chain(b, checkpoint_name(bases[i].id), checkpoint_hook(bases[i].id),
 				  checkpoint_priority(bases[i].id));
 	for (i = 0; i < count; i++)
-		add_lease(b, &leases[i], ct);
+		add_lease(b, &leases[i], ct, count == 1);
 }

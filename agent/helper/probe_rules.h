@@ -20,8 +20,8 @@ enum { PROBE_NAME_MAX = 32 };
 void probe_name(char name[static PROBE_NAME_MAX], char letter, uint64_t id);
 
 /*
- * Everything within the table, which batch has made already, for these leases; ct: connection
- * tracking is active.
+ * Everything within the table, which batch has made already, for these leases; ct: connections are tracked, and some
+ * translated.
  */
 void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count, bool ct);
 

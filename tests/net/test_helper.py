@@ -23,6 +23,7 @@ OPEN, DUMP, RCVBUF, LEASE, STOP, LEASE_STATE = range(1, 7)
 TRACE_LEGACY, TRACE_NFT, CONNTRACK, HOST = range(4)
 DUMP_CONNTRACK, DUMP_RULESET = range(2)
 PATTERNS_MAX = 32
+USED, TRANSLATES = 1, 2
 
 ANSWER = struct.Struct("=IIiIQqqqQQ200s")
 PART = struct.Struct("=IIII64s")
@@ -320,14 +321,14 @@ def test_ipv6_and_prefixes(ns, start):
     assert trace_lines(messages(legacy)) == []
 
 
-@pytest.mark.parametrize("ct", [0, 1])
+@pytest.mark.parametrize("ct", [0, USED, TRANSLATES])
 def test_nothing_is_counted_twice(ns, start, ct):
     """Overlapping patterns, both directions and the forms after conntrack make one packet, not several."""
     ns.run("iptables-legacy", "-A", "INPUT", "-m", "conntrack", "--ctstate", "NEW", "-j", "ACCEPT")
     h = start(ns.name)
     assert h.lease(7, 30, [pattern(src="127.0.0.1"), pattern(dst="127.0.0.1"), pattern(proto=UDP, dport=4444)],
                    conntrack=ct).error == 0
-    assert ("pre_ct" in ns.ruleset()) == bool(ct)
+    assert ("pre_ct" in ns.ruleset()) == (ct == TRANSLATES)
     send_udp(ns, "127.0.0.1", 4444)
     assert h.ask(LEASE_STATE, known=7).traced == 4	# as in test_lease_arms_legacy_trace
 
@@ -800,7 +801,7 @@ def test_ninth_lease_is_refused_and_the_largest_ones_fit(ns, start):
     patterns = [pattern(6, UDP, src=f"2001:db8::/{33 + i}", dst="2001:db8::1", sport=1000 + i, dport=443)
                 for i in range(PATTERNS_MAX)]
     for i in range(8):
-        a = h.lease(i + 1, 30, patterns, conntrack=1)
+        a = h.lease(i + 1, 30, patterns, conntrack=TRANSLATES)
         assert a.error == 0, a.why
     a = h.lease(9, 30, [P])
     assert a.error == -errno.ENOSPC and "8 leases" in a.why
@@ -811,7 +812,7 @@ def test_ninth_lease_is_refused_and_the_largest_ones_fit(ns, start):
 @pytest.mark.parametrize("data", [
     b"", request(OPEN, 1)[:-1], request(OPEN, 1) + b"x", request(0, 1), request(7, 1), request(OPEN, 1, netns=1),
     request(OPEN, 1, what=4), request(DUMP, 1, what=2), request(RCVBUF, 1, what=1 << 20), request(LEASE_STATE, 1),
-    request(LEASE, 1, lease=lease_bytes(0, 30, [P])), request(LEASE, 1, lease=lease_bytes(1, 30, [P], conntrack=2)),
+    request(LEASE, 1, lease=lease_bytes(0, 30, [P])), request(LEASE, 1, lease=lease_bytes(1, 30, [P], conntrack=3)),
     request(LEASE, 1, lease=lease_bytes(1, 30, [P], count=33)),
 ])
 def test_malformed_messages_are_fatal(ns, start, data):
@@ -851,7 +852,7 @@ def test_a_ruleset_saved_meanwhile_loads_again(ns, start):
                 pattern(4, 1, "10.0.0.1", icmp_id=7), pattern(4, 0, "10.0.0.0/8", "10.1.1.1"), pattern(4, 50, "10.0.0.1"),
                 pattern(6, UDP, "2001:db8::/37", "2001:db8::1", 5, 4444), pattern(6, 6, "", "2001:db8::1", 0, 443),
                 pattern(6, 58, "2001:db8::1", icmp_id=7), pattern(6, 0, "2001:db8::/32", "2001:db8::1")]
-    assert h.lease(0xfedcba9876543210, 30, patterns, modulus=16, conntrack=1).error == 0
+    assert h.lease(0xfedcba9876543210, 30, patterns, modulus=16, conntrack=TRANSLATES).error == 0
     text = ns.ruleset()
     other = Netns()
     try:
@@ -875,7 +876,7 @@ def test_no_verdict_in_our_table(ns, start):
     """What passes our table is neither accepted nor dropped by it."""
     h = start(ns.name)
     assert h.lease(1, 30, [P, pattern(6, 58, dst="2001:db8::1", icmp_id=7), pattern(4, 1, src="10.0.0.0/9")],
-                   modulus=16, conntrack=1).error == 0
+                   modulus=16, conntrack=TRANSLATES).error == 0
     words = ns.ruleset().replace("policy accept", "").split()
     assert not {"accept", "drop", "reject", "queue", "dnat", "snat", "mark"} & set(words)
     assert ns.ruleset().count("policy accept") == 8
