@@ -15,7 +15,7 @@
 #include <uv.h>
 
 #include "agent/uplink/uplink.h"
-#include "agent/worker/host.h"
+#include "agent/worker/hosts.h"
 #include "agent/worker/options.h"
 #include "agent/worker/privilege.h"
 #include "agent/worker/state.h"
@@ -52,9 +52,7 @@ struct agent {
 	struct spool *spool;
 	struct uplink *uplink;
 	struct host_env env;
-	uint32_t host_count;
-	struct host *hosts;           /* owned */
-	struct msg_host *hello_hosts; /* owned */
+	struct hosts hosts;
 	uint8_t boot_id[16];
 	struct boot_ns started, trimmed;
 
@@ -97,15 +95,14 @@ static void end(struct agent *a, int status)
 	a->status = status;
 	if (a->uplink)
 		uplink_close(a->uplink);
-	for (uint32_t i = 0; i < a->host_count; i++)
-		host_clear(&a->hosts[i]);
+	hosts_clear(&a->hosts);
 	uv_walk(&a->loop, on_gone, a);
 }
 
-static bool leased(const struct agent *a)
+static bool leased(struct agent *a)
 {
-	for (uint32_t i = 0; i < a->host_count; i++) {
-		if (host_leased(&a->hosts[i]))
+	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
+		if (host_leased(h))
 			return true;
 	}
 	return false;
@@ -124,8 +121,8 @@ static void on_signal(uv_signal_t *s, int number)
 	if (a->stopping)
 		return;
 	a->stopping = true;
-	for (uint32_t i = 0; i < a->host_count; i++)
-		host_lease_stop_all(&a->hosts[i], "its agent was stopped");
+	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));)
+		host_lease_stop_all(h, "its agent was stopped");
 	a->flush = true;
 	uv_timer_start(&a->goodbye, on_goodbye, GOODBYE_MS, 0);
 	settle(a);
@@ -156,8 +153,8 @@ static void check_reach(struct agent *a, struct boot_ns now, struct boot_ns *due
 		sooner(due, end_at);
 		return;
 	}
-	for (uint32_t i = 0; i < a->host_count; i++)
-		host_lease_stop_all(&a->hosts[i], "the collector was out of reach for 30 s");
+	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));)
+		host_lease_stop_all(h, "the collector was out of reach for 30 s");
 }
 
 static void trim(struct agent *a, struct boot_ns now)
@@ -178,8 +175,8 @@ static void settle(struct agent *a)
 	if (a->over)
 		return;
 	now = boot_now();
-	for (uint32_t i = 0; i < a->host_count; i++) {
-		at = host_tick(&a->hosts[i], now);
+	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
+		at = host_tick(h, now);
 		if (at.v)
 			sooner(&due, at.v);
 	}
@@ -191,6 +188,7 @@ static void settle(struct agent *a)
 	spool_tick(a->spool, now, a->flush);
 	a->flush = false;
 	uplink_kick(a->uplink);
+	hosts_acked(&a->hosts, uplink_acked(a->uplink));
 	if (spool_open_since(a->spool, &opened))
 		sooner(&due, opened.v + (int64_t)BATCH_AGE_MS * NS_PER_MS);
 	trim(a, now);
@@ -327,6 +325,15 @@ static void env_say(void *arg, const struct host *h, const char *text)
 	fprintf(stderr, "lasthop-agent: %s: %s\n", h->id, text);
 }
 
+static void on_hosts_changed(void *arg)
+{
+	struct agent *a = arg;
+
+	if (a->uplink)
+		uplink_hosts(a->uplink);
+	settle_soon(a);
+}
+
 /* The uplink's wishes. */
 
 static void up_hello(void *arg, struct msg_hello *hello)
@@ -338,8 +345,8 @@ static void up_hello(void *arg, struct msg_hello *hello)
 		.version = LASTHOP_VERSION,
 		.epoch = a->state.epoch,
 		.allow_trace = a->options.allow_trace,
-		.host_count = a->host_count,
-		.hosts = a->hello_hosts,
+		.host_count = a->hosts.count,
+		.hosts = a->hosts.told,
 	};
 	memcpy(hello->instance, a->state.instance, sizeof(hello->instance));
 	memcpy(hello->boot_id, a->boot_id, sizeof(hello->boot_id));
@@ -348,21 +355,24 @@ static void up_hello(void *arg, struct msg_hello *hello)
 static void up_message(void *arg, const struct msg *m)
 {
 	struct agent *a = arg;
+	struct host *h;
 
 	if (a->stopping)
 		return;
 	switch (m->kind) {
 	case MSG_LEASE_START:
-		if (m->lease_start.host < a->host_count)
-			host_lease_start(&a->hosts[m->lease_start.host], &m->lease_start);
+		h = hosts_at(&a->hosts, m->lease_start.host);
+		if (h)
+			host_lease_start(h, &m->lease_start);
 		break;
 	case MSG_LEASE_STOP:
-		if (m->lease_stop.host < a->host_count)
-			host_lease_stop(&a->hosts[m->lease_stop.host], m->lease_stop.id, "stopped");
+		h = hosts_at(&a->hosts, m->lease_stop.host);
+		if (h)
+			host_lease_stop(h, m->lease_stop.id, "stopped");
 		break;
 	case MSG_SNAPSHOT_NOW:
-		for (uint32_t i = 0; i < a->host_count; i++)
-			host_snapshot(&a->hosts[i]);
+		for (h = NULL; (h = hosts_next(&a->hosts, h));)
+			host_snapshot(h);
 		break;
 	default:
 		return;
@@ -375,14 +385,14 @@ static bool up_content(void *arg, const struct content_id *id, uint64_t offset,
 {
 	struct agent *a = arg;
 	const struct ruleset_table *t;
+	struct host *h = NULL;
 	int at = -1;
-	uint32_t i;
 
-	for (i = 0; i < a->host_count && at < 0; i++)
-		at = rules_find(&a->hosts[i].rules, id);
+	while (at < 0 && (h = hosts_next(&a->hosts, h)))
+		at = rules_find(&h->rules, id);
 	if (at < 0)
 		return false;
-	a->mapped = &a->hosts[i - 1].rules.newest;
+	a->mapped = &h->rules.newest;
 	t = &a->mapped->tables[at];
 	if (offset >= t->len)
 		return false;
@@ -409,13 +419,13 @@ static void up_forgotten(void *arg)
 	struct record r = { .kind = RECORD_LOSS };
 
 	say("the collector has lost evidence that it had acknowledged");
-	for (uint32_t i = 0; i < a->host_count; i++) {
-		r.host = i;
+	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
+		r.host = h->index;
 		r.loss = (struct loss){ .from = a->started,
 					.until = boot_now(),
 					.source = "uplink" };
 		(void)spool_add(a->spool, &r);
-		host_resend(&a->hosts[i]);
+		host_resend(h);
 	}
 	settle_soon(a);
 }
@@ -431,8 +441,8 @@ static void up_changed(void *arg, bool streaming, const char *why)
 		return;
 	}
 	fprintf(stderr, "lasthop-agent: session with %s\n", a->options.collector);
-	for (uint32_t i = 0; i < a->host_count; i++) {
-		struct rules *r = &a->hosts[i].rules;
+	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
+		struct rules *r = &h->rules;
 
 		/* This runs inside the uplink's own call, before it sends anything else. */
 		uplink_have(a->uplink, r->ids, r->newest.count);
@@ -502,29 +512,6 @@ static int address_read(struct sockaddr_storage *out, const char *text, struct w
 	return uv_ip6_addr(host, (int)port, (struct sockaddr_in6 *)out);
 }
 
-static int hosts_open(struct agent *a, struct why *why)
-{
-	uint32_t count = a->options.netns_count ? a->options.netns_count : 1;
-	char id[HOST_MAX + 1];
-	int r;
-
-	a->hosts = calloc(count, sizeof(*a->hosts));
-	a->hello_hosts = calloc(count, sizeof(*a->hello_hosts));
-	if (!a->hosts || !a->hello_hosts)
-		return why_set(why, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < count; i++) {
-		const char *netns = a->options.netns_count ? a->options.netns[i] : "";
-
-		snprintf(id, sizeof(id), count > 1 ? "%s/%s" : "%s", a->options.id, netns);
-		r = host_init(&a->hosts[i], i, id, &a->env);
-		if (r < 0)
-			return why_set(why, r, "out of memory");
-		a->hello_hosts[i] = (struct msg_host){ .id = a->hosts[i].id, .netns = netns };
-		a->host_count++;
-	}
-	return 0;
-}
-
 static void loop_open(struct agent *a)
 {
 	uv_handle_t *const own[] = {
@@ -554,7 +541,7 @@ static int agent_open(struct agent *a, struct why *why)
 
 	if (address_read(&addr, a->options.collector, why) < 0)
 		return EXIT_USAGE;
-	if (privilege_check(a->options.netns_count > 0, why) < 0)
+	if (privilege_check(a->options.netns_count > 0 || a->options.netns_all, why) < 0)
 		return EXIT_PRIVILEGE;
 	if (state_open(&a->state, a->options.state, why) < 0)
 		return EXIT_FAILURE;
@@ -562,7 +549,8 @@ static int agent_open(struct agent *a, struct why *why)
 		why_set(why, 0, "the kernel does not tell its boot id");
 		return EXIT_FAILURE;
 	}
-	r = link_open(&a->link, (const char *const *)a->options.netns, a->options.netns_count, why);
+	r = link_open(&a->link, a->options.netns_all, (const char *const *)a->options.netns,
+		      a->options.netns_count, why);
 	if (r < 0 || privilege_drop(why) < 0)
 		return EXIT_FAILURE;
 	if (spool_new(&a->spool, SPOOL_MAX) < 0) {
@@ -575,8 +563,6 @@ static int agent_open(struct agent *a, struct why *why)
 		.link = a->link,
 		.spool = a->spool,
 		.allow_trace = a->options.allow_trace,
-		.open_max =
-			JOURNEYS_OPEN_MAX / (a->options.netns_count ? a->options.netns_count : 1),
 		.lease_seconds = a->options.lease_seconds,
 		.lease_rate = a->options.lease_rate,
 		.watch = watch_source,
@@ -585,7 +571,7 @@ static int agent_open(struct agent *a, struct why *why)
 		.flush = env_flush,
 		.say = env_say,
 	};
-	r = hosts_open(a, why);
+	r = hosts_open(&a->hosts, &a->options, &a->env, on_hosts_changed, a, why);
 	if (r == 0)
 		r = uplink_open(&a->uplink, &a->loop, (struct sockaddr *)&addr, a->spool,
 				&uplink_ops, a);
@@ -634,8 +620,7 @@ int main(int argc, char **argv)
 	}
 	link_free(a.link, GOODBYE_MS);
 	spool_free(a.spool);
-	free(a.hosts);
-	free(a.hello_hosts);
+	hosts_free(&a.hosts);
 	state_clear(&a.state);
 	options_clear(&a.options);
 	return status;

@@ -298,6 +298,25 @@ bool dumper_take(struct dumper *d, struct helper_answer *answer, int *fd)
 	return true;
 }
 
+uint32_t dumper_abandon(struct dumper *d, uint32_t tags[static DUMPS_WAITING_MAX + 1])
+{
+	uint32_t i, n = 0;
+
+	if (d->running) {
+		if (d->threaded)
+			pthread_join(d->thread, NULL);
+		tags[n++] = d->answer.tag;
+	}
+	for (i = 0; i < d->waiting_count; i++)
+		tags[n++] = d->waiting[i].tag;
+	if (d->fd >= 0)
+		close(d->fd);
+	d->fd = -1;
+	d->running = false;
+	d->waiting_count = 0;
+	return n;
+}
+
 void dumper_clear(struct dumper *d)
 {
 	if (d->running && d->threaded)

@@ -41,5 +41,10 @@ int dumper_ask(struct dumper *d, uint32_t tag, uint64_t known);
  * has ended.
  */
 bool dumper_take(struct dumper *d, struct helper_answer *answer, int *fd);
+/*
+ * Ends what runs, which quit has been told to, and forgets what waits. Returns how many tags will
+ * have no answer.
+ */
+uint32_t dumper_abandon(struct dumper *d, uint32_t tags[static DUMPS_WAITING_MAX + 1]);
 /* Waits for what runs, which quit has been told to end. */
 void dumper_clear(struct dumper *d);

@@ -24,7 +24,7 @@
  * The helper's end gets a high number, and the guard waits for this long: a dying process closes
  * its sockets one by one, and our tables must be gone before the logger changes.
  */
-enum { GUARD_FD_HIGH = 512, SETTLE_MS = 50 };
+enum { GUARD_FD_HIGH = 768, SETTLE_MS = 50 };
 
 struct note {
 	uint32_t slot;

@@ -12,7 +12,13 @@
 
 enum { HELPER_FD = 3 };
 
-#define HELPER_OPS(X) X(OPEN) X(DUMP) X(RCVBUF) X(LEASE) X(STOP) X(LEASE_STATE)
+/*
+ * FOLLOW: tell of namespaces from now on. Then comes, unasked and with tag 0, an answer NETNS for each: `value` is its index,
+ * `digest` its inode, `why` its name. error 0: it is there, under a new index or under the one that its name has had;
+ * -ENOENT: it has gone, and requests to its index fail. An index beyond all hosts: `why` says what is not watched.
+ * RELEASE: what the host of this index has told is acknowledged; it may become another one.
+ */
+#define HELPER_OPS(X) X(OPEN) X(DUMP) X(RCVBUF) X(LEASE) X(STOP) X(LEASE_STATE) X(FOLLOW) X(RELEASE) X(NETNS)
 enum helper_op {
 	HELPER_NONE,
 #define X(id) HELPER_##id,

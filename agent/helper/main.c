@@ -3,7 +3,8 @@
  * rulesets and owns the probe tables on request of the worker, at the other end of descriptor 3,
  * and removes everything when that end closes. It starts its guard first.
  *
- * 	lasthop-helper [--netns NAME]...	the helper
+ * 	lasthop-helper [--netns NAME]...	the helper, for these namespaces, or where it stands
+ * 	lasthop-helper --all			for every namespace that there is
  * 	lasthop-helper --guard			see guard.h
  * 	lasthop-helper --dump FAMILY		see main_dump.h
  */
@@ -23,31 +24,27 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "agent/helper/dumper.h"
 #include "agent/helper/guard.h"
 #include "agent/helper/ipc.h"
-#include "agent/helper/lease.h"
 #include "agent/helper/main_dump.h"
-#include "agent/helper/netns.h"
+#include "agent/helper/place.h"
 #include "agent/helper/request.h"
 #include "agent/helper/sockets.h"
 
 enum { FDS_IN_MAX = 8, SEND_SECONDS = 5, LOGGER_CHECK_MS = 2000, LARGE = 64 << 10 };
 
-/* One namespace that this helper serves. */
-struct place {
-	struct netns ns;
-	struct leases leases;
-	struct dumper dumper;
-};
-
 struct helper {
 	struct guard guard;
-	int signals, timer; /* owned */
-	int done, quit;     /* owned: eventfds of the dumps */
-	uint32_t place_count;
-	struct place *places; /* owned */
+	int signals, timer;   /* owned */
+	int done;             /* owned: eventfd of the dumps */
+	bool all, told;       /* every namespace is followed; the worker wants to hear of them */
+	uint32_t place_count; /* that the worker may name */
+	struct place *places; /* owned; HOSTS_PER_AGENT */
+	struct follow_ops follow_ops;
+	struct follow follow;
 };
+
+#define GONE "its network namespace has ended"
 
 /* Answers. */
 
@@ -106,6 +103,117 @@ static int lease_request(struct place *p, const struct helper_request *q, struct
 	return r < 0 ? r : leases_put(&p->leases, &q->lease, why);
 }
 
+/* Namespaces. */
+
+/* Tells the worker of place i: error 0: its host is there; -ENOENT: it has gone; else who it is about and why. */
+static void announce(struct helper *h, uint32_t i, int error, const char *text)
+{
+	struct helper_answer a = { .op = HELPER_NETNS, .error = error, .value = i };
+
+	if (!h->told)
+		return;
+	if (i < h->place_count)
+		a.digest = h->places[i].held.inode;
+	snprintf(a.why, sizeof(a.why), "%s", text);
+	/* Should it not go out, the worker's socket is broken, and the next look at it says so. */
+	(void)answer_send(&a, -1);
+}
+
+static void place_came(struct helper *h, uint32_t i)
+{
+	if (i >= h->place_count)
+		h->place_count = i + 1;
+	announce(h, i, 0, h->places[i].held.name);
+}
+
+static void place_gone(struct helper *h, uint32_t i)
+{
+	uint32_t tags[DUMPS_WAITING_MAX + 1], n, k;
+
+	n = place_end(&h->places[i], tags);
+	for (k = 0; k < n; k++) {
+		struct helper_answer a = { .op = HELPER_DUMP, .tag = tags[k], .error = -ENOENT };
+
+		snprintf(a.why, sizeof(a.why), "%s", GONE);
+		(void)answer_send(&a, -1);
+	}
+	announce(h, i, -ENOENT, h->places[i].held.name);
+}
+
+static int on_begin(void *arg, uint32_t i, const struct dweller *d, struct why *why)
+{
+	struct helper *h = arg;
+	struct netns ns;
+	int r = census_open(d);
+
+	if (r < 0)
+		return why_set(why, r, "it cannot be opened: %s", strerror(-r));
+	netns_take(&ns, d->name, r);
+	return place_begin(&h->places[i], &ns, i, &h->guard, h->done, why);
+}
+
+static void on_end(void *arg, uint32_t i)
+{
+	place_gone(arg, i);
+}
+
+static void on_refuse(void *arg, const char *name, const char *why)
+{
+	char text[WHY_MAX + 1];
+
+	if (name[0])
+		snprintf(text, sizeof(text), "network namespace %s is not watched: %s", name, why);
+	else
+		snprintf(text, sizeof(text), "%s", why);
+	announce(arg, HOSTS_PER_AGENT, -ENOSPC, text);
+}
+
+/* Looks for namespaces that came or went. */
+static void look(struct helper *h)
+{
+	struct holding *places[HOSTS_PER_AGENT];
+	bool was[HOSTS_PER_AGENT];
+	uint64_t inode[HOSTS_PER_AGENT];
+	uint32_t i;
+
+	for (i = 0; i < HOSTS_PER_AGENT; i++) {
+		places[i] = &h->places[i].held;
+		was[i] = places[i]->standing;
+		inode[i] = places[i]->inode;
+	}
+	follow_look(&h->follow, places, h->all ? HOSTS_PER_AGENT : h->place_count);
+	for (i = 0; i < HOSTS_PER_AGENT; i++)
+		if (places[i]->standing && (!was[i] || places[i]->inode != inode[i]))
+			place_came(h, i);
+}
+
+/* The worker wants to hear of namespaces from now on: first of those that it knows. */
+static int follow_request(struct helper *h)
+{
+	uint32_t i;
+	int r = 0;
+
+	if (h->told)
+		return -EALREADY;
+	h->told = true;
+	for (i = 0; i < h->place_count; i++)
+		if (h->places[i].held.standing)
+			announce(h, i, 0, h->places[i].held.name);
+	if (h->all || h->places[0].held.name[0])
+		r = follow_open(&h->follow, h->all, &h->follow_ops);
+	if (r == 0)
+		look(h);
+	return r;
+}
+
+static int release_request(struct place *p)
+{
+	if (p->held.standing)
+		return -EBUSY;
+	p->held.free = true;
+	return 0;
+}
+
 /* Does what q asks. -EPROTO ends the helper; every other failure goes into an answer. */
 static int request_serve(struct helper *h, const struct helper_request *q, int fd_in)
 {
@@ -116,6 +224,11 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	struct opening o = { q, &why };
 	int fd = -1, r = 0;
 
+	if (!p->held.standing && q->op != HELPER_RELEASE && q->op != HELPER_RCVBUF) {
+		a.error = -ENOENT;
+		snprintf(a.why, sizeof(a.why), "%s", GONE);
+		return answer_give(&a, -1);
+	}
 	switch ((enum helper_op)q->op) {
 	case HELPER_DUMP:
 		if (q->what == DUMP_RULESET) {
@@ -144,6 +257,13 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	case HELPER_LEASE_STATE:
 		r = leases_count(&p->leases, q->known, &count);
 		break;
+	case HELPER_FOLLOW:
+		r = follow_request(h);
+		break;
+	case HELPER_RELEASE:
+		r = release_request(p);
+		break;
+	case HELPER_NETNS:
 	case HELPER_NONE:
 		return -EPROTO;
 	}
@@ -267,19 +387,21 @@ static void look_around(struct helper *h)
 /* 0 when the worker or a signal ended it, -errno when something was wrong. */
 static int serve(struct helper *h)
 {
-	enum { WORKER, SIGNALS, GUARD, TIMER, DUMPS, POLLS };
+	enum { WORKER, SIGNALS, GUARD, TIMER, DUMPS, FOLLOW, POLLS };
 	struct pollfd polls[POLLS] = {
 		[WORKER] = { .fd = HELPER_FD, .events = POLLIN },
 		[SIGNALS] = { .fd = h->signals, .events = POLLIN },
 		[GUARD] = { .fd = h->guard.fd, .events = POLLIN },
 		[TIMER] = { .fd = h->timer, .events = POLLIN },
 		[DUMPS] = { .fd = h->done, .events = POLLIN },
+		[FOLLOW] = { .events = POLLIN },
 	};
 	uint64_t ignored;
 	int n, r = 1;
 
 	while (r > 0) {
 		timer_set(h);
+		polls[FOLLOW].fd = h->follow.fd;
 		n = poll(polls, POLLS, leased(h) ? LOGGER_CHECK_MS : -1);
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -294,6 +416,8 @@ static int serve(struct helper *h)
 			return -errno;
 		if (n == 0 || polls[TIMER].revents)
 			look_around(h);
+		if (polls[FOLLOW].revents)
+			look(h);
 		if (polls[DUMPS].revents)
 			r = dumps_answer(h);
 		if (r > 0 && polls[WORKER].revents)
@@ -305,12 +429,15 @@ static int serve(struct helper *h)
 /* Start and end. */
 
 /* What of root's power remains: see the table in README.md. */
-static void give_up_privileges(void)
+static void give_up_privileges(bool all)
 {
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 		      CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, -1);
+	if (all)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+			     CAP_SYS_PTRACE);
 	/* Without the right to give up the bounding set, give up the rest. */
 	if (capng_apply(CAPNG_SELECT_BOTH) < 0)
 		capng_apply(CAPNG_SELECT_CAPS);
@@ -337,20 +464,54 @@ static int loop_open(struct helper *h)
 	h->signals = signalfd(-1, &ends, SFD_CLOEXEC);
 	h->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	h->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	h->quit = eventfd(0, EFD_CLOEXEC);
-	if (h->signals < 0 || h->timer < 0 || h->done < 0 || h->quit < 0)
+	if (h->signals < 0 || h->timer < 0 || h->done < 0)
 		return -errno;
 	return 0;
 }
 
-/* Before anything is opened: the guard has to be the first. */
-static int helper_open(struct helper *h, char *const names[], uint32_t count, struct why *why)
+/* The namespaces that we were started for. */
+static int places_open(struct helper *h, char *const names[], uint32_t count, struct why *why)
 {
+	struct netns ns;
 	uint32_t i;
 	int r;
 
-	*h = (struct helper){ .guard.fd = -1, .signals = -1, .timer = -1, .done = -1, .quit = -1 };
-	give_up_privileges();
+	h->places = calloc(HOSTS_PER_AGENT, sizeof(*h->places));
+	if (!h->places)
+		return why_set(why, -ENOMEM, "out of memory");
+	for (i = 0; i < HOSTS_PER_AGENT; i++)
+		place_init(&h->places[i]);
+	do {
+		struct place *p = &h->places[h->place_count];
+
+		i = h->place_count;
+		r = netns_open(&ns, count ? names[i] : NULL, why);
+		if (r == 0)
+			r = place_begin(p, &ns, i, &h->guard, h->done, why);
+		if (r < 0)
+			return r;
+		snprintf(p->held.name, sizeof(p->held.name), "%s", ns.name);
+		p->held.inode = netns_inode(&ns);
+		p->held.used = p->held.standing = true;
+		h->place_count++;
+	} while (h->place_count < count);
+	return 0;
+}
+
+/* Before anything is opened: the guard has to be the first. */
+static int helper_open(struct helper *h, bool all, char *const names[], uint32_t count,
+		       struct why *why)
+{
+	int r;
+
+	*h = (struct helper){ .guard.fd = -1,
+			      .signals = -1,
+			      .timer = -1,
+			      .done = -1,
+			      .all = all,
+			      .follow = { .fd = -1, .notify = -1, .timer = -1 } };
+	h->follow_ops = (struct follow_ops){ h, on_begin, on_end, on_refuse };
+	give_up_privileges(all);
 	r = loop_open(h);
 	if (r < 0)
 		return why_set(why, r, "descriptor %d is not the worker's socket: %s", HELPER_FD,
@@ -358,43 +519,23 @@ static int helper_open(struct helper *h, char *const names[], uint32_t count, st
 	r = guard_start(&h->guard);
 	if (r < 0)
 		return why_set(why, r, "cannot start the guard: %s", strerror(-r));
-	h->places = calloc(count ? count : 1, sizeof(*h->places));
-	if (!h->places)
-		return why_set(why, -ENOMEM, "out of memory");
-	do {
-		struct place *p = &h->places[h->place_count];
-
-		i = h->place_count;
-		r = netns_open(&p->ns, count ? names[i] : NULL, why);
-		if (r == 0)
-			r = leases_init(&p->leases, &p->ns, &h->guard, i * LOGGER_FAMILIES, why);
-		if (r < 0) {
-			netns_clear(&p->ns);
-			return r;
-		}
-		dumper_init(&p->dumper, &p->ns, h->done, h->quit);
-		h->place_count++;
-	} while (h->place_count < count);
-	return 0;
+	return places_open(h, names, count, why);
 }
 
 static void helper_clear(struct helper *h)
 {
-	uint32_t i;
+	uint32_t tags[DUMPS_WAITING_MAX + 1], i;
 
-	for (i = 0; i < h->place_count; i++)
+	for (i = 0; h->places && i < HOSTS_PER_AGENT; i++)
 		leases_clear(&h->places[i].leases);
 	guard_clear(&h->guard);
-	if (h->quit >= 0)
-		eventfd_write(h->quit, 1);
-	for (i = 0; i < h->place_count; i++) {
-		dumper_clear(&h->places[i].dumper);
-		netns_clear(&h->places[i].ns);
-	}
+	for (i = 0; h->places && i < HOSTS_PER_AGENT; i++)
+		place_end(&h->places[i], tags);
+	follow_clear(&h->follow);
 	free(h->places);
 }
 
-static int helper_main(char *const names[], uint32_t count)
+static int helper_main(bool all, char *const names[], uint32_t count)
 {
 	struct helper h;
 	struct why why = { "" };
@@ -404,7 +545,7 @@ static int helper_main(char *const names[], uint32_t count)
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD,
 		LARGE); /* a table that was read goes back to the system at once */
-	r = helper_open(&h, names, count, &why);
+	r = helper_open(&h, all, names, count, &why);
 	if (r < 0)
 		fprintf(stderr, "lasthop-helper: %s\n", why.text);
 	else
@@ -433,6 +574,8 @@ int main(int argc, char *argv[])
 		return guard_main();
 	if (argc == 3 && strcmp(argv[1], "--dump") == 0)
 		return dump_main(argv[2]);
+	if (argc == 2 && strcmp(argv[1], "--all") == 0)
+		return helper_main(true, NULL, 0);
 	for (i = 1; i + 1 < argc && strcmp(argv[i], "--netns") == 0; i += 2) {
 		if (count == HOSTS_PER_AGENT || !netns_name_valid(argv[i + 1]) ||
 		    named_before(names, count, argv[i + 1]))
@@ -441,8 +584,8 @@ int main(int argc, char *argv[])
 	}
 	if (i < argc) {
 		fprintf(stderr,
-			"usage: lasthop-helper [--netns NAME]..., each once; lasthop-agent starts it\n");
+			"usage: lasthop-helper [--all | --netns NAME...], each once; lasthop-agent starts it\n");
 		return 2;
 	}
-	return helper_main(names, count);
+	return helper_main(false, names, count);
 }

@@ -11,9 +11,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#define NETNS_DIR "/run/netns/"
 
 struct action {
 	const struct netns *ns;
@@ -51,6 +50,20 @@ int netns_open(struct netns *ns, const char *name, struct why *why)
 		return why_set(why, -errno, "cannot open network namespace %s: %s", name,
 			       strerror(errno));
 	return 0;
+}
+
+void netns_take(struct netns *ns, const char *name, int fd)
+{
+	*ns = (struct netns){ .fd = fd };
+	snprintf(ns->name, sizeof(ns->name), "%s", name);
+}
+
+uint64_t netns_inode(const struct netns *ns)
+{
+	struct stat st;
+	int r = ns->fd < 0 ? stat("/proc/thread-self/ns/net", &st) : fstat(ns->fd, &st);
+
+	return r == 0 ? st.st_ino : 0;
 }
 
 void netns_clear(struct netns *ns)

@@ -5,8 +5,11 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/why.h"
+
+#define NETNS_DIR "/run/netns/"
 
 struct netns {
 	char name[ID_MAX + 1]; /* "" for where the helper stands */
@@ -17,6 +20,10 @@ struct netns {
 bool netns_name_valid(const char *name);
 /* Opens /run/netns/NAME; a NULL name is where the helper stands. 0 or -errno with why. */
 int netns_open(struct netns *ns, const char *name, struct why *why);
+/* Makes ns of an open namespace, which it owns from now on. */
+void netns_take(struct netns *ns, const char *name, int fd);
+/* What tells it from others while it lives; 0: it cannot be told. */
+uint64_t netns_inode(const struct netns *ns);
 void netns_clear(struct netns *ns);
 /* Moves the calling thread into ns. 0 or -errno. */
 int netns_enter(const struct netns *ns);

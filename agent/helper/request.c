@@ -34,6 +34,9 @@ int request_check(const struct helper_request *q, size_t size, uint32_t fd_count
 		return 0;
 	case HELPER_STOP:
 		return 0;
+	case HELPER_FOLLOW:
+	case HELPER_RELEASE:
+		return 0;
 	case HELPER_LEASE_STATE:
 		return q->known != 0 ? 0 : -EPROTO;
 	default:

@@ -466,6 +466,14 @@ int assembler_new(struct assembler **out, uint32_t open_max, assembler_emit *emi
 	return 0;
 }
 
+void assembler_limit(struct assembler *a, uint32_t open_max)
+{
+	must(open_max > 0);
+	a->open_max = open_max;
+	while (a->count > open_max)
+		finish_early(a, boot_now());
+}
+
 void assembler_add(struct assembler *a, const struct trace_event *e)
 {
 	enum from from = e->step.backend == BACKEND_LEGACY ? FROM_LEGACY : FROM_NFT;

@@ -17,6 +17,8 @@ typedef void assembler_emit(void *arg, const struct journey *j);
 
 /* One per host. open_max bounds the journeys held; beyond it the oldest is finished early, which is counted. */
 int assembler_new(struct assembler **out, uint32_t open_max, assembler_emit *emit, void *arg);
+/* Another bound from now on; journeys beyond it are finished early. */
+void assembler_limit(struct assembler *a, uint32_t open_max);
 /* Takes one event. Events that belong to no packet with headers are counted as orphans. */
 void assembler_add(struct assembler *a, const struct trace_event *e);
 /* Finishes journeys whose last step is JOURNEY_IDLE_MS old (or that a terminal step ended). Returns how many are open. */

@@ -37,6 +37,7 @@ struct uplink {
 	void *arg;
 	enum uplink_state state;
 	bool ending, tcp_open, timer_open, refused;
+	bool hosts_due;         /* they are others than our last Hello or Hosts told */
 	bool was_up, told_down; /* for changed(): say it once */
 	unsigned int failures;
 	struct boot_ns heard;
@@ -203,9 +204,28 @@ static int send_part(struct uplink *u)
 	return r;
 }
 
+static int send_hosts(struct uplink *u)
+{
+	struct msg m = { .kind = MSG_HOSTS };
+	struct msg_hello hello;
+
+	u->ops->hello(u->arg, &hello);
+	m.hosts = (struct msg_hosts){ hello.host_count, hello.hosts };
+	u->hosts_due = false;
+	return send_msg(u, &m);
+}
+
 static void pump(struct uplink *u)
 {
-	int batch = 1, part = 1;
+	int batch = 1, part = 1, r;
+
+	if (u->state == UPLINK_STREAMING && u->hosts_due) {
+		r = send_hosts(u);
+		if (r < 0) {
+			session_end(u, uv_strerror(r));
+			return;
+		}
+	}
 
 	while (u->state == UPLINK_STREAMING && batch + part > 0 &&
 	       uv_stream_get_write_queue_size((uv_stream_t *)&u->tcp) < QUEUE_MAX) {
@@ -405,6 +425,7 @@ static void on_connected(uv_connect_t *req, int status)
 		m.hello.boot = boot_now();
 		m.hello.wall = wall_now();
 		u->epoch = m.hello.epoch;
+		u->hosts_due = false;
 		u->state = UPLINK_GREETING;
 		r = send_msg(u, &m);
 	}
@@ -456,6 +477,11 @@ int uplink_open(struct uplink **out, uv_loop_t *loop, const struct sockaddr *add
 	return 0;
 }
 
+void uplink_hosts(struct uplink *u)
+{
+	u->hosts_due = true;
+}
+
 void uplink_kick(struct uplink *u)
 {
 	pump(u);
@@ -470,6 +496,11 @@ void uplink_have(struct uplink *u, const struct content_id *ids, uint32_t count)
 	m.have.ids = (struct content_id *)(uintptr_t)ids;
 	if (send_msg(u, &m) < 0)
 		session_end(u, "the offer of rulesets could not be sent");
+}
+
+uint64_t uplink_acked(const struct uplink *u)
+{
+	return u->acked;
 }
 
 bool uplink_streaming(const struct uplink *u)

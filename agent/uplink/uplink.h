@@ -41,10 +41,14 @@ struct uplink;
 /* addr is the collector's; the spool is borrowed. Connects at once. */
 int uplink_open(struct uplink **out, uv_loop_t *loop, const struct sockaddr *addr,
 		struct spool *spool, const struct uplink_ops *ops, void *arg);
+/* The hosts that hello() tells of have changed: the collector hears of it before the next batch. */
+void uplink_hosts(struct uplink *u);
 /* The spool may hold more to send. */
 void uplink_kick(struct uplink *u);
 /* Offers contents; only useful while streaming. */
 void uplink_have(struct uplink *u, const struct content_id *ids, uint32_t count);
+/* All batches up to this one are acknowledged. */
+uint64_t uplink_acked(const struct uplink *u);
 bool uplink_streaming(const struct uplink *u);
 /* When the last word of the collector came; 0 never. */
 struct boot_ns uplink_heard(const struct uplink *u);

@@ -471,3 +471,28 @@ void host_clear(struct host *h)
 	rules_clear(&h->rules);
 	ifnames_clear(&h->names);
 }
+
+#define ENDED_WHY "its network namespace has ended"
+
+void host_end(struct host *h)
+{
+	struct boot_ns now = boot_now();
+	struct source_fact off[SLOT_COUNT];
+	struct record sources = { .kind = RECORD_SOURCES, .sources = { now, 0, off } };
+	struct record ended = { .kind = RECORD_ENDED, .ended = { now } };
+
+	leases_lost(h, ENDED_WHY);
+	assembler_flush(h->assembler);
+	for (int i = 0; i < SLOT_COUNT; i++) {
+		if (i != SLOT_DUMP)
+			off[sources.sources.count++] =
+				(struct source_fact){ slots[i].ops->name, SOURCE_OFF, ENDED_WHY };
+	}
+	off[sources.sources.count++] = (struct source_fact){ "ruleset", SOURCE_OFF, ENDED_WHY };
+	host_emit(h, &sources);
+	host_emit(h, &ended);
+	host_clear(h);
+	link_forget(h->env->link, h->index);
+	h->gone = true;
+	h->env->flush(h->env->arg);
+}

@@ -21,7 +21,7 @@ struct host_env {
 	struct link *link;   /* borrowed */
 	struct spool *spool; /* borrowed */
 	bool allow_trace;
-	uint32_t open_max;                  /* journeys that this host may hold open */
+	uint32_t open_max;                  /* journeys that a host may hold open */
 	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
 	/* A descriptor to poll for reading, or not any more: it is closed right after. */
 	void (*watch)(void *arg, struct host *h, struct source *s);
@@ -55,6 +55,8 @@ enum opening { OPENING_NO, OPENING_ASKED, OPENING_DONE, OPENING_FAILED };
 struct host {
 	uint32_t index;
 	char id[HOST_MAX + 1];
+	bool gone;                  /* its namespace has ended; nothing is open */
+	uint64_t inode;             /* of its namespace; 0: not told yet */
 	const struct host_env *env; /* borrowed */
 	struct ifnames names;
 	struct source sources[SLOT_COUNT];
@@ -84,4 +86,6 @@ bool host_leased(const struct host *h);
 void host_snapshot(struct host *h);
 /* The collector has lost what it had: tells everything that is in force again. */
 void host_resend(struct host *h);
+/* Its namespace has ended: tells that nothing is in force any more, and lets go of everything. */
+void host_end(struct host *h);
 void host_clear(struct host *h);

@@ -316,6 +316,14 @@ void host_lease_stop_all(struct host *h, const char *why)
 	}
 }
 
+void leases_lost(struct host *h, const char *why)
+{
+	for (int i = 0; i < LEASES_MAX; i++) {
+		if (h->leases[i].state != HOST_LEASE_FREE)
+			lease_ended(h, &h->leases[i], LEASE_ENDED, why);
+	}
+}
+
 static void on_state(void *arg, const struct helper_request *q, const struct helper_answer *a,
 		     int fd)
 {

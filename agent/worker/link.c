@@ -35,6 +35,8 @@ struct link {
 	pid_t pid;
 	uint32_t tag, on_wire, waiting;
 	struct pending *first; /* owned; in the order of asking */
+	link_told *told;
+	void *told_arg;
 };
 
 static bool helper_path(char path[static PATH_MAX])
@@ -70,14 +72,16 @@ static void run_helper(const char *path, int fd, char *const *argv)
 	_exit(127);
 }
 
-static char **helper_argv(const char *const *netns, uint32_t count)
+static char **helper_argv(bool all, const char *const *netns, uint32_t count)
 {
-	char **argv = calloc(2 * (size_t)count + 2, sizeof(*argv));
+	char **argv = calloc(2 * (size_t)count + 3, sizeof(*argv));
 	uint32_t n = 0;
 
 	if (!argv)
 		return NULL;
 	argv[n++] = (char *)(uintptr_t)HELPER_NAME;
+	if (all)
+		argv[n++] = (char *)(uintptr_t) "--all";
 	for (uint32_t i = 0; i < count; i++) {
 		argv[n++] = (char *)(uintptr_t) "--netns";
 		argv[n++] = (char *)(uintptr_t)netns[i];
@@ -85,7 +89,8 @@ static char **helper_argv(const char *const *netns, uint32_t count)
 	return argv;
 }
 
-int link_open(struct link **out, const char *const *netns, uint32_t netns_count, struct why *why)
+int link_open(struct link **out, bool all, const char *const *netns, uint32_t netns_count,
+	      struct why *why)
 {
 	char path[PATH_MAX];
 	int pair[2] = { -1, -1 };
@@ -97,7 +102,7 @@ int link_open(struct link **out, const char *const *netns, uint32_t netns_count,
 		return why_set(why, -ENOENT, "%s is neither beside this program nor in %s",
 			       HELPER_NAME, HELPER_DIR);
 	l = calloc(1, sizeof(*l));
-	argv = helper_argv(netns, netns_count);
+	argv = helper_argv(all, netns, netns_count);
 	if (!l || !argv) {
 		r = -ENOMEM;
 		goto out;
@@ -222,6 +227,13 @@ static int take_answer(struct link *l, const struct helper_answer *a, int fd)
 {
 	struct pending **at, *p;
 
+	if (a->tag == 0 && a->op == HELPER_NETNS) {
+		if (fd >= 0)
+			close(fd);
+		if (l->told)
+			l->told(l->told_arg, a);
+		return 0;
+	}
 	for (at = &l->first; *at && !((*at)->sent && (*at)->q.tag == a->tag); at = &(*at)->next)
 		;
 	p = *at;
@@ -233,9 +245,26 @@ static int take_answer(struct link *l, const struct helper_answer *a, int fd)
 	*at = p->next;
 	l->on_wire--;
 	l->waiting--;
-	p->done(p->arg, &p->q, a, fd);
+	if (p->done)
+		p->done(p->arg, &p->q, a, fd);
+	else if (fd >= 0)
+		close(fd);
 	free(p);
 	return 0;
+}
+
+void link_listen(struct link *l, link_told *told, void *arg)
+{
+	l->told = told;
+	l->told_arg = arg;
+}
+
+void link_forget(struct link *l, uint32_t netns)
+{
+	for (struct pending *p = l->first; p; p = p->next) {
+		if (p->q.netns == netns)
+			p->done = NULL;
+	}
 }
 
 int link_read(struct link *l)

@@ -14,11 +14,17 @@ struct link;
 typedef void link_answer(void *arg, const struct helper_request *q, const struct helper_answer *a,
 			 int fd);
 
+/* What the helper tells unasked: HELPER_NETNS of ipc.h. */
+typedef void link_told(void *arg, const struct helper_answer *a);
+
 /*
  * Starts lasthop-helper, found beside our own executable or in the directory for such programs, for these network
- * namespaces (none: where we stand). 0 or -errno with why.
+ * namespaces (none: where we stand), or for all that there are and will be. 0 or -errno with why.
  */
-int link_open(struct link **out, const char *const *netns, uint32_t netns_count, struct why *why);
+int link_open(struct link **out, bool all, const char *const *netns, uint32_t netns_count,
+	      struct why *why);
+/* Who hears what is told unasked. */
+void link_listen(struct link *l, link_told *told, void *arg);
 /* To be polled for reading. */
 int link_fd(const struct link *l);
 /* The helper's pid. */
@@ -29,6 +35,8 @@ int link_pid(const struct link *l);
  */
 int link_ask(struct link *l, const struct helper_request *q, int pass_fd, link_answer *done,
 	     void *arg);
+/* Nobody waits any more for answers to what was asked about this index: their descriptors are closed unread. */
+void link_forget(struct link *l, uint32_t netns);
 /* Takes all answers that are there. 0, or -errno when the helper has ended or is not ours any more. */
 int link_read(struct link *l);
 /* Closes our end, which ends the helper, and waits for it at most wait_ms. Callbacks do not run. */

@@ -30,7 +30,8 @@ static const struct {
 	{ "id", "ID", "what this host is called in answers", FLAG_ID },
 	{ "collector", "HOST:PORT", "where evidence is sent", FLAG_COLLECTOR },
 	{ "state", "DIR", "the agent's own directory, made if need be", FLAG_STATE },
-	{ "netns", "NAME", "watch this network namespace instead; may be repeated", FLAG_NETNS },
+	{ "netns", "NAME", "watch this network namespace instead; may be repeated; all: every one",
+	  FLAG_NETNS },
 	{ "allow-trace", NULL, "let the collector start leases here", FLAG_ALLOW_TRACE },
 	{ "config", "FILE", "YAML with the same words; flags win", FLAG_CONFIG },
 	{ "insecure", NULL, "speak plain TCP, with a collector on loopback only", FLAG_INSECURE },
@@ -101,6 +102,10 @@ static int netns_add(struct options *o, const char *name, struct why *why)
 {
 	char **grown;
 
+	if (strcmp(name, "all") == 0) {
+		o->netns_all = true;
+		return 0;
+	}
 	if (o->netns_count == HOSTS_PER_AGENT)
 		return why_set(why, -EINVAL, "at most %d namespaces", HOSTS_PER_AGENT);
 	grown = reallocarray(o->netns, o->netns_count + 1, sizeof(*grown));
@@ -173,7 +178,7 @@ static int file_apply(struct options *o, const struct file *f, struct why *why)
 		r = text_set(&o->collector, f->collector);
 	if (r == 0 && !o->state && f->state)
 		r = text_set(&o->state, f->state);
-	if (o->netns_count == 0) {
+	if (o->netns_count == 0 && !o->netns_all) {
 		for (uint64_t i = 0; r == 0 && i < f->netns_count; i++)
 			r = netns_add(o, f->netns[i], why);
 	}
@@ -222,7 +227,14 @@ static int check(const struct options *o, struct why *why)
 					       : "state");
 	if (!id_valid(o->id))
 		return why_set(why, -EINVAL, "--id takes 1 to %d of A-Z a-z 0-9 . _ -", ID_MAX);
+	if (o->netns_all && o->netns_count > 0)
+		return why_set(why, -EINVAL, "--netns all has every namespace: leave %s out",
+			       o->netns[0]);
 	for (uint32_t i = 0; i < o->netns_count; i++) {
+		for (uint32_t k = 0; k < i; k++)
+			if (strcmp(o->netns[i], o->netns[k]) == 0)
+				return why_set(why, -EINVAL, "--netns %s is given twice",
+					       o->netns[i]);
 		if (!id_valid(o->netns[i]) || o->netns[i][0] == '.')
 			return why_set(why, -EINVAL, "--netns takes the name of a namespace");
 	}

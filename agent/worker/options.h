@@ -14,6 +14,7 @@ struct options {
 	char *id, *collector, *state, *config; /* owned */
 	char **netns;                          /* owned, with its texts */
 	uint32_t netns_count;
+	bool netns_all; /* follow all there are; then there are no names */
 	bool allow_trace, insecure, help, version;
 	uint32_t lease_seconds, lease_rate; /* at most */
 };

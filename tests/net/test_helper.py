@@ -19,7 +19,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("LASTHOP_BIN", ROOT / "build" / "gcc" / "bin"))
 
-OPEN, DUMP, RCVBUF, LEASE, STOP, LEASE_STATE = range(1, 7)
+OPEN, DUMP, RCVBUF, LEASE, STOP, LEASE_STATE, FOLLOW, RELEASE, NETNS = range(1, 10)
 TRACE_LEGACY, TRACE_NFT, CONNTRACK, HOST = range(4)
 DUMP_CONNTRACK, DUMP_RULESET = range(2)
 PATTERNS_MAX = 32
@@ -810,7 +810,7 @@ def test_ninth_lease_is_refused_and_the_largest_ones_fit(ns, start):
 
 
 @pytest.mark.parametrize("data", [
-    b"", request(OPEN, 1)[:-1], request(OPEN, 1) + b"x", request(0, 1), request(7, 1), request(OPEN, 1, netns=1),
+    b"", request(OPEN, 1)[:-1], request(OPEN, 1) + b"x", request(0, 1), request(NETNS, 1), request(OPEN, 1, netns=1),
     request(OPEN, 1, what=4), request(DUMP, 1, what=2), request(RCVBUF, 1, what=1 << 20), request(LEASE_STATE, 1),
     request(LEASE, 1, lease=lease_bytes(0, 30, [P])), request(LEASE, 1, lease=lease_bytes(1, 30, [P], conntrack=3)),
     request(LEASE, 1, lease=lease_bytes(1, 30, [P], count=33)),
