@@ -564,6 +564,7 @@ static int agent_open(struct agent *a, struct why *why)
 		.spool = a->spool,
 		.allow_trace = a->options.allow_trace,
 		.lease_seconds = a->options.lease_seconds,
+		.counters_seconds = a->options.counters_seconds,
 		.lease_rate = a->options.lease_rate,
 		.watch = watch_source,
 		.unwatch = unwatch_source,

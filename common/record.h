@@ -162,7 +162,7 @@ struct counters {
 	struct content_id content;
 	bool baseline;
 	uint32_t part, parts; /* of what one read told: part 0, 1, ... of parts */
-	uint32_t lost;        /* rules that went between the reads: what they counted last is not known */
+	uint32_t lost; /* rules that went, or went back: what they counted last is not known */
 	uint32_t count;
 	struct counter_entry *entries;
 };

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "agent/helper/child.h"
+#include "agent/helper/rawcounters.h"
 
 enum { TRIES = 3, CHILD_SECONDS = 30 };
 
@@ -171,7 +172,7 @@ static int dump(struct dumper *d, struct why *why)
 	int fd, r, try = 0;
 
 	a->before = boot_now().v;
-	r = rawtables_read(&first, &d->sockets, why);
+	r = rawtables_read(&first, &d->sockets, NULL, NULL, why);
 	if (r < 0)
 		return r;
 	a->after = boot_now().v;
@@ -190,7 +191,7 @@ static int dump(struct dumper *d, struct why *why)
 		if (r < 0)
 			goto out;
 		between = boot_now().v;
-		r = rawtables_read(&second, &d->sockets, why);
+		r = rawtables_read(&second, &d->sockets, NULL, NULL, why);
 		if (r < 0)
 			goto out;
 		a->after = boot_now().v;
@@ -217,6 +218,33 @@ out:
 	return r;
 }
 
+static int count(struct dumper *d, struct why *why)
+{
+	struct helper_answer *a = &d->answer;
+	int64_t cpu = thread_cpu_ns();
+	struct rawcounters counters;
+	struct rawtables tables;
+	int fd, r;
+
+	fd = memfd_create("counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return why_set(why, -errno, "cannot make a memfd: %s", strerror(errno));
+	rawcounters_init(&counters, fd);
+	a->before = boot_now().v;
+	r = rawtables_read(&tables, &d->sockets, rawcounters_take, &counters, why);
+	a->after = boot_now().v;
+	a->digest = tables.digest;
+	rawcounters_clear(&counters);
+	if (r == 0)
+		r = seal(fd);
+	a->cpu_ns = thread_cpu_ns() - cpu;
+	if (r < 0)
+		close(fd);
+	else
+		d->fd = fd;
+	return r;
+}
+
 static void *dump_thread(void *arg)
 {
 	struct dumper *d = arg;
@@ -228,7 +256,7 @@ static void *dump_thread(void *arg)
 		why_set(&why, r, "cannot enter network namespace %s: %s", d->ns->name,
 			strerror(-r));
 	else
-		r = dump(d, &why);
+		r = d->what == DUMP_COUNTERS ? count(d, &why) : dump(d, &why);
 	d->answer.error = r;
 	if (r < 0)
 		snprintf(d->answer.why, sizeof(d->answer.why), "%s", why.text);
@@ -237,11 +265,12 @@ static void *dump_thread(void *arg)
 	return NULL;
 }
 
-static int dump_start(struct dumper *d, uint32_t tag, uint64_t known)
+static int dump_start(struct dumper *d, uint32_t tag, uint32_t what, uint64_t known)
 {
 	int r;
 
 	d->answer = (struct helper_answer){ .op = HELPER_DUMP, .tag = tag };
+	d->what = what;
 	d->known = known;
 	d->fd = -1;
 	atomic_store(&d->ended, false);
@@ -260,13 +289,13 @@ bool dumper_has(const struct dumper *d, uint32_t tag)
 	return d->running && d->answer.tag == tag;
 }
 
-int dumper_ask(struct dumper *d, uint32_t tag, uint64_t known)
+int dumper_ask(struct dumper *d, uint32_t tag, uint32_t what, uint64_t known)
 {
 	if (!d->running)
-		return dump_start(d, tag, known);
+		return dump_start(d, tag, what, known);
 	if (d->waiting_count == DUMPS_WAITING_MAX)
 		return -EBUSY;
-	d->waiting[d->waiting_count++] = (struct dump_request){ tag, known };
+	d->waiting[d->waiting_count++] = (struct dump_request){ tag, what, known };
 	return 0;
 }
 
@@ -286,7 +315,7 @@ bool dumper_take(struct dumper *d, struct helper_answer *answer, int *fd)
 	if (d->waiting_count > 0) {
 		next = d->waiting[0];
 		memmove(d->waiting, d->waiting + 1, --d->waiting_count * sizeof(d->waiting[0]));
-		d->answer.error = dump_start(d, next.tag, next.known);
+		d->answer.error = dump_start(d, next.tag, next.what, next.known);
 		if (d->answer.error < 0) {
 			/* No thread to be had: it has ended already. */
 			snprintf(d->answer.why, sizeof(d->answer.why), "cannot start a thread");

@@ -1,5 +1,5 @@
 /*
- * Reads the rulesets of one namespace on request, on a thread of its own, so that the helper stays
+ * Reads the rulesets and counters of one namespace on request, on a thread of its own, so that the helper stays
  * free meanwhile. The raw digest comes first; the text, made by `lasthop-helper --dump`, only when
  * it has changed.
  */
@@ -18,7 +18,7 @@ struct dumper {
 	int done, quit;         /* borrowed: eventfds; done is signalled by each dump that ends */
 	struct rawsockets sockets;
 	struct dump_request {
-		uint32_t tag;
+		uint32_t tag, what;
 		uint64_t known;
 	} waiting[DUMPS_WAITING_MAX];
 	uint32_t waiting_count;
@@ -26,6 +26,7 @@ struct dumper {
 	bool running, threaded;
 	unsigned long thread;
 	atomic_bool ended; /* by the thread: answer and fd may be taken */
+	uint32_t what;     /* enum helper_dump */
 	uint64_t known;
 	struct helper_answer answer;
 	int fd; /* owned; -1 none */
@@ -35,7 +36,7 @@ void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit);
 /* Is a dump with this tag running or waiting? */
 bool dumper_has(const struct dumper *d, uint32_t tag);
 /* Starts a dump, or lets it wait for the one that runs. 0, -EBUSY when too many wait, -errno. */
-int dumper_ask(struct dumper *d, uint32_t tag, uint64_t known);
+int dumper_ask(struct dumper *d, uint32_t tag, uint32_t what, uint64_t known);
 /*
  * Takes the answer of a dump that has ended, and its fd (-1 none), and starts the next. False: none
  * has ended.

@@ -39,8 +39,11 @@ enum helper_source {
 	HELPER_SOURCE_COUNT
 };
 
-/* DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. */
-enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, HELPER_DUMP_COUNT };
+/*
+ * DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. DUMP_COUNTERS:
+ * a memfd, see struct counters_part; always, with the same digest as DUMP_RULESET would give.
+ */
+enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, HELPER_DUMP_COUNT };
 
 /* USED: `ct` switches nothing on. TRANSLATES: and connections may have other addresses than their first packet. */
 enum lease_conntrack {
@@ -94,3 +97,25 @@ struct ruleset_part {
 	uint32_t len;
 	char table[64];
 };
+
+/*
+ * A counters memfd: for each table that exists one of these, then its chains, then the counters of the first chain's
+ * rules in order and of its policy, where it has one, then the next chain's. Every part is a multiple of 8 bytes.
+ */
+struct counters_part {
+	uint32_t backend, family;
+	uint32_t chains, values; /* how many of each */
+	char table[64];
+};
+
+struct counters_chain {
+	char name[64];
+	uint32_t rules;
+	uint32_t policy; /* 1: it has one */
+};
+
+/* COUNTER_NONE packets: the rule does not count. */
+struct counters_value {
+	uint64_t packets, bytes;
+};
+#define COUNTER_NONE UINT64_MAX

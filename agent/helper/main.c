@@ -231,10 +231,10 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	}
 	switch ((enum helper_op)q->op) {
 	case HELPER_DUMP:
-		if (q->what == DUMP_RULESET) {
+		if (q->what != DUMP_CONNTRACK) {
 			if (dumper_has(&p->dumper, q->tag))
 				return -EPROTO;
-			r = dumper_ask(&p->dumper, q->tag, q->known);
+			r = dumper_ask(&p->dumper, q->tag, q->what, q->known);
 			if (r == 0)
 				return 0;
 			why_set(&why, r,

@@ -127,7 +127,7 @@ int rawtable_digest(uint64_t *digest, enum family family, void *entries, uint32_
 	return 0;
 }
 
-static int read_once(struct rawtable *t, int fd)
+static int read_once(struct rawtable *t, int fd, rawtable_take *take, void *arg)
 {
 	struct ipt_getinfo info = { 0 };
 	struct ipt_get_entries *entries;
@@ -150,6 +150,17 @@ static int read_once(struct rawtable *t, int fd)
 		r = -errno;
 		goto out;
 	}
+	if (take) {
+		r = take(arg, &(struct rawentries){ .family = t->family,
+						    .name = t->name,
+						    .hooks = info.valid_hooks,
+						    .starts = info.hook_entry,
+						    .policies = info.underflow,
+						    .entries = entries->entrytable,
+						    .size = info.size });
+		if (r < 0)
+			goto out;
+	}
 	t->digest = XXH3_64bits_withSeed(t->name, sizeof(t->name), t->family);
 	t->digest = XXH3_64bits_withSeed(info.hook_entry, sizeof(info.hook_entry), t->digest);
 	t->digest = XXH3_64bits_withSeed(info.underflow, sizeof(info.underflow), t->digest);
@@ -159,7 +170,8 @@ out:
 	return r;
 }
 
-int rawtables_read(struct rawtables *t, struct rawsockets *s, struct why *why)
+int rawtables_read(struct rawtables *t, struct rawsockets *s, rawtable_take *take, void *arg,
+		   struct why *why)
 {
 	uint32_t i;
 	int fd, r, tries;
@@ -179,7 +191,7 @@ int rawtables_read(struct rawtables *t, struct rawsockets *s, struct why *why)
 			return why_set(why, fd, "cannot open a raw socket: %s", strerror(-fd));
 		/* EAGAIN: the table was replaced between both questions. */
 		for (tries = 0, r = -EAGAIN; r == -EAGAIN && tries < READ_TRIES; tries++)
-			r = read_once(table, fd);
+			r = read_once(table, fd, take, arg);
 		if (r < 0)
 			return why_set(why, r, "cannot read table %s: %s", table->name,
 				       strerror(-r));

@@ -30,11 +30,27 @@ struct rawsockets {
 };
 
 void rawsockets_clear(struct rawsockets *s);
+
+/* A table as the kernel gave it, counters included. */
+struct rawentries {
+	enum family family;
+	const char *name;
+	uint32_t hooks;           /* bit h: hook h has a chain here */
+	const uint32_t *starts;   /* offsets of its first entry ... */
+	const uint32_t *policies; /* ... and of its policy, both by hook */
+	const void *entries;
+	uint32_t size;
+};
+/* 0 or -errno. */
+typedef int rawtable_take(void *arg, const struct rawentries *e);
+
 /*
  * Reads the digests of the tables that exist in the calling thread's namespace; asks about no
- * other, since that would load it. 0 or -errno with why.
+ * other, since that would load it. take, unless NULL, is called with each table once. 0 or -errno
+ * with why.
  */
-int rawtables_read(struct rawtables *t, struct rawsockets *s, struct why *why);
+int rawtables_read(struct rawtables *t, struct rawsockets *s, rawtable_take *take, void *arg,
+		   struct why *why);
 /* Did family's table differ between both? Also true when only one has it. */
 bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family,
 		      const char *name);

@@ -289,14 +289,28 @@ static bool resolved(const struct host *h, enum slot slot)
 	return h->opening[slot] == OPENING_DONE || h->opening[slot] == OPENING_FAILED;
 }
 
+static struct source_fact counters_fact(const struct host *h)
+{
+	struct source_fact f = { .name = "counters", .state = SOURCE_ON };
+
+	if (h->env->counters_seconds == 0) {
+		f.state = SOURCE_OFF;
+		f.why = "its agent's configuration says counters_seconds: 0";
+	} else if (h->counting.why[0] != '\0') {
+		f.state = SOURCE_FAILED;
+		f.why = h->counting.why;
+	}
+	return f;
+}
+
 static void tell_sources(struct host *h, struct boot_ns now)
 {
-	struct source_fact list[5] = {
+	struct source_fact list[6] = {
 		fact_of(h, SLOT_LEGACY),    fact_of(h, SLOT_NFT),
 		fact_of(h, SLOT_CONNTRACK), { .name = "ruleset", .state = SOURCE_ON },
-		fact_of(h, SLOT_HOST),
+		fact_of(h, SLOT_HOST),      counters_fact(h),
 	};
-	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 5, list } };
+	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 6, list } };
 
 	/* What is being opened is told when it is known how that went. */
 	if (!resolved(h, SLOT_CONNTRACK) || !resolved(h, SLOT_HOST) ||
@@ -312,7 +326,7 @@ static void tell_sources(struct host *h, struct boot_ns now)
 	if (h->sources_told)
 		return;
 	h->sources_told = true;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		char text[WHY_MAX + 64];
 
 		if (!list[i].why)
@@ -337,19 +351,57 @@ static void on_rules(void *arg, const struct helper_request *q, const struct hel
 	}
 	if (was_failed != (h->rules.why[0] != '\0') || !was_known)
 		h->sources_changed = true;
+	if (fd >= 0)
+		counting_soon(&h->counting, boot_now());
 	/* A rule may have brought connection tracking with it. */
 	if (fd >= 0 && h->opening[SLOT_CONNTRACK] == OPENING_FAILED)
 		host_open(h, SLOT_CONNTRACK);
 	leases_advance(h);
 }
 
-static void ask_rules(struct host *h, struct boot_ns now)
+static void on_counters(void *arg, const struct helper_request *q, const struct helper_answer *a,
+			int fd)
+{
+	struct host *h = arg;
+	bool was_failed = h->counting.why[0] != '\0', told = h->counting.tell;
+	bool stands;
+
+	(void)q;
+	h->rules.asked = false;
+	told |= h->rules.check_wanted;
+	stands = rules_check(&h->rules, a, h->index, emit_borrowed, h);
+	counting_take(&h->counting, a, fd, stands ? &h->rules : NULL, h->index, emit_borrowed, h);
+	if (was_failed != (h->counting.why[0] != '\0'))
+		h->sources_changed = true;
+	if (told)
+		h->env->flush(h->env->arg);
+	leases_advance(h);
+}
+
+/* When to look at the tables next: a read of the counters tells whether rules have changed, too, so both wait for each other. */
+static struct boot_ns tables_due(const struct host *h)
+{
+	const struct boot_ns rules = h->rules.due, counters = h->counting.due;
+
+	if (!h->rules.known || h->counting.seconds == 0 ||
+	    rules.v <= counters.v + h->rules.every / 2)
+		return rules;
+	return counters;
+}
+
+static void ask_tables(struct host *h, struct boot_ns now)
 {
 	struct helper_request q = rules_request(&h->rules, h->index);
+	link_answer *done = on_rules;
 
-	if (h->rules.asked || h->rules.due.v > now.v)
+	if (h->rules.asked || tables_due(h).v > now.v)
 		return;
-	h->rules.asked = link_ask(h->env->link, &q, -1, on_rules, h) == 0;
+	if (h->rules.known && !h->rules.stale &&
+	    counting_due(&h->counting, now, h->rules.every / 2)) {
+		q = counting_request(h->index);
+		done = on_counters;
+	}
+	h->rules.asked = link_ask(h->env->link, &q, -1, done, h) == 0;
 }
 
 /* Time. */
@@ -410,7 +462,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 		host_open(h, SLOT_CONNTRACK);
 		host_open(h, SLOT_HOST);
 	}
-	ask_rules(h, now);
+	ask_tables(h, now);
 	tick_assembler(h, now);
 	sooner(&due, leases_tick(h, now));
 	if (h->sources_changed)
@@ -423,7 +475,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	sooner(&due, h->conntrack_due);
 	sooner(&due, h->assembler_due);
 	if (!h->rules.asked)
-		sooner(&due, h->rules.due.v ? h->rules.due : now);
+		sooner(&due, tables_due(h).v ? tables_due(h) : now);
 	return due;
 }
 
@@ -436,6 +488,7 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 	for (int i = 0; i < SLOT_COUNT; i++)
 		h->sources[i].fd = -1;
 	rules_init(&h->rules);
+	counting_init(&h->counting, env->counters_seconds);
 	r = assembler_new(&h->assembler, env->open_max, on_journey, h);
 	if (r < 0)
 		return r;
@@ -448,6 +501,7 @@ void host_snapshot(struct host *h)
 {
 	h->rules.check_wanted = true;
 	h->rules.due.v = 0;
+	counting_now(&h->counting, false);
 	sooner(&h->facts_due, boot_now());
 }
 
@@ -457,6 +511,7 @@ void host_resend(struct host *h)
 
 	rules_resend(&h->rules, h->index, emit_borrowed, h);
 	host_snapshot(h);
+	counting_now(&h->counting, true);
 	h->facts_hash = 0;
 	h->sources_changed = true;
 	want_dump(h, now);
@@ -469,6 +524,7 @@ void host_clear(struct host *h)
 	assembler_free(h->assembler);
 	h->assembler = NULL;
 	rules_clear(&h->rules);
+	counting_clear(&h->counting);
 	ifnames_clear(&h->names);
 }
 

@@ -9,6 +9,7 @@
 #include "agent/source/ifnames.h"
 #include "agent/source/source.h"
 #include "agent/spool/spool.h"
+#include "agent/worker/counting.h"
 #include "agent/worker/link.h"
 #include "agent/worker/rules.h"
 #include "common/msg.h"
@@ -23,6 +24,7 @@ struct host_env {
 	bool allow_trace;
 	uint32_t open_max;                  /* journeys that a host may hold open */
 	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
+	uint32_t counters_seconds;          /* between two reads of the counters; 0: never */
 	/* A descriptor to poll for reading, or not any more: it is closed right after. */
 	void (*watch)(void *arg, struct host *h, struct source *s);
 	void (*unwatch)(void *arg, struct source *s);
@@ -64,6 +66,7 @@ struct host {
 	char whys[SLOT_COUNT][WHY_MAX + 1];
 	struct assembler *assembler;
 	struct rules rules;
+	struct counting counting;
 	struct host_lease leases[LEASES_MAX];
 	struct boot_ns facts_due, dump_due, dump_last, conntrack_due; /* 0: not */
 	uint64_t facts_hash;

@@ -51,6 +51,7 @@ struct file {
 	char **netns;
 	uint64_t netns_count;
 	bool allow_trace;
+	uint32_t *counters_seconds;
 	struct file_limits limits;
 };
 
@@ -74,6 +75,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("netns", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
 				   netns, netns_count, &netns_entry, 0, HOSTS_PER_AGENT),
 	CYAML_FIELD_BOOL("allow_trace", CYAML_FLAG_OPTIONAL, struct file, allow_trace),
+	CYAML_FIELD_UINT_PTR("counters_seconds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct file, counters_seconds),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct file, limits, limit_fields),
 	CYAML_FIELD_END,
 };
@@ -183,6 +186,11 @@ static int file_apply(struct options *o, const struct file *f, struct why *why)
 			r = netns_add(o, f->netns[i], why);
 	}
 	o->allow_trace |= f->allow_trace;
+	if (f->counters_seconds)
+		o->counters_seconds = *f->counters_seconds;
+	if (r == 0 && o->counters_seconds > COUNTERS_SECONDS_MAX)
+		r = why_set(why, -EINVAL, "counters_seconds is 0 (never) to %d",
+			    COUNTERS_SECONDS_MAX);
 	if (f->limits.lease_seconds && f->limits.lease_seconds < o->lease_seconds)
 		o->lease_seconds = f->limits.lease_seconds;
 	if (f->limits.lease_rate && f->limits.lease_rate < o->lease_rate)
@@ -249,7 +257,9 @@ int options_read(struct options *o, int argc, char **argv, struct why *why)
 {
 	int r;
 
-	*o = (struct options){ .lease_seconds = LEASE_SECONDS_MAX, .lease_rate = LEASE_RATE_MAX };
+	*o = (struct options){ .lease_seconds = LEASE_SECONDS_MAX,
+			       .lease_rate = LEASE_RATE_MAX,
+			       .counters_seconds = COUNTERS_SECONDS };
 	r = argv_read(o, argc, argv, why);
 	if (r < 0 || o->help || o->version)
 		return r;

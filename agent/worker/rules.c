@@ -10,7 +10,7 @@
 
 #include "common/content.h"
 
-enum { CPU_SHARE = 100, RETRY_S = 5 }; /* looking for changes may cost 1 % of a core */
+enum { CPU_SHARE = 125, RETRY_S = 5 }; /* looking for changes costs less than 1 % of a core */
 
 void rules_init(struct rules *r)
 {
@@ -126,32 +126,58 @@ static void failed(struct rules *r, const char *why)
 	r->due.v = boot_now().v + (int64_t)RETRY_S * NS_PER_S;
 }
 
-bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
-		rules_emit *emit, void *arg)
+static void set_due(struct rules *r, const struct helper_answer *a)
+{
+	r->every = NS_PER_S;
+	if (a->cpu_ns > r->every / CPU_SHARE)
+		r->every = a->cpu_ns * CPU_SHARE;
+	r->due.v = a->before + r->every;
+}
+
+/* Nothing has changed; true when that was to be told. */
+static bool unchanged(struct rules *r, const struct helper_answer *a, uint32_t host,
+		      rules_emit *emit, void *arg)
 {
 	struct record checked = { .kind = RECORD_RULESET_CHECKED,
 				  .host = host,
 				  .checked.at = { a->before } };
-	int64_t every = NS_PER_S;
 
+	r->last.v = a->before;
+	r->why[0] = '\0';
+	if (!r->check_wanted)
+		return false;
+	r->check_wanted = false;
+	emit(arg, &checked);
+	return true;
+}
+
+bool rules_check(struct rules *r, const struct helper_answer *a, uint32_t host, rules_emit *emit,
+		 void *arg)
+{
+	if (a->error)
+		return false;
+	if (!r->known || a->digest != r->digest) {
+		r->due.v = 0;
+		r->stale = true;
+		return false;
+	}
+	set_due(r, a);
+	(void)unchanged(r, a, host, emit, arg);
+	return true;
+}
+
+bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
+		rules_emit *emit, void *arg)
+{
 	r->asked = false;
 	if (a->error) {
 		failed(r, a->why);
 		return false;
 	}
-	if (a->cpu_ns > every / CPU_SHARE)
-		every = a->cpu_ns * CPU_SHARE;
-	r->due.v = a->before + every;
-
-	if (fd < 0 && r->known && a->digest == r->digest) {
-		r->last.v = a->before;
-		r->why[0] = '\0';
-		if (!r->check_wanted)
-			return false;
-		r->check_wanted = false;
-		emit(arg, &checked);
-		return true;
-	}
+	r->stale = false;
+	set_due(r, a);
+	if (fd < 0 && r->known && a->digest == r->digest)
+		return unchanged(r, a, host, emit, arg);
 	if (take_new(r, a, fd, host, emit, arg) < 0) {
 		failed(r, "the helper's answer could not be read");
 		return false;
@@ -173,6 +199,17 @@ void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *
 		rec.ruleset.content = r->ids[i];
 		emit(arg, &rec);
 	}
+}
+
+int rules_table(const struct rules *r, uint8_t backend, uint8_t family, const char *name)
+{
+	for (uint32_t i = 0; i < r->newest.count; i++) {
+		const struct ruleset_table *t = &r->newest.tables[i];
+
+		if (t->backend == backend && t->family == family && strcmp(t->name, name) == 0)
+			return (int)i;
+	}
+	return -1;
 }
 
 int rules_find(const struct rules *r, const struct content_id *id)

@@ -16,7 +16,9 @@ struct rules {
 	uint64_t digest;
 	struct boot_ns last; /* `before` of the last read */
 	struct boot_ns due;  /* of the next read */
+	int64_t every;       /* ns from one read to the next while nothing changes */
 	bool asked, check_wanted;
+	bool stale;            /* another read has shown that they changed */
 	char why[WHY_MAX + 1]; /* of the last failure; "" none */
 };
 
@@ -32,8 +34,16 @@ struct helper_request rules_request(const struct rules *r, uint32_t host);
  */
 bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
 		rules_emit *emit, void *arg);
+/*
+ * The answer of another read of the tables, with its digest. True: they stand as they were last read, and that counts as a
+ * read that changed nothing. Else what there is now is to be read at once.
+ */
+bool rules_check(struct rules *r, const struct helper_answer *a, uint32_t host, rules_emit *emit,
+		 void *arg);
 /* Emits all tables as they stand: the collector has forgotten them. */
 void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *arg);
+/* The index of the table of this name; -1 none. */
+int rules_table(const struct rules *r, uint8_t backend, uint8_t family, const char *name);
 /* The index of the table with this content; -1 none. */
 int rules_find(const struct rules *r, const struct content_id *id);
 void rules_clear(struct rules *r);

@@ -21,7 +21,7 @@ BIN = pathlib.Path(os.environ.get("LASTHOP_BIN", ROOT / "build" / "gcc" / "bin")
 
 OPEN, DUMP, RCVBUF, LEASE, STOP, LEASE_STATE, FOLLOW, RELEASE, NETNS = range(1, 10)
 TRACE_LEGACY, TRACE_NFT, CONNTRACK, HOST = range(4)
-DUMP_CONNTRACK, DUMP_RULESET = range(2)
+DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS = range(3)
 PATTERNS_MAX = 32
 USED, TRANSLATES = 1, 2
 
@@ -665,10 +665,63 @@ def test_ruleset_unchanged_brings_no_fd(ns, start):
     assert third.digest != first.digest and any("plaim" in p[4] for p in parts(third.fd()))
 
 
+def counted(fd):
+    """What a counters memfd holds: {(family, table): {chain: [(packets, bytes), ...] of rules, then of the policy}}."""
+    data, at, out = os.pread(fd, 1 << 28, 0), 0, {}
+    while at < len(data):
+        _, family, chain_count, values, table = struct.unpack_from("=IIII64s", data, at)
+        at += 80
+        chains = [struct.unpack_from("=64sII", data, at + 72 * i) for i in range(chain_count)]
+        at += 72 * chain_count
+        pairs = [struct.unpack_from("=QQ", data, at + 16 * i) for i in range(values)]
+        at += 16 * values
+        table = out.setdefault((family, table.rstrip(b"\0").decode()), {})
+        for name, rules, policy in chains:
+            table[name.rstrip(b"\0").decode()], pairs = pairs[:rules + policy], pairs[rules + policy:]
+        assert pairs == []
+    return out
+
+
+def counted_by_save(ns, family, program):
+    out, policies = {}, {}
+    for line in ns.run(program + "-legacy-save", "-c").splitlines():
+        if line.startswith("*"):
+            table, policies = out.setdefault((family, line[1:]), {}), {}
+        elif line.startswith(":"):
+            chain, policy, count = line[1:].split()
+            table[chain] = []
+            if policy != "-":
+                policies[chain] = tuple(map(int, count[1:-1].split(":")))
+        elif line.startswith("["):
+            count, _, chain = line.split()[:3]
+            table[chain].append(tuple(map(int, count[1:-1].split(":"))))
+        elif line == "COMMIT":
+            for chain, count in policies.items():
+                table[chain].append(count)
+    return out
+
+
+def test_counters_are_what_iptables_save_prints(ns, start):
+    load_rules(ns, "iptables", RULES4)
+    load_rules(ns, "ip6tables", RULES6)
+    h = start(ns.name)
+    text = h.ask(DUMP, what=DUMP_RULESET)
+    send_udp(ns, count=20)
+    a = h.ask(DUMP, what=DUMP_COUNTERS)
+    found = counted(a.fd())
+    assert a.digest == text.digest and a.before <= a.after and a.cpu_ns > 0
+    assert found == counted_by_save(ns, 1, "iptables") | counted_by_save(ns, 2, "ip6tables")
+    assert sum(packets for chain in found[1, "filter"].values() for packets, _ in chain) >= 20
+    ns.run("iptables-legacy", "-Z")
+    assert counted(h.ask(DUMP, what=DUMP_COUNTERS).fd()) == counted_by_save(ns, 1, "iptables") | \
+        counted_by_save(ns, 2, "ip6tables")
+
+
 def test_nothing_is_loaded_by_looking(ns, start):
     h = start(ns.name)
     a = h.ask(DUMP, what=DUMP_RULESET)
     assert parts(a.fd()) == []
+    assert counted(h.ask(DUMP, what=DUMP_COUNTERS).fd()) == {}
     assert ns.run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names") == ""
     assert h.ask(DUMP, what=DUMP_RULESET, known=a.digest).fds == []
 
@@ -811,7 +864,7 @@ def test_ninth_lease_is_refused_and_the_largest_ones_fit(ns, start):
 
 @pytest.mark.parametrize("data", [
     b"", request(OPEN, 1)[:-1], request(OPEN, 1) + b"x", request(0, 1), request(NETNS, 1), request(OPEN, 1, netns=1),
-    request(OPEN, 1, what=4), request(DUMP, 1, what=2), request(RCVBUF, 1, what=1 << 20), request(LEASE_STATE, 1),
+    request(OPEN, 1, what=99), request(DUMP, 1, what=99), request(RCVBUF, 1, what=1 << 20), request(LEASE_STATE, 1),
     request(LEASE, 1, lease=lease_bytes(0, 30, [P])), request(LEASE, 1, lease=lease_bytes(1, 30, [P], conntrack=3)),
     request(LEASE, 1, lease=lease_bytes(1, 30, [P], count=33)),
 ])
