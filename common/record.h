@@ -133,7 +133,8 @@ struct lease_fact {
 
 /*
  * How a number of packets is to be taken. EXACT: this many. NEW: the rule was not there before; what it came with
- * (iptables-restore -c) is in it. RESET: it was set to zero meanwhile; there were at least as many.
+ * (iptables-restore -c) is in it. RESET: it was set to zero
+ * meanwhile, or may have been; there were at least as many. Told even if that is none.
  */
 #define COUNTER_MARKS(X) X(EXACT, "exact") X(NEW, "new") X(RESET, "reset")
 enum counter_mark {
@@ -162,7 +163,7 @@ struct counters {
 	struct content_id content;
 	bool baseline;
 	uint32_t part, parts; /* of what one read told: part 0, 1, ... of parts */
-	uint32_t lost; /* rules that went, or went back: what they counted last is not known */
+	uint32_t lost;        /* rules that went: what they counted last is not known */
 	uint32_t count;
 	struct counter_entry *entries;
 };

@@ -22,6 +22,7 @@ enum {
 	QUIET_S = 60,      /* a table in which nothing moves says so this often */
 	BASELINE_S = 3600, /* counters themselves are told this often */
 	COPIES_MAX = 32,   /* of one rule in a chain; more are told apart by their order alone */
+	BACK_MIN = 64,     /* packets */
 	NOWHERE = UINT32_MAX,
 };
 
@@ -355,13 +356,26 @@ static int arrange(struct counters_value **out, const struct tally_shape *s,
 	return 0;
 }
 
-static bool went_back(const struct tally *t, const struct counters_value *now)
+static bool any_less(const struct counters_value *now, const struct counters_value *was, uint32_t n)
 {
-	for (uint32_t i = 0; i < t->shape.value_count; i++) {
-		if (is_less(&now[i], &t->values[i]))
+	for (uint32_t i = 0; i < n; i++) {
+		if (is_less(&now[i], &was[i]))
 			return true;
 	}
 	return false;
+}
+
+/* Did any counter go back? Every commit of iptables sets policies to zero, and rules only rarely. */
+static bool went_back(struct tally *t, const struct counters_value *now)
+{
+	for (uint32_t i = 0; i < t->shape.chain_count; i++) {
+		const struct tally_chain *c = &t->shape.chains[i];
+		uint32_t policy = c->first + c->rules;
+
+		t->unsure_rules |= any_less(now + c->first, t->values + c->first, c->rules);
+		t->unsure_policies |= any_less(now + policy, t->values + policy, c->policy);
+	}
+	return t->unsure_rules || t->unsure_policies;
 }
 
 /* What a rule counted that was `was` and is less now. */
@@ -373,13 +387,27 @@ static struct counters_value since_reset(const struct counters_value *was,
 	return zeroed ? *now : (struct counters_value){ 0, 0 };
 }
 
-/* After a reset: if all are there again, then nothing was reset. True when that is so. */
+/* Are all counters that a reset hit there again? Small ones may just have been reached again. */
+static bool are_back(const struct tally *t, const struct counters_value *now)
+{
+	uint64_t most = 0;
+
+	if (!t->shadow)
+		return false;
+	for (uint32_t i = 0; i < t->shape.value_count; i++) {
+		if (is_less(&now[i], &t->shadow[i]))
+			return false;
+		if (t->shadow[i].packets != COUNTER_NONE && t->shadow[i].packets > most)
+			most = t->shadow[i].packets;
+	}
+	return most >= BACK_MIN;
+}
+
+/* After a reset: if all is there again, then nothing was reset. True when that is so. */
 static bool recover(struct tally *t, const struct counters_value *now)
 {
-	bool back = t->shadow;
+	bool back = are_back(t, now);
 
-	for (uint32_t i = 0; back && i < t->shape.value_count; i++)
-		back = !is_less(&now[i], &t->shadow[i]);
 	for (uint32_t i = 0; back && i < t->shape.value_count; i++) {
 		struct counters_value *v = &t->values[i], told;
 
@@ -413,25 +441,27 @@ static void remember(struct tally *t, const struct counters_value *now)
 static bool entry_of(const struct tally *t, const struct counters_value *now, uint32_t i,
 		     bool baseline, struct counter_entry *e)
 {
+	bool unsure = e->rule ? t->unsure_rules : t->unsure_policies, reset = false;
 	const struct counters_value *was = &t->values[i];
 	struct counters_value v = now[i];
 
 	if (v.packets == COUNTER_NONE)
 		return false;
-	e->mark = t->unsure ? COUNTER_RESET : COUNTER_EXACT;
+	e->mark = unsure ? COUNTER_RESET : COUNTER_EXACT;
 	if (baseline) {
 		e->mark = COUNTER_EXACT;
 	} else if (was->packets == COUNTER_NONE) {
 		e->mark = COUNTER_NEW;
 	} else if (is_less(&v, was)) {
 		v = since_reset(was, &v);
+		reset = true;
 	} else {
 		v.packets -= was->packets;
 		v.bytes -= was->bytes;
 	}
 	e->packets = v.packets;
 	e->bytes = v.bytes;
-	return v.packets || v.bytes;
+	return v.packets || v.bytes || reset;
 }
 
 struct telling {
@@ -521,20 +551,17 @@ static int tell(struct tally *t, const struct counters_value *now, const struct 
 static int take(struct tally *t, struct counters_value *now, const struct tally_read *read,
 		tally_emit *emit, void *arg)
 {
+	bool recovered = recover(t, now);
 	int r;
 
-	t->unsure = recover(t, now);
-	if (went_back(t, now)) {
-		if (!t->dipped) {
-			t->dipped = true;
-			return -EAGAIN;
-		}
-		t->unsure = true;
-		for (uint32_t i = 0; i < t->shape.value_count; i++)
-			t->lost += is_less(&now[i], &t->values[i]);
-	} else {
-		t->dipped = false;
+	t->unsure_rules = t->unsure_policies = false;
+	if (went_back(t, now) && !t->dipped) {
+		t->dipped = true;
+		return -EAGAIN;
 	}
+	t->dipped = t->unsure_rules || t->unsure_policies;
+	t->unsure_rules |= recovered;
+	t->unsure_policies |= recovered;
 	r = tell(t, now, read, false, emit, arg);
 	if (r < 0)
 		return r;

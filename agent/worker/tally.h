@@ -28,10 +28,11 @@ struct tally {
 	struct tally_shape old;        /* of `values`, when that was another */
 	struct counters_value *values; /* owned; as last taken; COUNTER_NONE: the rule is new */
 	struct counters_value
-		*shadow;     /* owned; before the last reset, of those that it hit; NULL none */
-	bool dipped;         /* the last read showed less than before */
-	bool unsure;         /* some were set to zero; who knows which of the others */
-	struct boot_ns last; /* `before` of the last read that was taken */
+		*shadow; /* owned; before the last reset, of those that it hit; NULL none */
+	bool dipped;     /* the last read showed less than before */
+	bool unsure_rules,
+		unsure_policies; /* some were set to zero; who knows which of the others */
+	struct boot_ns last;     /* `before` of the last read that was taken */
 	struct boot_ns told, baselined;
 	struct content_id told_content;
 	uint32_t lost; /* to be told */

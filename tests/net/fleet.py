@@ -255,12 +255,17 @@ class Fleet:
         match = wait_until("the collector listens\n" + self.collector.said(), ports_said, READY)
         self.port, self.http = int(match[1]), int(match[2])
 
-    def start_agent(self, host, ready=True, allow_trace=True, ident=None):
+    def start_agent(self, host, ready=True, allow_trace=True, ident=None, config=None):
+        """config: text of its YAML file."""
         host.baseline = host.look()
         argv = [BIN / "lasthop-agent", "--id", ident or host.name, "--netns", host.netns,
                 "--collector", "127.0.0.1:%d" % self.port, "--state", self.dir / ("state-" + host.name), "--insecure"]
         if allow_trace:
             argv.append("--allow-trace")
+        if config:
+            file = self.dir / ("agent-%s.yaml" % host.name)
+            file.write_text(config)
+            argv += ["--config", file]
         host.agent = self.start("agent-" + host.name, argv)
         if ready:
             self.wait_ready(ident or host.name)
