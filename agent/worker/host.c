@@ -533,7 +533,7 @@ void host_clear(struct host *h)
 void host_end(struct host *h)
 {
 	struct boot_ns now = boot_now();
-	struct source_fact off[SLOT_COUNT];
+	struct source_fact off[SLOT_COUNT + 1];
 	struct record sources = { .kind = RECORD_SOURCES, .sources = { now, 0, off } };
 	struct record ended = { .kind = RECORD_ENDED, .ended = { now } };
 
@@ -545,6 +545,7 @@ void host_end(struct host *h)
 				(struct source_fact){ slots[i].ops->name, SOURCE_OFF, ENDED_WHY };
 	}
 	off[sources.sources.count++] = (struct source_fact){ "ruleset", SOURCE_OFF, ENDED_WHY };
+	off[sources.sources.count++] = (struct source_fact){ "counters", SOURCE_OFF, ENDED_WHY };
 	host_emit(h, &sources);
 	host_emit(h, &ended);
 	host_clear(h);
