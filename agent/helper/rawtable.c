@@ -188,7 +188,11 @@ int rawtables_read(struct rawtables *t, struct rawsockets *s, rawtable_take *tak
 
 		fd = socket_of(s, table->family);
 		if (fd < 0)
-			return why_set(why, fd, "cannot open a raw socket: %s", strerror(-fd));
+			return why_set(why, fd,
+				       fd == -EPERM ? "CAP_NET_RAW is missing, without which "
+						      "tables of iptables-legacy cannot be read"
+						    : "cannot open a raw socket: %s",
+				       strerror(-fd));
 		/* EAGAIN: the table was replaced between both questions. */
 		for (tries = 0, r = -EAGAIN; r == -EAGAIN && tries < READ_TRIES; tries++)
 			r = read_once(table, fd, take, arg);

@@ -186,6 +186,8 @@ static void on_opened(void *arg, const struct helper_request *q, const struct he
 	struct boot_ns now = boot_now();
 
 	h->sources_changed |= slot != SLOT_DUMP;
+	if (slot == SLOT_CONNTRACK)
+		h->unloaded = a->error == -ENOENT;
 	if (a->error || fd < 0) {
 		h->opening[slot] = OPENING_FAILED;
 		snprintf(h->whys[slot], sizeof(h->whys[slot]), "%s", a->why);
@@ -271,11 +273,13 @@ static struct source_fact fact_of(const struct host *h, enum slot slot)
 		f.state = SOURCE_ON;
 		break;
 	case OPENING_FAILED:
-		f.state = SOURCE_FAILED;
+		f.state = slot == SLOT_CONNTRACK && h->unloaded ? SOURCE_OFF : SOURCE_FAILED;
 		f.why = h->whys[slot];
 		break;
 	default:
-		f.state = SOURCE_READY;
+		/* Closed since, but what it could not see is still asked about. */
+		f.state = h->whys[slot][0] ? SOURCE_FAILED : SOURCE_READY;
+		f.why = h->whys[slot][0] ? h->whys[slot] : NULL;
 	}
 	if ((slot == SLOT_LEGACY || slot == SLOT_NFT) && !h->env->allow_trace) {
 		f.state = SOURCE_OFF;
@@ -303,14 +307,30 @@ static struct source_fact counters_fact(const struct host *h)
 	return f;
 }
 
+static struct source_fact namespaces_fact(const struct host *h)
+{
+	struct source_fact f = { .name = "namespaces", .state = SOURCE_ON };
+
+	if (h->beyond && h->beyond[0] != '\0') {
+		f.state = SOURCE_FAILED;
+		f.why = h->beyond;
+	}
+	return f;
+}
+
 static void tell_sources(struct host *h, struct boot_ns now)
 {
-	struct source_fact list[6] = {
+	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
+	struct source_fact list[] = {
 		fact_of(h, SLOT_LEGACY),    fact_of(h, SLOT_NFT),
 		fact_of(h, SLOT_CONNTRACK), { .name = "ruleset", .state = SOURCE_ON },
 		fact_of(h, SLOT_HOST),      counters_fact(h),
+		namespaces_fact(h),
 	};
-	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 6, list } };
+	uint32_t count = sizeof(list) / sizeof(list[0]) - 1;
+	struct record r = { .kind = RECORD_SOURCES,
+			    .sources = { now, h->beyond ? count + 1 : count, list } };
+	char line[SAID_TEXT_MAX];
 
 	/* What is being opened is told when it is known how that went. */
 	if (!resolved(h, SLOT_CONNTRACK) || !resolved(h, SLOT_HOST) ||
@@ -323,18 +343,9 @@ static void tell_sources(struct host *h, struct boot_ns now)
 	}
 	h->sources_changed = false;
 	host_emit(h, &r);
-	if (h->sources_told)
-		return;
-	h->sources_told = true;
-	for (int i = 0; i < 6; i++) {
-		char text[WHY_MAX + 64];
-
-		if (!list[i].why)
-			continue;
-		snprintf(text, sizeof(text), "source %s is %s: %s", list[i].name,
-			 source_state_name(list[i].state), list[i].why);
-		h->env->say(h->env->arg, h, text);
-	}
+	for (uint32_t i = 0; i < count; i++)
+		if (said_line(&h->said, &list[i], line))
+			h->env->say(h->env->arg, h, line);
 }
 
 static void on_rules(void *arg, const struct helper_request *q, const struct helper_answer *a,

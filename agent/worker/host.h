@@ -12,6 +12,7 @@
 #include "agent/worker/counting.h"
 #include "agent/worker/link.h"
 #include "agent/worker/rules.h"
+#include "agent/worker/said.h"
 #include "common/msg.h"
 
 struct host;
@@ -63,14 +64,18 @@ struct host {
 	struct ifnames names;
 	struct source sources[SLOT_COUNT];
 	enum opening opening[SLOT_COUNT];
-	char whys[SLOT_COUNT][WHY_MAX + 1];
+	char whys[SLOT_COUNT][WHY_MAX + 1]; /* of the last try, when it failed */
+	bool unloaded; /* connection tracking is not there: nothing is missed */
 	struct assembler *assembler;
 	struct rules rules;
 	struct counting counting;
 	struct host_lease leases[LEASES_MAX];
 	struct boot_ns facts_due, dump_due, dump_last, conntrack_due; /* 0: not */
 	uint64_t facts_hash;
-	bool dump_done, sources_told, sources_changed;
+	bool dump_done, sources_changed;
+	struct said said;
+	const char *
+		beyond; /* borrowed: what is not watched beside the hosts; "" nothing; NULL: others are not looked for */
 	struct boot_ns assembler_due;
 };
 

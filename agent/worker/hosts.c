@@ -85,8 +85,9 @@ static void on_told(void *arg, const struct helper_answer *a)
 
 	if (a->value >= HOSTS_PER_AGENT) {
 		snprintf(hs->trouble, sizeof(hs->trouble), "%s", a->why);
-		if (hs->count > 0)
-			hs->env->say(hs->env->arg, &hs->list[0], a->why);
+		/* The host where we stand tells of what is beyond. */
+		hs->list[0].sources_changed = true;
+		hs->env->say(hs->env->arg, &hs->list[0], a->why);
 		return;
 	}
 	if (a->error)
@@ -147,6 +148,8 @@ int hosts_open(struct hosts *hs, const struct options *o, struct host_env *env,
 		if (r < 0)
 			return why_set(why, r, "out of memory");
 	}
+	if (o->netns_all)
+		hs->list[0].beyond = hs->trouble;
 	return link_ask(env->link, &follow, -1, NULL, NULL);
 }
 

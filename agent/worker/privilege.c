@@ -1,6 +1,6 @@
 /*
- * Without NET_ADMIN nothing can be watched; without NET_RAW no legacy table can be read; without SYS_ADMIN no namespace
- * can be entered.
+ * Without NET_ADMIN nothing can be watched; without SYS_ADMIN no namespace can be entered. Others cost one source each, which
+ * says so.
  */
 #include "agent/worker/privilege.h"
 
@@ -17,7 +17,6 @@ int privilege_check(bool netns, struct why *why)
 		bool needed;
 	} caps[] = {
 		{ CAP_NET_ADMIN, "CAP_NET_ADMIN", true },
-		{ CAP_NET_RAW, "CAP_NET_RAW", true },
 		{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", netns },
 	};
 

@@ -7,7 +7,14 @@
 #include "collector/cli/field.h"
 #include "collector/cli/when.h"
 
-enum { NAME_COLUMN = 5, ABOUT_COLUMN = 20, FOOT_COLUMN = 9, OTHERS_SHOWN = 3, LOSSES_SHOWN = 3 };
+enum {
+	NAME_COLUMN = 5,
+	ABOUT_COLUMN = 20,
+	FOOT_COLUMN = 9,
+	OTHERS_SHOWN = 3,
+	LOSSES_SHOWN = 3,
+	MISSING_SHOWN = 4
+};
 
 static const char *flow_proto(const json_t *answer)
 {
@@ -331,6 +338,28 @@ static void draw_losses(struct screen *s, const json_t *losses, const struct vie
 	}
 }
 
+/* Sources that would have told more, had they run. */
+static void draw_missing(struct screen *s, const json_t *missing)
+{
+	const json_t *m;
+	size_t i;
+
+	json_array_foreach(missing, i, m) {
+		foot(s, i == 0 ? "missing" : "");
+		if (i == MISSING_SHOWN && json_array_size(missing) > MISSING_SHOWN + 1) {
+			screen_putf(s, STYLE_PLAIN, "and %zu more: lasthop hosts",
+				    json_array_size(missing) - i);
+			screen_end(s, FOOT_COLUMN);
+			return;
+		}
+		screen_put(s, STYLE_PLAIN, field_text(m, "host") ?: "?");
+		screen_putf(s, STYLE_PLAIN, " %s", field_text(m, "source") ?: "?");
+		if (field_text(m, "why"))
+			screen_putf(s, STYLE_PLAIN, ": %s", field_text(m, "why"));
+		screen_end(s, FOOT_COLUMN);
+	}
+}
+
 static void draw_proof(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *coverage = json_object_get(answer, "coverage"),
@@ -361,6 +390,7 @@ static void draw_proof(struct screen *s, const json_t *answer, const struct view
 		}
 	}
 	screen_end(s, FOOT_COLUMN);
+	draw_missing(s, json_object_get(coverage, "missing"));
 	draw_losses(s, losses, v);
 }
 

@@ -1,6 +1,10 @@
 #include "collector/diagnose/coverage.h"
 
+#include <string.h>
+
 #include "collector/diagnose/answer.h"
+
+enum { MISSING_MAX = 64 };
 
 json_t *json_coverage(const struct where_ask *ask)
 {
@@ -13,8 +17,62 @@ json_t *json_coverage(const struct where_ask *ask)
 		else
 			json_array_append_new(silent, json_string(ask->live[i].id));
 	}
-	return json_pack("{s:I,s:I,s:o}", "asked", (json_int_t)ask->live_count, "answering",
-			 answering, "silent", silent);
+	return json_pack("{s:I,s:I,s:o,s:[]}", "asked", (json_int_t)ask->live_count, "answering",
+			 answering, "silent", silent, "missing");
+}
+
+/* Would a question about packets have needed it? Off by choice: only what was meant to be asked for the packets themselves. */
+static bool is_missing(const struct source_fact *s)
+{
+	static const struct {
+		const char *name;
+		bool off_counts;
+	} needed[] = {
+		{ "trace-legacy", true }, { "trace-nft", true }, { "drops", true },
+		{ "conntrack", false },   { "ruleset", false },
+	};
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!strcmp(needed[i].name, s->name))
+			return s->state == SOURCE_FAILED ||
+			       (s->state == SOURCE_OFF && needed[i].off_counts);
+	return false;
+}
+
+static bool in_hops(const json_t *hops, const char *host)
+{
+	const json_t *hop;
+	size_t i;
+
+	json_array_foreach(hops, i, hop) {
+		const char *id = json_string_value(json_object_get(hop, "host"));
+
+		if (id && !strcmp(id, host))
+			return true;
+	}
+	return false;
+}
+
+json_t *json_missing(const struct where_ask *ask, const struct fleet *f, const json_t *hops)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ask->live_count; i++) {
+		const struct fleet_host *h = fleet_host_by_id(f, ask->live[i].id);
+
+		if (!h || !h->has_sources || (hops && !in_hops(hops, h->id)))
+			continue;
+		for (uint32_t k = 0; k < h->sources.count; k++) {
+			const struct source_fact *s = &h->sources.list[k];
+
+			if (is_missing(s) && json_array_size(list) < MISSING_MAX)
+				json_array_append_new(list,
+						      json_pack("{s:s,s:o,s:o}", "host", h->id,
+								"source", json_text(s->name), "why",
+								json_text(s->why)));
+		}
+	}
+	return list;
 }
 
 json_t *json_losses(const struct fleet *f, struct wall_ns since, struct wall_ns until)

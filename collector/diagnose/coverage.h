@@ -6,7 +6,12 @@
 #include "collector/diagnose/diagnose.h"
 #include "collector/stitch/fleet.h"
 
-/* {"asked", "answering", "silent": [host ...]} */
+/* {"asked", "answering", "silent": [host ...], "missing": []} */
 json_t *json_coverage(const struct where_ask *ask);
+/*
+ * Sources of the hosts asked that do not run, though they would have told of such packets: [{"host", "source", "why"} ...], at most
+ * 64. hops: only of hosts that are in it; NULL: of all.
+ */
+json_t *json_missing(const struct where_ask *ask, const struct fleet *f, const json_t *hops);
 /* The losses within a span. */
 json_t *json_losses(const struct fleet *f, struct wall_ns since, struct wall_ns until);

@@ -282,6 +282,16 @@ static bool asked_early(const struct inquiry *q)
 	return false;
 }
 
+/* What is missing anywhere matters where nothing was found, or not the end. */
+static json_t *coverage_of(const struct inquiry *q, const struct ruling *r, const json_t *hops)
+{
+	bool open = !r || r->verdict == VERDICT_UNKNOWN || r->verdict == VERDICT_LOST;
+	json_t *o = json_coverage(q->ask);
+
+	json_object_set_new(o, "missing", json_missing(q->ask, q->fleet, open ? NULL : hops));
+	return o;
+}
+
 static int where_with(json_t **answer, struct inquiry *q, const struct where_ask *ask)
 {
 	bool incomplete = reader_incomplete(q->fleet->reader), early;
@@ -314,7 +324,7 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete || early);
 	put(o, "window",
 	    json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
-	put(o, "coverage", json_coverage(ask));
+	put(o, "coverage", coverage_of(q, n ? &list[0] : NULL, json_object_get(o, "hops")));
 	put(o, "losses", json_losses(q->fleet, ask->since, ask->until));
 	put(o, "cut", json_boolean(flows.cut));
 	*answer = o;

@@ -1,0 +1,131 @@
+"""Agents that lack something: a capability, a socket that somebody else holds, a real root. Each thing costs one line, shows
+in `hosts` and in the answers that would have needed it, and never leads to an accusation."""
+import json
+import re
+import subprocess
+
+import pytest
+
+import fleet as fleets
+from fleet import BIN, Fleet, run, wait_until
+
+FLOW = "tcp 10.0.0.1 10.0.0.2:443"
+
+
+@pytest.fixture
+def pair():
+    """a and b on one cable; b drops what comes to port 443."""
+    with Fleet() as f:
+        a, b = f.host("a"), f.host("b")
+        f.link(a, "eth0", "10.0.0.1/24", b, "eth0", "10.0.0.2/24")
+        b.rules("-A INPUT -p tcp --dport 443 -j DROP")
+        f.start_collector()
+        yield f
+
+
+def start_agent(fleet, host, *before):
+    host.baseline = host.look()
+    host.agent = fleet.start("agent-" + host.name, [
+        *before, BIN / "lasthop-agent", "--id", host.name, "--netns", host.netns, "--collector", "127.0.0.1:%d" % fleet.port,
+        "--state", fleet.dir / ("state-" + host.name), "--insecure", "--allow-trace"])
+
+
+def sources(fleet, name):
+    return {s["name"]: s for h in fleet.host_list() if h["id"] == name for s in h["sources"]}
+
+
+def said(host, text):
+    return len(re.findall(text, host.agent.said()))
+
+
+def test_without_raw_sockets_rules_have_no_text(pair):
+    a, b = pair.hosts["a"], pair.hosts["b"]
+    pair.start_agent(a)
+    start_agent(pair, b, "capsh", "--drop=cap_net_raw", "--", "-c", 'exec "$@"', "sh")
+    wait_until("b's sources", lambda: sources(pair, "b"), fleets.READY)
+    ruleset = sources(pair, "b")["ruleset"]
+    assert ruleset["state"] == "failed" and "CAP_NET_RAW" in ruleset["why"]
+    pair.trace(FLOW)
+    a.tcp("10.0.0.2", 443, timeout=0.4)
+    answer = pair.where(FLOW, status=(0, 3))
+    assert {"host": "b", "source": "ruleset", "why": ruleset["why"]} in answer["coverage"]["missing"]
+    assert answer["verdict"] == "unknown"
+    assert said(b, "source ruleset is failed: ") == 1
+    assert "b ruleset: CAP_NET_RAW is missing" in pair.screen(FLOW).stdout
+
+
+def test_a_group_that_ulogd_holds_hides_legacy_rules(pair):
+    a, b = pair.hosts["a"], pair.hosts["b"]
+    config = pair.dir / "ulogd.conf"
+    config.write_text('[global]\nlogfile="%s"\nplugin="/usr/lib/x86_64-linux-gnu/ulogd/ulogd_inppkt_NFLOG.so"\n'
+                      'plugin="/usr/lib/x86_64-linux-gnu/ulogd/ulogd_raw2packet_BASE.so"\n'
+                      'plugin="/usr/lib/x86_64-linux-gnu/ulogd/ulogd_filter_IFINDEX.so"\n'
+                      'plugin="/usr/lib/x86_64-linux-gnu/ulogd/ulogd_filter_IP2STR.so"\n'
+                      'plugin="/usr/lib/x86_64-linux-gnu/ulogd/ulogd_filter_PRINTPKT.so"\n'
+                      'plugin="/usr/lib/x86_64-linux-gnu/ulogd/ulogd_output_LOGEMU.so"\n'
+                      'stack=log1:NFLOG,base1:BASE,ifi1:IFINDEX,ip2str1:IP2STR,print1:PRINTPKT,emu1:LOGEMU\n'
+                      '[log1]\ngroup=0\n[emu1]\nfile="%s"\n' % (pair.dir / "ulogd.log", pair.dir / "ulogd.out"))
+    ulogd = subprocess.Popen(["nsenter", "--net=" + b.path, "--", "ulogd", "-c", str(config)], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until("ulogd holds group 0", lambda: re.search(
+            r"(?m)^ *0 ", b.run("cat", "/proc/net/netfilter/nfnetlink_log").stdout), 5)
+        pair.start_agents(a, b)
+        pair.trace(FLOW)
+        legacy = sources(pair, "b")["trace-legacy"]
+        assert legacy["state"] == "failed" and re.search(r"group 0 is owned by portid \d+", legacy["why"])
+        a.tcp("10.0.0.2", 443, timeout=0.4)
+        answer = pair.where(FLOW, status=(0, 3))
+        # The rule was not seen: nobody is accused, least of all the kernel.
+        assert answer["verdict"] == "unknown" or answer["died_at"]["rule"] == 1
+        assert {"host": "b", "source": "trace-legacy", "why": legacy["why"]} in answer["coverage"]["missing"]
+        assert not [m for m in answer["coverage"]["missing"] if m["host"] == "a" and m["source"] == "trace-legacy"]
+        assert said(b, "source trace-legacy is failed: ") == 1
+        pair.lasthop("trace", "stop", "--all", status=0)
+        # What it could not see stays missing when it is asked about later.
+        answer = pair.where(FLOW, status=(0, 3))
+        assert {"host": "b", "source": "trace-legacy", "why": legacy["why"]} in answer["coverage"]["missing"]
+    finally:
+        ulogd.terminate()
+        ulogd.wait()
+
+
+def test_a_host_that_does_not_let_itself_be_traced(pair):
+    a, b = pair.hosts["a"], pair.hosts["b"]
+    pair.start_agent(a)
+    pair.start_agent(b, allow_trace=False)
+    pair.trace(FLOW, on=["a"])
+    a.tcp("10.0.0.2", 443, timeout=0.4)
+    answer = pair.where(FLOW, status=(0, 3))
+    assert answer["verdict"] == "unknown"
+    assert {(m["host"], m["source"]) for m in answer["coverage"]["missing"]} >= {("b", "trace-legacy"), ("b", "trace-nft")}
+
+
+def test_root_of_a_user_namespace_only(pair):
+    """All of it in a user namespace: what cannot be had there is said, what can works."""
+    script = ("mount -t tmpfs run /run && mkdir /run/netns && ip link set lo up && ip netns add in && "
+              "%s --listen 127.0.0.1:9471 --http 127.0.0.1:9470 --store $1/ustore --insecure & sleep 0.5; "
+              "exec %s --id u --netns in --collector 127.0.0.1:9471 --state $1/ustate --insecure --allow-trace"
+              % (BIN / "lasthop-collector", BIN / "lasthop-agent"))
+    log = pair.dir / "user.log"
+    with open(log, "wb") as out:
+        world = subprocess.Popen(["unshare", "-Urnmp", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh",
+                                  str(pair.dir)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        inner = wait_until("its first process", lambda: run(["pgrep", "-P", world.pid], check=False).stdout.strip(), 5)
+
+        def ready():
+            done = run(["nsenter", "-t", inner, "-U", "-n", "-m", "--preserve-credentials", "--", BIN / "lasthop", "--collector",
+                        "http://127.0.0.1:9470", "hosts", "--json"], check=False)
+            return done.returncode == 0 and json.loads(done.stdout)["hosts"] and json.loads(done.stdout)["hosts"][0]
+
+        host = wait_until("u is there\n" + log.read_text(), lambda: (h := ready()) and h["state"] == "ready" and h,
+                          2 * fleets.READY)
+        states = {s["name"]: s["state"] for s in host["sources"]}
+        assert states["ruleset"] == "on" and states["conntrack"] == "on" and states["host"] == "on"
+        for source in host["sources"]:
+            assert source["state"] != "failed" or source["why"]
+            assert len(re.findall("source %s is failed" % source["name"], log.read_text())) == (source["state"] == "failed")
+    finally:
+        world.kill()
+        world.wait()
