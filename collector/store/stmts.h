@@ -55,7 +55,7 @@
 	X(close_armings, "UPDATE arming SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")		\
 	X(get_armings, "SELECT lease, host, \"from\", until, modulus, traced, refused, body FROM arming"	\
 	  " WHERE \"from\"<=?2 AND (until=0 OR until>=?1) ORDER BY \"from\"")					\
-	X(get_conn, "SELECT id, body FROM conn WHERE host=?1 AND ct=?2 AND until=0")				\
+	X(get_conn, "SELECT id, body FROM conn WHERE host=?1 AND ct=?2 AND +until=0")				\
 	X(put_conn, "INSERT INTO conn(host, ct, \"from\", until, body) VALUES(?1, ?2, ?3, 0, ?4)")		\
 	X(refresh_conn, "UPDATE conn SET body=?2 WHERE id=?1")							\
 	X(close_conn, "UPDATE conn SET until=?2 WHERE id=?1")							\
