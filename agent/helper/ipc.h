@@ -45,20 +45,19 @@ enum helper_source {
  */
 enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, HELPER_DUMP_COUNT };
 
-/* USED: `ct` switches nothing on. TRANSLATES: and connections may have other addresses than their first packet. */
-enum lease_conntrack {
-	LEASE_CONNTRACK_NONE,
-	LEASE_CONNTRACK_USED,
-	LEASE_CONNTRACK_TRANSLATES,
-	LEASE_CONNTRACK_COUNT
-};
+/*
+ * What the worker knows of the namespace. CONNTRACK: rulesets use it, so `ct` switches nothing on. TRANSLATES: connections
+ * may have other addresses than their first packet. BLIND: legacy tables cannot be traced, so only a checkpoint tells
+ * that a packet came to FORWARD.
+ */
+enum lease_site { LEASE_CONNTRACK = 1, LEASE_TRANSLATES = 2, LEASE_BLIND = 4, LEASE_SITES = 7 };
 
 struct helper_lease {
 	uint64_t id;
-	uint64_t deadline;  /* CLOCK_BOOTTIME, ns; at most LEASE_SECONDS_MAX ahead */
-	uint32_t rate;      /* packets a second, 1..LEASE_RATE_MAX */
-	uint32_t modulus;   /* a power of two: 1 of that many ordinary packets */
-	uint32_t conntrack; /* enum lease_conntrack: what the namespace's rulesets do */
+	uint64_t deadline; /* CLOCK_BOOTTIME, ns; at most LEASE_SECONDS_MAX ahead */
+	uint32_t rate;     /* packets a second, 1..LEASE_RATE_MAX */
+	uint32_t modulus;  /* a power of two: 1 of that many ordinary packets */
+	uint32_t site;     /* enum lease_site */
 	uint32_t pattern_count;
 	struct pattern patterns[PATTERNS_MAX];
 };

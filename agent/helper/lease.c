@@ -116,7 +116,7 @@ static int rebuild(struct leases *ls, struct lease *list, uint32_t count, struct
 	struct probe_lease wanted[LEASES_MAX];
 	struct lease_count totals[LEASES_MAX];
 	uint64_t now = (uint64_t)boot_now().v;
-	bool ct = false;
+	struct probe_site site = { false, false };
 	uint32_t i;
 	int r;
 
@@ -132,10 +132,11 @@ static int rebuild(struct leases *ls, struct lease *list, uint32_t count, struct
 			.pattern_count = l->pattern_count,
 			.patterns = l->patterns,
 		};
-		ct |= l->ct;
+		site.origins |= l->site.origins;
+		site.forward |= l->site.forward;
 		totals[i] = total(ls, l);
 	}
-	r = probe_put(&ls->probe, wanted, count, ct, why);
+	r = probe_put(&ls->probe, wanted, count, &site, why);
 	if (r < 0)
 		return r;
 	for (i = 0; i < count; i++)
@@ -158,8 +159,9 @@ static int lease_make(struct lease *l, const struct leases *ls, const struct hel
 		.rate = from->rate,
 		.modulus = from->modulus,
 		.pattern_count = from->pattern_count,
-		.ct = (from->conntrack != LEASE_CONNTRACK_NONE || seen.conntrack) &&
-		      (from->conntrack == LEASE_CONNTRACK_TRANSLATES || seen.nat),
+		.site = { .origins = ((from->site & LEASE_CONNTRACK) || seen.conntrack) &&
+				     ((from->site & LEASE_TRANSLATES) || seen.nat),
+			  .forward = from->site & LEASE_BLIND },
 	};
 	l->patterns = calloc(from->pattern_count, sizeof(*l->patterns));
 	if (!l->patterns)

@@ -20,7 +20,7 @@ struct lease {
 	struct lease_count before; /* of tables that this one has replaced */
 	uint64_t deadline;         /* CLOCK_BOOTTIME, ns */
 	uint32_t rate, modulus, pattern_count;
-	bool ct;                  /* connection tracking was active when it came */
+	struct probe_site site;   /* when it came */
 	struct pattern *patterns; /* owned */
 };
 

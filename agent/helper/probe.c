@@ -143,8 +143,8 @@ static int refused(int error, bool at_table, struct why *why)
 	return why_set(why, error, "nftables refused the probe table: %s", strerror(-error));
 }
 
-int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count, bool ct,
-	      struct why *why)
+int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count,
+	      const struct probe_site *site, struct why *why)
 {
 	struct probe_batch b;
 	uint32_t failed_seq;
@@ -154,7 +154,7 @@ int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count,
 	if (p->standing)
 		add_table(&b, NFT_MSG_DELTABLE, 0);
 	add_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
-	probe_rules(&b, leases, count, ct);
+	probe_rules(&b, leases, count, site);
 	batch_end(&b);
 	r = batch_send(p, &b, &failed_seq);
 	if (r == 0)

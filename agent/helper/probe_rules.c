@@ -539,7 +539,7 @@ static void add_tracing(struct probe_batch *b, const struct probe_lease *l,
 }
 
 /* alone: it needs no chains between which the base chains would have to jump. */
-static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool ct, bool alone)
+static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool origins, bool alone)
 {
 	const char *pre = checkpoint_name(CHECKPOINT_PRE_FIRST),
 		   *pre_ct = checkpoint_name(CHECKPOINT_PRE_CT);
@@ -554,7 +554,7 @@ static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool c
 	if (l->pattern_count > COMPARED_MAX)
 		count = shapes_of(shapes, l->patterns, l->pattern_count);
 	add_tracing(b, l, shapes, count);
-	if (ct)
+	if (origins)
 		add_exclusion(b, l, shapes, count);
 	if (alone) {
 		add_selection(b, pre, l, shapes, count);
@@ -565,10 +565,10 @@ static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool c
 		add_jump(b, pre, select);
 		add_jump(b, out, select);
 	}
-	if (ct && alone) {
+	if (origins && alone) {
 		add_origins(b, pre_ct, l);
 		add_origins(b, out_ct, l);
-	} else if (ct) {
+	} else if (origins) {
 		add_chain(b, origin, HOOK_NONE, 0);
 		add_origins(b, origin, l);
 		add_jump(b, pre_ct, origin);
@@ -576,24 +576,25 @@ static void add_lease(struct probe_batch *b, const struct probe_lease *l, bool c
 	}
 }
 
-void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count, bool ct)
+void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count,
+		 const struct probe_site *site)
 {
-	static const struct {
+	const struct {
 		enum checkpoint id;
-		bool ct;
+		bool wanted;
 	} bases[] = {
-		{ CHECKPOINT_PRE_FIRST, false }, { CHECKPOINT_OUT_FIRST, false },
-		{ CHECKPOINT_FWD_FIRST, false }, { CHECKPOINT_IN_FIRST, false },
-		{ CHECKPOINT_IN_LAST, false },   { CHECKPOINT_POST_LAST, false },
-		{ CHECKPOINT_PRE_CT, true },     { CHECKPOINT_OUT_CT, true },
+		{ CHECKPOINT_PRE_FIRST, true },       { CHECKPOINT_OUT_FIRST, true },
+		{ CHECKPOINT_IN_FIRST, true },        { CHECKPOINT_FWD_FIRST, site->forward },
+		{ CHECKPOINT_IN_LAST, true },         { CHECKPOINT_POST_LAST, true },
+		{ CHECKPOINT_PRE_CT, site->origins }, { CHECKPOINT_OUT_CT, site->origins },
 	};
 	uint32_t i;
 
 	add_icmp_errors(b);
 	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
-		if (ct || !bases[i].ct)
+		if (bases[i].wanted)
 			add_chain(b, checkpoint_name(bases[i].id), checkpoint_hook(bases[i].id),
 				  checkpoint_priority(bases[i].id));
 	for (i = 0; i < count; i++)
-		add_lease(b, &leases[i], ct, count == 1);
+		add_lease(b, &leases[i], site->origins, count == 1);
 }

@@ -19,11 +19,9 @@ struct probe_batch {
 enum { PROBE_NAME_MAX = 32 };
 void probe_name(char name[static PROBE_NAME_MAX], char letter, uint64_t id);
 
-/*
- * Everything within the table, which batch has made already, for these leases; ct: connections are tracked, and some
- * translated.
- */
-void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count, bool ct);
+/* Everything within the table, which batch has made already, for these leases. */
+void probe_rules(struct probe_batch *b, const struct probe_lease *leases, uint32_t count,
+		 const struct probe_site *site);
 
 /* The start of one message of the batch; room for MESSAGE_MAX bytes. */
 enum { MESSAGE_MAX = 16 << 10 };

@@ -28,7 +28,7 @@ int request_check(const struct helper_request *q, size_t size, uint32_t fd_count
 	case HELPER_RCVBUF:
 		return q->what > 0 ? 0 : -EPROTO;
 	case HELPER_LEASE:
-		if (q->lease.id == 0 || q->lease.conntrack >= LEASE_CONNTRACK_COUNT ||
+		if (q->lease.id == 0 || (q->lease.site & ~(uint32_t)LEASE_SITES) ||
 		    q->lease.pattern_count > PATTERNS_MAX)
 			return -EPROTO;
 		return 0;

@@ -206,6 +206,11 @@ static void on_leased(void *arg, const struct helper_request *q, const struct he
 	}
 }
 
+static uint32_t site_now(const struct host *h)
+{
+	return h->rules.site | (h->opening[SLOT_LEGACY] == OPENING_DONE ? 0 : LEASE_BLIND);
+}
+
 void leases_advance(struct host *h)
 {
 	struct helper_request q = { .op = HELPER_LEASE, .netns = h->index };
@@ -214,9 +219,8 @@ void leases_advance(struct host *h)
 	for (int i = 0; i < LEASES_MAX; i++) {
 		struct host_lease *l = &h->leases[i];
 
-		/* Our `ct` expressions come and go with the administrator's own. */
-		if (l->state == HOST_LEASE_ARMED && h->rules.known &&
-		    l->want.conntrack != h->rules.conntrack)
+		/* What our table must have comes and goes with what the administrator's have. */
+		if (l->state == HOST_LEASE_ARMED && h->rules.known && l->want.site != site_now(h))
 			l->state = HOST_LEASE_WAITING;
 		waiting |= l->state == HOST_LEASE_WAITING;
 	}
@@ -243,7 +247,7 @@ void leases_advance(struct host *h)
 			lease_ended(h, l, LEASE_FAILED, why);
 			continue;
 		}
-		l->want.conntrack = h->rules.conntrack;
+		l->want.site = site_now(h);
 		q.lease = l->want;
 		l->state = HOST_LEASE_ASKED;
 		if (link_ask(h->env->link, &q, -1, on_leased, h) < 0)
@@ -263,7 +267,7 @@ static void want_set(const struct host *h, struct helper_lease *want,
 		.deadline = (uint64_t)boot_now().v + ms * NS_PER_MS,
 		.rate = m->rate < h->env->lease_rate ? m->rate : h->env->lease_rate,
 		.modulus = m->modulus,
-		.conntrack = h->rules.conntrack,
+		.site = site_now(h),
 		.pattern_count = m->pattern_count,
 	};
 	memcpy(want->patterns, m->patterns, m->pattern_count * sizeof(*m->patterns));

@@ -79,15 +79,15 @@ static void emit_changes(const struct rules *r, const struct ruleset *now,
 	}
 }
 
-static uint32_t conntrack_of(const struct ruleset *now, const char *text)
+static uint32_t site_of(const struct ruleset *now, const char *text)
 {
 	if (!text || !text_uses_conntrack(text, now->size))
-		return LEASE_CONNTRACK_NONE;
+		return 0;
 	for (uint32_t i = 0; i < now->count; i++) {
 		if (strcmp(now->tables[i].name, "nat") == 0)
-			return LEASE_CONNTRACK_TRANSLATES;
+			return LEASE_CONNTRACK | LEASE_TRANSLATES;
 	}
-	return LEASE_CONNTRACK_USED;
+	return LEASE_CONNTRACK;
 }
 
 static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
@@ -108,7 +108,7 @@ static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint
 		ruleset_clear(&now);
 		return -ENOMEM;
 	}
-	r->conntrack = conntrack_of(&now, text);
+	r->site = site_of(&now, text);
 	ruleset_unmap(&now, text);
 
 	emit_changes(r, &now, ids, a, host, emit, arg);

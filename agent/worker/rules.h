@@ -12,7 +12,7 @@ struct rules {
 	struct ruleset newest;
 	struct content_id ids[RULESET_TABLES_MAX]; /* of newest.tables */
 	bool known;                                /* it has been read */
-	uint32_t conntrack;                        /* enum lease_conntrack */
+	uint32_t site;                             /* of enum lease_site: what they tell */
 	uint64_t digest;
 	struct boot_ns last; /* `before` of the last read */
 	struct boot_ns due;  /* of the next read */

@@ -23,7 +23,7 @@ OPEN, DUMP, RCVBUF, LEASE, STOP, LEASE_STATE, FOLLOW, RELEASE, NETNS = range(1, 
 TRACE_LEGACY, TRACE_NFT, CONNTRACK, HOST = range(4)
 DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS = range(3)
 PATTERNS_MAX = 32
-USED, TRANSLATES = 1, 2
+CT, TRANSLATES, BLIND = 1, 3, 4
 
 ANSWER = struct.Struct("=IIiIQqqqQQ200s")
 PART = struct.Struct("=IIII64s")
@@ -51,8 +51,8 @@ def request(op, tag, netns=0, what=0, known=0, lease=b""):
     return struct.pack("=IIIIQ", op, tag, netns, what, known) + lease.ljust(1440, b"\0")
 
 
-def lease_bytes(lease_id, seconds, patterns, rate=100, modulus=1, conntrack=0, count=None):
-    head = struct.pack("=QQIIII", lease_id, boot_now() + int(seconds * SECOND), rate, modulus, conntrack,
+def lease_bytes(lease_id, seconds, patterns, rate=100, modulus=1, site=0, count=None):
+    head = struct.pack("=QQIIII", lease_id, boot_now() + int(seconds * SECOND), rate, modulus, site,
                        len(patterns) if count is None else count)
     return head + b"".join(patterns)
 
@@ -321,14 +321,15 @@ def test_ipv6_and_prefixes(ns, start):
     assert trace_lines(messages(legacy)) == []
 
 
-@pytest.mark.parametrize("ct", [0, USED, TRANSLATES])
-def test_nothing_is_counted_twice(ns, start, ct):
+@pytest.mark.parametrize("site", [0, CT, TRANSLATES, BLIND])
+def test_nothing_is_counted_twice(ns, start, site):
     """Overlapping patterns, both directions and the forms after conntrack make one packet, not several."""
     ns.run("iptables-legacy", "-A", "INPUT", "-m", "conntrack", "--ctstate", "NEW", "-j", "ACCEPT")
     h = start(ns.name)
     assert h.lease(7, 30, [pattern(src="127.0.0.1"), pattern(dst="127.0.0.1"), pattern(proto=UDP, dport=4444)],
-                   conntrack=ct).error == 0
-    assert ("pre_ct" in ns.ruleset()) == (ct == TRANSLATES)
+                   site=site).error == 0
+    assert ("pre_ct" in ns.ruleset()) == (site == TRANSLATES)
+    assert ("fwd_first" in ns.ruleset()) == (site == BLIND)
     send_udp(ns, "127.0.0.1", 4444)
     assert h.ask(LEASE_STATE, known=7).traced == 4	# as in test_lease_arms_legacy_trace
 
@@ -365,7 +366,7 @@ def test_ct_forms_trace_the_reply(ns, start):
     ns.run("iptables-legacy", "-A", "INPUT", "-j", "ACCEPT")
     h = start(ns.name)
     legacy = h.ask(OPEN, what=TRACE_LEGACY).fd()
-    assert h.lease(3, 30, [pattern(proto=UDP, dst="127.0.0.1", dport=4444)], conntrack=1).error == 0
+    assert h.lease(3, 30, [pattern(proto=UDP, dst="127.0.0.1", dport=4444)], site=CT).error == 0
     with ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         server.bind(("127.0.0.2", 5555))
         server.settimeout(2)
@@ -854,7 +855,7 @@ def test_ninth_lease_is_refused_and_the_largest_ones_fit(ns, start):
     patterns = [pattern(6, UDP, src=f"2001:db8::/{33 + i}", dst="2001:db8::1", sport=1000 + i, dport=443)
                 for i in range(PATTERNS_MAX)]
     for i in range(8):
-        a = h.lease(i + 1, 30, patterns, conntrack=TRANSLATES)
+        a = h.lease(i + 1, 30, patterns, site=TRANSLATES | BLIND)
         assert a.error == 0, a.why
     a = h.lease(9, 30, [P])
     assert a.error == -errno.ENOSPC and "8 leases" in a.why
@@ -865,7 +866,7 @@ def test_ninth_lease_is_refused_and_the_largest_ones_fit(ns, start):
 @pytest.mark.parametrize("data", [
     b"", request(OPEN, 1)[:-1], request(OPEN, 1) + b"x", request(0, 1), request(NETNS, 1), request(OPEN, 1, netns=1),
     request(OPEN, 1, what=99), request(DUMP, 1, what=99), request(RCVBUF, 1, what=1 << 20), request(LEASE_STATE, 1),
-    request(LEASE, 1, lease=lease_bytes(0, 30, [P])), request(LEASE, 1, lease=lease_bytes(1, 30, [P], conntrack=3)),
+    request(LEASE, 1, lease=lease_bytes(0, 30, [P])), request(LEASE, 1, lease=lease_bytes(1, 30, [P], site=8)),
     request(LEASE, 1, lease=lease_bytes(1, 30, [P], count=33)),
 ])
 def test_malformed_messages_are_fatal(ns, start, data):
@@ -905,7 +906,7 @@ def test_a_ruleset_saved_meanwhile_loads_again(ns, start):
                 pattern(4, 1, "10.0.0.1", icmp_id=7), pattern(4, 0, "10.0.0.0/8", "10.1.1.1"), pattern(4, 50, "10.0.0.1"),
                 pattern(6, UDP, "2001:db8::/37", "2001:db8::1", 5, 4444), pattern(6, 6, "", "2001:db8::1", 0, 443),
                 pattern(6, 58, "2001:db8::1", icmp_id=7), pattern(6, 0, "2001:db8::/32", "2001:db8::1")]
-    assert h.lease(0xfedcba9876543210, 30, patterns, modulus=16, conntrack=TRANSLATES).error == 0
+    assert h.lease(0xfedcba9876543210, 30, patterns, modulus=16, site=TRANSLATES | BLIND).error == 0
     text = ns.ruleset()
     other = Netns()
     try:
@@ -929,7 +930,7 @@ def test_no_verdict_in_our_table(ns, start):
     """What passes our table is neither accepted nor dropped by it."""
     h = start(ns.name)
     assert h.lease(1, 30, [P, pattern(6, 58, dst="2001:db8::1", icmp_id=7), pattern(4, 1, src="10.0.0.0/9")],
-                   modulus=16, conntrack=TRANSLATES).error == 0
+                   modulus=16, site=TRANSLATES | BLIND).error == 0
     words = ns.ruleset().replace("policy accept", "").split()
     assert not {"accept", "drop", "reject", "queue", "dnat", "snat", "mark"} & set(words)
     assert ns.ruleset().count("policy accept") == 8

@@ -77,7 +77,7 @@ static void numbers_out_of_range_are_not_the_workers(void **state)
 		{ .op = HELPER_RCVBUF, .what = 0 },
 		{ .op = HELPER_LEASE_STATE, .known = 0 },
 		{ .op = HELPER_LEASE, .lease = { .id = 0 } },
-		{ .op = HELPER_LEASE, .lease = { .id = 1, .conntrack = LEASE_CONNTRACK_COUNT } },
+		{ .op = HELPER_LEASE, .lease = { .id = 1, .site = LEASE_SITES + 1 } },
 		{ .op = HELPER_LEASE, .lease = { .id = 1, .pattern_count = PATTERNS_MAX + 1 } },
 	};
 	size_t i;
@@ -103,7 +103,7 @@ static void random_requests_never_get_past_a_bound(void **state)
 		q.op %= HELPER_NETNS + 2;
 		q.netns %= 4;
 		q.what %= 8;
-		q.lease.conntrack %= LEASE_CONNTRACK_COUNT + 1;
+		q.lease.site %= LEASE_SITES + 2;
 		q.lease.pattern_count %= PATTERNS_MAX + 8;
 		if (check(&q) < 0)
 			continue;
