@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <libiptc/libip6tc.h>
 #include <libiptc/libiptc.h>
 #include <netdb.h>
@@ -22,9 +23,12 @@
 #include <unistd.h>
 #include <xtables.h>
 
-enum { TABLES_MAX = 16, OUT_BUFFER = 64 << 10 };
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
-#define UNSUPPORTED " [unsupported revision]"
+enum { TABLES_MAX = 16, OUT_BUFFER = 64 << 10, RAW_SHOWN = 128 };
+
+#define UNSUPPORTED "[unsupported revision]"
 
 /* One rule, without its family. */
 struct view {
@@ -229,6 +233,22 @@ static void put_proto(bool inverse, uint16_t proto)
 		printf("%u", proto);
 }
 
+/*
+ * What nobody here can read: revision and contents, so that different rules differ. Of long contents the
+ * first bytes, and a hash of all.
+ */
+static void put_raw(uint8_t revision, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	size_t i, shown = len < RAW_SHOWN ? len : RAW_SHOWN;
+
+	printf(" %s %u:", UNSUPPORTED, revision);
+	for (i = 0; i < shown; i++)
+		printf("%02x", p[i]);
+	if (shown < len)
+		printf("+%zu.%016" PRIx64, len, XXH3_64bits(data, len));
+}
+
 static void put_match(const void *ip, const struct xt_entry_match *m)
 {
 	struct xtables_match *any = xtables_find_match(m->u.user.name, XTF_TRY_LOAD, NULL);
@@ -240,7 +260,7 @@ static void put_match(const void *ip, const struct xt_entry_match *m)
 	if (same && same->save)
 		same->save(ip, m);
 	else if (!any || any->save)
-		fputs(UNSUPPORTED, stdout);
+		put_raw(m->u.user.revision, m->data, m->u.match_size - sizeof(*m));
 }
 
 static void put_target(const struct view *v)
@@ -261,7 +281,7 @@ static void put_target(const struct view *v)
 	if (same && same->save)
 		same->save(v->ip, t);
 	else if (!any || any->save)
-		fputs(UNSUPPORTED, stdout);
+		put_raw(t->u.user.revision, t->data, t->u.target_size - sizeof(*t));
 }
 
 static void put_rule(const struct reader *r, const char *chain, const struct view *v)
