@@ -16,6 +16,7 @@
 
 #include "agent/uplink/uplink.h"
 #include "agent/worker/hosts.h"
+#include "agent/worker/notes.h"
 #include "agent/worker/options.h"
 #include "agent/worker/privilege.h"
 #include "agent/worker/state.h"
@@ -48,6 +49,7 @@ struct watch {
 struct agent {
 	struct options options;
 	struct state state;
+	struct notes notes;
 	struct link *link;
 	struct spool *spool;
 	struct uplink *uplink;
@@ -319,6 +321,23 @@ static void env_flush(void *arg)
 	settle_soon(a);
 }
 
+static void env_note(void *arg, uint64_t inode, uint32_t loggers)
+{
+	struct agent *a = arg;
+	int r = notes_set(&a->notes, inode, loggers);
+
+	if (r < 0)
+		fprintf(stderr, "lasthop-agent: cannot write to the state directory: %s\n",
+			strerror(-r));
+}
+
+static uint32_t env_noted(void *arg, uint64_t inode)
+{
+	struct agent *a = arg;
+
+	return notes_find(&a->notes, inode);
+}
+
 static void env_say(void *arg, const struct host *h, const char *text)
 {
 	(void)arg;
@@ -549,6 +568,8 @@ static int agent_open(struct agent *a, struct why *why)
 		why_set(why, 0, "the kernel does not tell its boot id");
 		return EXIT_FAILURE;
 	}
+	if (notes_open(&a->notes, a->options.state, a->boot_id, why) < 0)
+		return EXIT_FAILURE;
 	r = link_open(&a->link, a->options.netns_all, (const char *const *)a->options.netns,
 		      a->options.netns_count, why);
 	if (r < 0 || privilege_drop(why) < 0)
@@ -570,6 +591,8 @@ static int agent_open(struct agent *a, struct why *why)
 		.unwatch = unwatch_source,
 		.have = env_have,
 		.flush = env_flush,
+		.note = env_note,
+		.noted = env_noted,
 		.say = env_say,
 	};
 	r = hosts_open(&a->hosts, &a->options, &a->env, on_hosts_changed, a, why);
@@ -586,7 +609,7 @@ static int agent_open(struct agent *a, struct why *why)
 
 int main(int argc, char **argv)
 {
-	struct agent a = { .state.fd = -1 };
+	struct agent a = { .state.fd = -1, .notes.fd = -1 };
 	struct why why = { "" };
 	int status;
 
@@ -622,6 +645,7 @@ int main(int argc, char **argv)
 	link_free(a.link, GOODBYE_MS);
 	spool_free(a.spool);
 	hosts_free(&a.hosts);
+	notes_clear(&a.notes);
 	state_clear(&a.state);
 	options_clear(&a.options);
 	return status;

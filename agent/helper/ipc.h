@@ -16,9 +16,12 @@ enum { HELPER_FD = 3 };
  * FOLLOW: tell of namespaces from now on. Then comes, unasked and with tag 0, an answer NETNS for each: `value` is its index,
  * `digest` its inode, `why` its name. error 0: it is there, under a new index or under the one that its name has had;
  * -ENOENT: it has gone, and requests to its index fail. An index beyond all hosts: `why` says what is not watched.
+ * LOGGERS: `value` is which loggers the namespace has now. LOGGERS_PUT: those in `what` were there before a helper of ours that
+ * was killed together with its guard; put back where nobody uses what it left.
  * RELEASE: what the host of this index has told is acknowledged; it may become another one.
  */
-#define HELPER_OPS(X) X(OPEN) X(DUMP) X(RCVBUF) X(LEASE) X(STOP) X(LEASE_STATE) X(FOLLOW) X(RELEASE) X(NETNS)
+#define HELPER_OPS(X) X(OPEN) X(DUMP) X(RCVBUF) X(LEASE) X(STOP) X(LEASE_STATE) X(FOLLOW) X(RELEASE) X(NETNS)	\
+	X(LOGGERS) X(LOGGERS_PUT)
 enum helper_op {
 	HELPER_NONE,
 #define X(id) HELPER_##id,
@@ -51,6 +54,19 @@ enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, HELPER_DUMP_COUN
  * that a packet came to FORWARD.
  */
 enum lease_site { LEASE_CONNTRACK = 1, LEASE_TRANSLATES = 2, LEASE_BLIND = 4, LEASE_SITES = 7 };
+
+/* The kernel's packet loggers, as nf_log has them. OTHER: a name that we do not know. */
+#define NF_LOGGERS(X) X(OTHER, "") X(NONE, "NONE") X(NFNETLINK, "nfnetlink_log") X(IPV4, "nf_log_ipv4")	\
+	X(IPV6, "nf_log_ipv6") X(SYSLOG, "nf_log_syslog") X(IPT, "ipt_LOG") X(IP6T, "ip6t_LOG")
+enum nf_logger {
+#define X(id, text) NF_LOGGER_##id,
+	NF_LOGGERS(X)
+#undef X
+		NF_LOGGER_COUNT
+};
+
+/* Those of both families in one number. */
+#define NF_LOGGER_PAIR(v4, v6) ((uint32_t)(v4) | (uint32_t)(v6) << 8)
 
 struct helper_lease {
 	uint64_t id;

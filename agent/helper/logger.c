@@ -9,9 +9,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/helper/ipc.h"
+
 static const char *const files[LOGGER_FAMILIES] = {
 	"/proc/sys/net/netfilter/nf_log/2",
 	"/proc/sys/net/netfilter/nf_log/10",
+};
+
+static const char *const names[NF_LOGGER_COUNT] = {
+#define X(id, text) text,
+	NF_LOGGERS(X)
+#undef X
 };
 
 static int value_read(int fd, char value[static LOGGER_NAME_MAX + 1])
@@ -115,6 +123,35 @@ out:
 		}
 	}
 	return r;
+}
+
+void logger_now(const struct logger *l, uint8_t now[static LOGGER_FAMILIES])
+{
+	char value[LOGGER_NAME_MAX + 1];
+	int i, k;
+
+	for (i = 0; i < LOGGER_FAMILIES; i++) {
+		now[i] = NF_LOGGER_OTHER;
+		if (l->families[i].fd < 0 || value_read(l->families[i].fd, value) < 0)
+			continue;
+		for (k = NF_LOGGER_OTHER + 1; k < NF_LOGGER_COUNT; k++)
+			if (strcmp(value, names[k]) == 0)
+				now[i] = (uint8_t)k;
+	}
+}
+
+int logger_repair(struct logger *l, const uint8_t previous[static LOGGER_FAMILIES])
+{
+	int i;
+
+	for (i = 0; i < LOGGER_FAMILIES; i++)
+		if (l->families[i].bound)
+			return -EBUSY;
+	for (i = 0; i < LOGGER_FAMILIES; i++)
+		if (l->families[i].fd >= 0 && previous[i] != NF_LOGGER_OTHER &&
+		    previous[i] != NF_LOGGER_NFNETLINK)
+			logger_put_back(l->families[i].fd, names[previous[i]]);
+	return 0;
 }
 
 void logger_check(struct logger *l)

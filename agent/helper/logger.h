@@ -37,5 +37,13 @@ void logger_restore(struct logger *l);
 /* Restores and closes. */
 void logger_clear(struct logger *l);
 
+/* Which loggers the namespace has now: enum nf_logger of each family. */
+void logger_now(const struct logger *l, uint8_t now[static LOGGER_FAMILIES]);
+/*
+ * Puts these back where LOGGER_OURS stands though nobody asked for it: a former helper and its guard were
+ * killed. 0, or -EBUSY while it is bound by us.
+ */
+int logger_repair(struct logger *l, const uint8_t previous[static LOGGER_FAMILIES]);
+
 /* Writes previous to the file if it still says LOGGER_OURS. 0 or -errno. */
 int logger_put_back(int fd, const char *previous);

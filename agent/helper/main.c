@@ -206,6 +206,24 @@ static int follow_request(struct helper *h)
 	return r;
 }
 
+static int group0_look(void *arg)
+{
+	*(bool *)arg = group0_taken();
+	return 0;
+}
+
+/* What a helper left that could restore nothing any more; never under somebody who uses it. */
+static int repair_request(struct place *p, uint32_t what, struct why *why)
+{
+	const uint8_t previous[LOGGER_FAMILIES] = { what & 0xff, what >> 8 & 0xff };
+	bool taken = false;
+	int r = netns_run(&p->ns, group0_look, &taken, why);
+
+	if (r < 0 || taken)
+		return r < 0 ? r : -EBUSY;
+	return logger_repair(&p->leases.logger, previous);
+}
+
 static int release_request(struct place *p)
 {
 	if (p->held.standing)
@@ -222,6 +240,7 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	struct lease_count count = { 0 };
 	struct why why = { "" };
 	struct opening o = { q, &why };
+	uint8_t loggers[LOGGER_FAMILIES];
 	int fd = -1, r = 0;
 
 	if (!p->held.standing && q->op != HELPER_RELEASE && q->op != HELPER_RCVBUF) {
@@ -256,6 +275,13 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 		break;
 	case HELPER_LEASE_STATE:
 		r = leases_count(&p->leases, q->known, &count);
+		break;
+	case HELPER_LOGGERS:
+		logger_now(&p->leases.logger, loggers);
+		a.value = NF_LOGGER_PAIR(loggers[0], loggers[1]);
+		break;
+	case HELPER_LOGGERS_PUT:
+		r = repair_request(p, q->what, &why);
 		break;
 	case HELPER_FOLLOW:
 		r = follow_request(h);

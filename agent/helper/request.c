@@ -34,6 +34,11 @@ int request_check(const struct helper_request *q, size_t size, uint32_t fd_count
 		return 0;
 	case HELPER_STOP:
 		return 0;
+	case HELPER_LOGGERS_PUT:
+		return (q->what & 0xff) < NF_LOGGER_COUNT && q->what >> 8 < NF_LOGGER_COUNT
+			       ? 0
+			       : -EPROTO;
+	case HELPER_LOGGERS:
 	case HELPER_FOLLOW:
 	case HELPER_RELEASE:
 		return 0;

@@ -123,6 +123,14 @@ static int group0_owner(uint32_t *portid, char comm[static 32])
 	return 0;
 }
 
+bool group0_taken(void)
+{
+	char comm[32];
+	uint32_t portid;
+
+	return group0_owner(&portid, comm) == 0;
+}
+
 static int group0_refused(int error, struct why *why)
 {
 	char comm[32];

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/helper/ipc.h"
@@ -23,6 +24,8 @@ int netlink_buffers(int fd, int receive, int send);
 /* Sends one request that wants an ack and reads until that ack. 0 or -errno. */
 int netlink_ask(int fd, const struct nlmsghdr *nlh);
 
+/* Does anybody hold netfilter log group 0 in the calling thread's namespace? */
+bool group0_taken(void);
 /* A non-blocking fd that delivers the source's events, or -errno with why. */
 int source_open(enum helper_source source, struct why *why);
 /* A non-blocking fd from which the whole conntrack table can be read, or -errno with why. */

@@ -31,6 +31,10 @@ struct host_env {
 	void (*unwatch)(void *arg, struct source *s);
 	void (*have)(void *arg, const struct content_id *ids, uint32_t count);
 	void (*flush)(void *arg); /* what is in the spool must go out now */
+	/* Notes for the next start which loggers a namespace had before a lease; 0: as they were. */
+	void (*note)(void *arg, uint64_t inode, uint32_t loggers);
+	/* What the last start noted; 0 nothing. */
+	uint32_t (*noted)(void *arg, uint64_t inode);
 	void (*say)(void *arg, const struct host *h, const char *text); /* for the log */
 };
 
@@ -70,6 +74,8 @@ struct host {
 	struct rules rules;
 	struct counting counting;
 	struct host_lease leases[LEASES_MAX];
+	enum loggers { LOGGERS_LEFT, LOGGERS_ASKED, LOGGERS_NOTED } loggers;
+	uint32_t loggers_left; /* which a former start did not put back; 0 none */
 	struct boot_ns facts_due, dump_due, dump_last, conntrack_due; /* 0: not */
 	uint64_t facts_hash;
 	bool dump_done, sources_changed;

@@ -95,6 +95,9 @@ static void tracing_end(struct host *h)
 			source_finish(s, &last);
 		host_close(h, traces[i]);
 	}
+	if (h->loggers == LOGGERS_NOTED)
+		h->env->note(h->env->arg, h->inode, h->loggers_left);
+	h->loggers = LOGGERS_LEFT;
 	assembler_flush(h->assembler);
 	h->assembler_due = boot_now(); /* its losses are still to be told */
 }
@@ -211,6 +214,32 @@ static uint32_t site_now(const struct host *h)
 	return h->rules.site | (h->opening[SLOT_LEGACY] == OPENING_DONE ? 0 : LEASE_BLIND);
 }
 
+/* What stands there now may be what a former start left: then what that one found is what was before. */
+static uint32_t loggers_before(uint32_t left, uint32_t now)
+{
+	for (int shift = 0; shift <= 8; shift += 8) {
+		if (left && (now >> shift & 0xff) == NF_LOGGER_NFNETLINK)
+			now = (now & ~(0xffU << shift)) | (left & 0xffU << shift);
+	}
+	return now;
+}
+
+/* Written down before the helper changes anything: it may be killed together with its guard. */
+static void on_loggers(void *arg, const struct helper_request *q, const struct helper_answer *a,
+		       int fd)
+{
+	struct host *h = arg;
+
+	(void)q;
+	(void)fd;
+	if (!host_leased(h))
+		return;
+	h->loggers = LOGGERS_NOTED;
+	if (!a->error && h->inode)
+		h->env->note(h->env->arg, h->inode, loggers_before(h->loggers_left, a->value));
+	leases_advance(h);
+}
+
 void leases_advance(struct host *h)
 {
 	struct helper_request q = { .op = HELPER_LEASE, .netns = h->index };
@@ -233,6 +262,15 @@ void leases_advance(struct host *h)
 	if (h->opening[SLOT_NFT] == OPENING_ASKED || h->opening[SLOT_LEGACY] == OPENING_ASKED)
 		return;
 	if (!h->rules.known && h->rules.why[0] == '\0')
+		return;
+
+	if (h->loggers == LOGGERS_LEFT) {
+		struct helper_request loggers = { .op = HELPER_LOGGERS, .netns = h->index };
+
+		if (link_ask(h->env->link, &loggers, -1, on_loggers, h) == 0)
+			h->loggers = LOGGERS_ASKED;
+	}
+	if (h->loggers == LOGGERS_ASKED)
 		return;
 
 	for (int i = 0; i < LEASES_MAX; i++) {

@@ -38,6 +38,30 @@ static int begin(struct hosts *hs, uint32_t i, const char *id, const char *netns
 
 /* --- coming and going ------------------------------------------------------------------------------------ */
 
+static void on_repaired(void *arg, const struct helper_request *q, const struct helper_answer *a,
+			int fd)
+{
+	struct host *h = arg;
+
+	(void)q;
+	(void)fd;
+	if (a->error)
+		return; /* somebody uses it: perhaps at the next start */
+	h->loggers_left = 0;
+	if (!host_leased(h))
+		h->env->note(h->env->arg, h->inode, 0);
+}
+
+/* The last helper may have been killed in a lease, and its guard with it. */
+static void repair(struct hosts *hs, struct host *h)
+{
+	struct helper_request q = { .op = HELPER_LOGGERS_PUT, .netns = h->index };
+
+	q.what = h->loggers_left = hs->env->noted(hs->env->arg, h->inode);
+	if (q.what)
+		(void)link_ask(hs->env->link, &q, -1, on_repaired, h);
+}
+
 static void came(struct hosts *hs, uint32_t i, const char *netns, uint64_t inode)
 {
 	struct helper_request stop = { .op = HELPER_STOP, .netns = i };
@@ -46,6 +70,7 @@ static void came(struct hosts *hs, uint32_t i, const char *netns, uint64_t inode
 
 	if (i < hs->count && !h->gone) { /* we made it ourselves */
 		h->inode = inode;
+		repair(hs, h);
 		return;
 	}
 	if (i > hs->count)
@@ -57,6 +82,7 @@ static void came(struct hosts *hs, uint32_t i, const char *netns, uint64_t inode
 	if (begin(hs, i, id, netns) < 0)
 		return;
 	h->inode = inode;
+	repair(hs, h);
 	/* A lease that was being asked for when the former life ended may stand in this one. */
 	(void)link_ask(hs->env->link, &stop, -1, NULL, NULL);
 	share(hs);

@@ -1,7 +1,9 @@
 """Agents that lack something: a capability, a socket that somebody else holds, a real root. Each thing costs one line, shows
 in `hosts` and in the answers that would have needed it, and never leads to an accusation."""
 import json
+import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -129,3 +131,52 @@ def test_root_of_a_user_namespace_only(pair):
     finally:
         world.kill()
         world.wait()
+
+
+def test_the_next_start_repairs_what_two_deaths_left(pair):
+    """Helper and guard killed at once leave the logger bound: nobody is there to put it back."""
+    b = pair.hosts["b"]
+    pair.start_agent(b)
+
+    def logger():
+        return b.run("cat", "/proc/sys/net/netfilter/nf_log/2").stdout.strip()
+
+    before = logger()
+    pair.trace(FLOW, on=["b"])
+    assert logger() == "nfnetlink_log" != before
+    helper, guard = (int(run(["pgrep", "-f", "-P", parent, "lasthop-helper"]).stdout) for parent in
+                     (b.agent.pid, run(["pgrep", "-P", b.agent.pid]).stdout.strip()))
+    pair.expected_deaths.add(b.agent.pid)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in (guard, helper):
+            os.kill(pid, number)
+    assert b.agent.wait(5) == 1
+    assert logger() == "nfnetlink_log"      # what no process could prevent
+
+    # Somebody who uses it by now keeps it.
+    holder = subprocess.Popen(["nsenter", "--net=" + b.path, "--", "/usr/bin/python3", "-c", HOLD], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    before_look, b.baseline = b.baseline, None
+    agent = pair.start_agent(b)
+    assert logger() == "nfnetlink_log"
+    agent.signal(signal.SIGTERM)
+    assert agent.wait(5) == 0
+    holder.communicate("")
+    pair.lasthop("trace", "stop", "--all", status=0)
+    pair.start_agent(b)
+    wait_until("it is repaired", lambda: logger() == before, 5)
+    b.baseline = before_look
+
+
+# Binds netfilter log group 0 until its stdin ends.
+HOLD = """
+import socket, struct, sys
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+s.bind((0, 0))
+s.send(struct.pack("=IHHIIBBHHHBxxx", 28, 0x401, 5, 1, 0, 0, 0, 0, 5, 1, 1))
+answer = s.recv(4096)
+assert struct.unpack_from("=i", answer, 16)[0] == 0, answer
+print("held", flush=True)
+sys.stdin.read()
+"""

@@ -100,14 +100,15 @@ static void random_requests_never_get_past_a_bound(void **state)
 	for (round = 0; round < 20000; round++) {
 		for (i = 0; i < sizeof(q); i++)
 			bytes[i] = (uint8_t)random();
-		q.op %= HELPER_NETNS + 2;
+		q.op %= HELPER_LOGGERS_PUT + 2;
 		q.netns %= 4;
 		q.what %= 8;
 		q.lease.site %= LEASE_SITES + 2;
 		q.lease.pattern_count %= PATTERNS_MAX + 8;
 		if (check(&q) < 0)
 			continue;
-		assert_true(q.op > HELPER_NONE && q.op < HELPER_NETNS && q.netns < 2);
+		assert_true(q.op > HELPER_NONE && q.op <= HELPER_LOGGERS_PUT &&
+			    q.op != HELPER_NETNS && q.netns < 2);
 		if (q.op == HELPER_LEASE) {
 			assert_true(q.lease.pattern_count <= PATTERNS_MAX);
 			lease_check(&q.lease, now, &why);
