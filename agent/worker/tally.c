@@ -596,7 +596,8 @@ int tally_take(struct tally *t, const struct counted_table *c, const struct tall
 	free(t->values);
 	t->values = now;
 	t->last = read->before;
-	baseline = first || read->baseline ||
+	/* Those that were set to zero are counters anew. */
+	baseline = first || read->baseline || (t->shadow && t->unsure_rules) ||
 		   read->at.v - t->baselined.v >= (int64_t)BASELINE_S * NS_PER_S;
 	if (baseline && tell(t, now, read, true, emit, arg) > 0) {
 		t->baselined = read->at;

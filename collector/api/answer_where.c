@@ -1,5 +1,5 @@
 /*
- * GET /api/v1/where, /api/v1/journeys and /api/v1/nat. A question that asks what a rule number meant right now may need the
+ * GET /api/v1/where, /api/v1/journeys, /api/v1/nat and /api/v1/counters. A question that asks what a rule number meant right now may need the
  * rulesets to be read once more: then the agents are asked to, and the question is put again when they have, or
  * after a second. One whose evidence may still be on its way is put again when that must have come.
  */
@@ -18,6 +18,7 @@ enum {
 	EVIDENCE_MS = 800, /* for what agents have seen until now to be stored */
 	JOURNEYS_DEFAULT = 100,
 	JOURNEYS_MAX = 10000,
+	COUNTERS_MAX = 10000,
 	ANSWER_MEMORY = 16 << 20, /* of the hosts; diagnose has its own */
 };
 
@@ -33,6 +34,7 @@ typedef int answer_make(struct answer_where *q, const struct where_ask *w, struc
 struct answer_where {
 	struct exchange *x; /* a reference */
 	struct flow flow;
+	struct counters_ask counters;            /* its texts live in x */
 	struct wall_ns since, until, now, first; /* first: when it was put */
 	bool until_now;                          /* nobody named the end of the window */
 	answer_make *make;                       /* q->answer; 0 or -errno */
@@ -55,6 +57,7 @@ struct answer_where {
 };
 
 static void ask(struct answer_where *q);
+static answer_make answer_counters;
 
 static void question_free(struct answer_where *q)
 {
@@ -71,6 +74,8 @@ static void finish(struct answer_where *q)
 	q->answer = NULL;
 	if (answer)
 		exchange_answer(q->x, 200, answer);
+	else if (q->error == -ENOENT)
+		exchange_error(q->x, 404, "lasthop hosts", "there is no such host");
 	else if (q->error == -EAGAIN)
 		exchange_error(q->x, 503, "ask again in a moment", "too many questions at once");
 	else
@@ -124,7 +129,9 @@ static void on_note(void *arg, const struct ingest_note *n)
 {
 	struct answer_where *q = arg;
 
-	if ((n->kind == RECORD_RULESET || n->kind == RECORD_RULESET_CHECKED) &&
+	/* Counters come with the check; a ruleset that has changed is checked once more. */
+	if ((n->kind == RECORD_RULESET_CHECKED ||
+	     (n->kind == RECORD_RULESET && q->make != answer_counters)) &&
 	    n->at.v + n->error >= q->asked.v)
 		host_done(q, n->host);
 }
@@ -316,10 +323,52 @@ static int answer_nat(struct answer_where *q, const struct where_ask *w, struct 
 	return diagnose_nat(&q->answer, w, r);
 }
 
+static int answer_counters(struct answer_where *q, const struct where_ask *w, struct reader *r,
+			   struct where_need *need)
+{
+	return diagnose_counters(&q->answer, &q->counters, w, r, need);
+}
+
+static const char *read_flow(struct answer_where *q, const struct exchange *x, struct why *why)
+{
+	const char *words[1] = { exchange_query(x, "flow") };
+
+	if (!words[0])
+		return "there is no flow";
+	return flow_parse(&q->flow, 1, words, why) < 0 ? why->text : NULL;
+}
+
+static const char *read_counters(struct answer_where *q, const struct exchange *x)
+{
+	const char *family = exchange_query(x, "family"), *backend = exchange_query(x, "backend");
+	const char *only = exchange_query(x, "only");
+	int64_t limit = COUNTERS_MAX;
+
+	q->counters = (struct counters_ask){
+		.host = exchange_query(x, "host"),
+		.table = exchange_query(x, "table"),
+		.chain = exchange_query(x, "chain"),
+		.family = family ? family_parse(family) : -1,
+		.backend = backend ? backend_parse(backend) : -1,
+	};
+	if (!q->counters.host)
+		return "there is no host";
+	if ((family && q->counters.family < 0) || (backend && q->counters.backend < 0))
+		return "family or backend is wrong";
+	if (only && strcmp(only, "moved") != 0 && strcmp(only, "idle") != 0)
+		return "only is moved or idle";
+	if (only)
+		q->counters.only = only[0] == 'm' ? COUNTERS_MOVED : COUNTERS_IDLE;
+	if (exchange_number(x, "limit", &limit) == -EINVAL || limit < 1 || limit > COUNTERS_MAX)
+		return "limit is 1 to 10000";
+	q->counters.limit = (size_t)limit;
+	return NULL;
+}
+
 static void question(struct exchange *x, answer_make *make)
 {
-	const char *words[1] = { exchange_query(x, "flow") }, *wrong;
 	struct answer_where *q = calloc(1, sizeof(*q));
+	const char *wrong, *hint;
 	struct why why = { "" };
 
 	if (!q) {
@@ -328,18 +377,22 @@ static void question(struct exchange *x, answer_make *make)
 	}
 	q->x = exchange_ref(x);
 	q->make = make;
+	hint = "leave them out for the last 15 minutes";
 	wrong = read_window(q, x);
 	if (!wrong)
 		wrong = read_follow(q, x);
-	if (!words[0] || flow_parse(&q->flow, 1, words, &why) < 0)
-		exchange_error(x, 400, "flow=WORDS that name it: tcp 10.0.1.2 10.0.3.2:443", "%s",
-			       words[0] ? why.text : "there is no flow");
-	else if (wrong)
-		exchange_error(x, 400, "leave them out for the last 15 minutes", "%s", wrong);
-	else {
+	if (!wrong && make == answer_counters) {
+		hint = "host=ID, as lasthop hosts shows it; family=ipv4|ipv6, backend=legacy|nft|native";
+		wrong = read_counters(q, x);
+	} else if (!wrong) {
+		hint = "flow=WORDS that name it: tcp 10.0.1.2 10.0.3.2:443";
+		wrong = read_flow(q, x, &why);
+	}
+	if (!wrong) {
 		ask(q);
 		return;
 	}
+	exchange_error(x, 400, hint, "%s", wrong);
 	question_free(q);
 }
 
@@ -356,4 +409,9 @@ void get_journeys(struct exchange *x)
 void get_nat(struct exchange *x)
 {
 	question(x, answer_nat);
+}
+
+void get_counters(struct exchange *x)
+{
+	question(x, answer_counters);
 }

@@ -23,6 +23,8 @@ static const struct route {
 	{ METHOD_GET, "/api/v1/hosts", get_hosts, "agents: state, lag, sources, losses" },
 	{ METHOD_GET, "/api/v1/rules", get_rules,
 	  "host=ID, at=NS|CONTENT, family=, backend=: tables as iptables-save prints them" },
+	{ METHOD_GET, "/api/v1/counters", get_counters,
+	  "host=ID, since=NS, until=NS, table=, chain=, family=, backend=, only=moved|idle, limit=N: what rules counted" },
 	{ METHOD_GET, "/api/v1/trace", get_trace, "leases that run" },
 	{ METHOD_POST, "/api/v1/trace", post_trace,
 	  "{\"flow\",\"on\":[],\"for_ms\",\"rate\",\"dry_run\"}: starts a lease" },

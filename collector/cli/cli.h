@@ -73,3 +73,4 @@ int cmd_trace_stop(struct cli *c);
 int cmd_trace_list(struct cli *c);
 int cmd_rules_show(struct cli *c);
 int cmd_here(struct cli *c);
+int cmd_counters(struct cli *c);

@@ -87,6 +87,14 @@ const struct command commands[] = {
 	  "  lasthop rules show gw --family ipv4\n"
 	  "  lasthop rules show gw@06:52\n"
 	  "  lasthop rules show gw@7f3c9a1\n" },
+	{ "counters", cmd_counters, "HOST [TABLE [CHAIN]]", false, 1, 3,
+	  WINDOW | OPTION_BIT(FAMILY) | OPTION_BIT(BACKEND) | OPTION_BIT(HOT) | OPTION_BIT(NEVER),
+	  "what rules counted: hottest first, or never hit",
+	  "  lasthop counters gw\n"
+	  "  lasthop counters gw filter FORWARD --since 2h\n"
+	  "  lasthop counters gw --never --since 7d\n"
+	  "A sign before a rate: at least so much, since counters were set to zero meanwhile,\n"
+	  "or at most, since the rule came with counters of its own.\n" },
 	{ "help", cmd_help, "[COMMAND]", false, 0, 2, 0, "say how a command is used", NULL },
 	{ "version", cmd_version, "", false, 0, 0, 0, "print the version", NULL },
 	{ "completion", cmd_completion, "bash", false, 1, 1, 0,

@@ -54,3 +54,24 @@ enum { NAT_FLOWS_MAX = 100 };
  *  "window", "coverage", "losses", "cut"}
  */
 int diagnose_nat(json_t **answer, const struct where_ask *ask, struct reader *r);
+
+/* Which counters: -1 and NULL: any. MOVED: only those that counted anything, IDLE: only the others. */
+struct counters_ask {
+	const char *host, *table, *chain;
+	int backend, family;
+	enum { COUNTERS_ALL, COUNTERS_MOVED, COUNTERS_IDLE } only;
+	size_t limit;
+};
+
+/*
+ * What the rules of a host counted in ask's window (its flow is not looked at), hottest first:
+ * {"host", "window", "source": {"state", "why"}, "omitted", "losses",
+ *  "tables": [{"backend", "family", "table", "content", "text_known", "gone", "read": {"first", "last", "seconds"},
+ *   "gaps": [{"from", "until"}], "rules_lost"}],
+ *  "rules": [{"backend", "family", "table", "chain", "kind", "rule", "rule_text", "packets", "bytes", "packets_per_s",
+ *   "bytes_per_s", "trend": [packets a second, null where nothing was read], "last", "counter": {"packets", "bytes"},
+ *   "never_hit", "idle_since", "at_least", "at_most", "gone"}]}
+ * -ENOENT: there is no such host.
+ */
+int diagnose_counters(json_t **answer, const struct counters_ask *c, const struct where_ask *ask,
+		      struct reader *r, struct where_need *need);

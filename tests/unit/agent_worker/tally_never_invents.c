@@ -227,7 +227,7 @@ static void whatever_becomes_of_rules(void **state)
 		if (strcmp(told.text, cases[i].told) != 0 || told.lost != cases[i].lost)
 			fail_msg("%s: told \"%s\", lost %u; expected \"%s\", %u", cases[i].what,
 				 told.text, told.lost, cases[i].told, cases[i].lost);
-		assert_int_equal(told.baselines, 1);
+		assert_true(told.baselines >= 1);
 		tally_clear(&t);
 	}
 }

@@ -36,6 +36,9 @@ struct fake {
 	size_t arming_count;
 	struct stored_conn conns[8];
 	size_t conn_count;
+	struct stored_counters counters[32];
+	struct counter_entry entries[32][8];
+	size_t counter_count;
 	struct facts_addr addrs[8][4];
 	struct facts_link links[8][4];
 	struct facts_route routes[8][4];
@@ -379,6 +382,20 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 	(void)arena;
 	*out = fake.losses;
 	*count = fake.loss_count;
+	return 0;
+}
+
+int reader_counters(struct reader *r, uint64_t host_id, struct wall_ns since, struct wall_ns until,
+		    counters_take *take, void *arg)
+{
+	(void)r;
+	for (size_t i = 0; i < fake.counter_count; i++) {
+		const struct stored_counters *c = &fake.counters[i];
+
+		if (c->host == host_id && c->at.v >= since.v && c->since.v <= until.v &&
+		    !take(arg, c))
+			break;
+	}
 	return 0;
 }
 

@@ -393,6 +393,13 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 	return 0;
 }
 
+int reader_counters(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
+		    counters_take *take, void *arg)
+{
+	(void)r, (void)host, (void)since, (void)until, (void)take, (void)arg;
+	return 0;
+}
+
 int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
 		   struct arena *arena, struct stored_arming **out, size_t *count)
 {
