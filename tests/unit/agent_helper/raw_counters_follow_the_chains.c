@@ -15,67 +15,62 @@
 #include "agent/helper/ipc.h"
 #include "agent/helper/rawcounters.h"
 
-struct plain {
-	struct ipt_entry e;
-	struct xt_standard_target t;
-};
-
-struct named {
-	struct ipt_entry e;
-	struct xt_error_target t;
-};
+enum { ENTRIES = 10, HEAD = sizeof(struct ipt_entry) };
 
 /* INPUT with two rules, OUTPUT with none, user chain "deep" with one, user chain "void" with none. */
+enum { IN1, IN2, IN_POLICY, OUT_POLICY, DEEP, DEEP_RULE, DEEP_END, EMPTY, EMPTY_END, END };
+
 struct blob {
-	struct plain in[2], in_policy, out_policy;
-	struct named deep;
-	struct plain deep_rule, deep_end;
-	struct named empty;
-	struct plain empty_end;
-	struct named end;
+	_Alignas(8) char bytes[ENTRIES * 256];
+	uint32_t at[ENTRIES], len;
+	uint32_t starts[NF_INET_NUMHOOKS], policies[NF_INET_NUMHOOKS];
 };
 
-static void put_plain(struct plain *p, uint64_t packets)
+static struct ipt_entry *entry(struct blob *b, int i)
 {
-	p->e.target_offset = sizeof(p->e);
-	p->e.next_offset = sizeof(*p);
-	p->e.counters = (struct xt_counters){ packets, packets * 10 };
+	return (void *)(b->bytes + b->at[i]);
 }
 
-static void put_named(struct named *p, const char *name)
+/* error: the name that its ERROR target bears; NULL: a verdict. */
+static void put(struct blob *b, int i, uint64_t packets, const char *error)
 {
-	p->e.target_offset = sizeof(p->e);
-	p->e.next_offset = sizeof(*p);
-	p->e.counters.pcnt = 99;
-	memcpy(p->t.target.u.user.name, XT_ERROR_TARGET, sizeof(XT_ERROR_TARGET));
-	memcpy(p->t.errorname, name, strlen(name));
+	size_t target = error ? sizeof(struct xt_error_target) : sizeof(struct xt_standard_target);
+	struct xt_error_target *t = (void *)(b->bytes + b->len + HEAD);
+
+	b->at[i] = b->len;
+	entry(b, i)->target_offset = HEAD;
+	entry(b, i)->next_offset = (uint16_t)(HEAD + target);
+	entry(b, i)->counters = (struct xt_counters){ packets, packets * 10 };
+	if (error) {
+		memcpy(t->target.u.user.name, XT_ERROR_TARGET, sizeof(XT_ERROR_TARGET));
+		memcpy(t->errorname, error, strlen(error));
+	}
+	b->len += (uint32_t)(HEAD + target);
 }
 
 static struct rawentries make(struct blob *b)
 {
-	static uint32_t starts[NF_INET_NUMHOOKS], policies[NF_INET_NUMHOOKS];
-
 	memset(b, 0, sizeof(*b));
-	put_plain(&b->in[0], 1);
-	put_plain(&b->in[1], 2);
-	put_plain(&b->in_policy, 3);
-	put_plain(&b->out_policy, 4);
-	put_named(&b->deep, "deep");
-	put_plain(&b->deep_rule, 5);
-	put_plain(&b->deep_end, 6);
-	put_named(&b->empty, "void");
-	put_plain(&b->empty_end, 7);
-	put_named(&b->end, XT_ERROR_TARGET);
-	starts[NF_INET_LOCAL_IN] = 0;
-	policies[NF_INET_LOCAL_IN] = offsetof(struct blob, in_policy);
-	starts[NF_INET_LOCAL_OUT] = policies[NF_INET_LOCAL_OUT] = offsetof(struct blob, out_policy);
+	put(b, IN1, 1, NULL);
+	put(b, IN2, 2, NULL);
+	put(b, IN_POLICY, 3, NULL);
+	put(b, OUT_POLICY, 4, NULL);
+	put(b, DEEP, 99, "deep");
+	put(b, DEEP_RULE, 5, NULL);
+	put(b, DEEP_END, 6, NULL);
+	put(b, EMPTY, 99, "void");
+	put(b, EMPTY_END, 7, NULL);
+	put(b, END, 99, XT_ERROR_TARGET);
+	b->starts[NF_INET_LOCAL_IN] = b->at[IN1];
+	b->policies[NF_INET_LOCAL_IN] = b->at[IN_POLICY];
+	b->starts[NF_INET_LOCAL_OUT] = b->policies[NF_INET_LOCAL_OUT] = b->at[OUT_POLICY];
 	return (struct rawentries){ .family = FAMILY_IPV4,
 				    .name = "filter",
 				    .hooks = 1u << NF_INET_LOCAL_IN | 1u << NF_INET_LOCAL_OUT,
-				    .starts = starts,
-				    .policies = policies,
-				    .entries = b,
-				    .size = sizeof(*b) };
+				    .starts = b->starts,
+				    .policies = b->policies,
+				    .entries = b->bytes,
+				    .size = b->len };
 }
 
 static int take(const struct rawentries *e, int fd)
@@ -137,10 +132,10 @@ static void offsets_that_do_not_add_up_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		e = make(&b);
-		b.deep_rule.e.next_offset = bad[i];
+		entry(&b, DEEP_RULE)->next_offset = bad[i];
 		assert_int_equal(take(&e, fd), -EBADMSG);
 		e = make(&b);
-		b.in[1].e.target_offset = bad[i];
+		entry(&b, IN2)->target_offset = bad[i];
 		assert_int_equal(take(&e, fd), -EBADMSG);
 	}
 	e = make(&b);
@@ -148,7 +143,7 @@ static void offsets_that_do_not_add_up_are_refused(void **state)
 	assert_int_equal(take(&e, fd), -EBADMSG);
 	/* A rule behind the policy belongs to no chain. */
 	e = make(&b);
-	((uint32_t *)e.policies)[NF_INET_LOCAL_IN] = offsetof(struct blob, in);
+	b.policies[NF_INET_LOCAL_IN] = b.at[IN1];
 	assert_int_equal(take(&e, fd), -EBADMSG);
 	close(fd);
 }
