@@ -13,7 +13,7 @@
 
 #include "agent/helper/ipc.h"
 
-enum { BYTES_MAX = 256 << 20 };
+enum { BYTES_MAX = 256 << 20, ALIGN = _Alignof(struct xt_counters) };
 
 struct entry {
 	uint32_t next; /* offset of the one after it */
@@ -78,7 +78,8 @@ static int entry_read(struct entry *out, const struct rawentries *e, uint32_t at
 		next = entry->next_offset;
 		out->value = (struct counters_value){ entry->counters.pcnt, entry->counters.bcnt };
 	}
-	if (next < head || next > left || target < head || target > next)
+	if (next < head || next > left || target < head || target > next || next % ALIGN ||
+	    target % ALIGN)
 		return -EBADMSG;
 	out->next = at + next;
 	out->error = error_name(p + target, next - target);

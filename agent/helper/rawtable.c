@@ -90,7 +90,8 @@ static int entry_blank4(void *entries, uint32_t at, uint32_t size, uint32_t *nex
 {
 	struct ipt_entry *e = (void *)((char *)entries + at);
 
-	if (size - at < sizeof(*e) || e->next_offset < sizeof(*e) || e->next_offset > size - at)
+	if (size - at < sizeof(*e) || e->next_offset < sizeof(*e) || e->next_offset > size - at ||
+	    e->next_offset % _Alignof(struct xt_counters))
 		return -EBADMSG;
 	memset(&e->counters, 0, sizeof(e->counters));
 	e->comefrom = 0;
@@ -103,7 +104,8 @@ static int entry_blank6(void *entries, uint32_t at, uint32_t size, uint32_t *nex
 {
 	struct ip6t_entry *e = (void *)((char *)entries + at);
 
-	if (size - at < sizeof(*e) || e->next_offset < sizeof(*e) || e->next_offset > size - at)
+	if (size - at < sizeof(*e) || e->next_offset < sizeof(*e) || e->next_offset > size - at ||
+	    e->next_offset % _Alignof(struct xt_counters))
 		return -EBADMSG;
 	memset(&e->counters, 0, sizeof(e->counters));
 	e->comefrom = 0;
