@@ -11,7 +11,8 @@
 
 enum {
 	FIRST_BITS = 12,
-	DIGITS = 12, /* bytes of a row and a key */
+	DIGITS = 12,    /* bytes of a row and a key */
+	SLOT_BITS = 36, /* 2^36 ns: 69 s */
 };
 
 struct entry {
@@ -59,6 +60,32 @@ size_t keys_of_tuple(const struct tuple *t, uint64_t keys[static 3])
 	return 3;
 }
 
+bool journey_may_end(const struct journey *j)
+{
+	bool through = false;
+
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		const struct step *s = &j->steps[i];
+
+		if (s->label == LABEL_KERNEL)
+			return true;
+		through |= s->label == LABEL_CHECKPOINT && (s->checkpoint == CHECKPOINT_IN_LAST ||
+							    s->checkpoint == CHECKPOINT_POST_LAST);
+	}
+	return !through;
+}
+
+int64_t end_slot(struct wall_ns t)
+{
+	return t.v >> SLOT_BITS;
+}
+
+/* Spread like the others: the map is chained by the upper half. */
+uint64_t end_key(int64_t slot)
+{
+	return XXH3_64bits(&slot, sizeof(slot)) | UINT32_MAX;
+}
+
 static size_t add_once(uint64_t *keys, size_t n, uint64_t key)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -69,7 +96,7 @@ static size_t add_once(uint64_t *keys, size_t n, uint64_t key)
 	return n + 1;
 }
 
-size_t keys_of(const struct journey *j, uint64_t keys[static KEYS_MAX])
+size_t keys_of(const struct journey *j, struct wall_ns at, uint64_t keys[static KEYS_MAX])
 {
 	uint64_t three[3];
 	size_t n = 0;
@@ -81,6 +108,8 @@ size_t keys_of(const struct journey *j, uint64_t keys[static KEYS_MAX])
 		for (int k = 0; k < 3; k++)
 			n = add_once(keys, n, three[k]);
 	}
+	if (journey_may_end(j))
+		keys[n++] = end_key(end_slot(at));
 	return n;
 }
 

@@ -13,7 +13,12 @@
 enum {
 	SEGMENTS_CACHED = 64,
 	CANDIDATES_MAX = 200000, /* rows that one question looks at in a segment */
+	SLOTS_MAX =
+		100000, /* spans of time that one question looks up in a segment: eleven weeks */
 };
+
+/* A host's clock may be that far ahead of ours. */
+static const int64_t AHEAD_NS = 3600LL * NS_PER_S;
 
 struct cached {
 	uint32_t no;
@@ -153,9 +158,18 @@ static bool fits(const struct journey_query *q, const struct journey *j)
 		if (q->fps[i] == j->fp)
 			return true;
 	}
-	if (q->fp_count)
+	if (q->fp_count || (q->ends && !journey_may_end(j)))
 		return false;
 	return !q->flow || flow_fits(q->flow, j);
+}
+
+static bool host_fits(const struct journey_query *q, uint64_t host)
+{
+	for (size_t i = 0; i < q->host_count; i++) {
+		if (q->hosts[i] == host)
+			return true;
+	}
+	return q->host_count == 0;
 }
 
 /* Columns: host, t, offset, error, body, from `first` on. */
@@ -167,7 +181,8 @@ static int take(struct hunt *h, uint64_t row, sqlite3_stmt *s, int first)
 	int64_t t = sqlite3_column_int64(s, first + 1);
 	int r;
 
-	if (t < h->q->since.v || t > h->q->until.v)
+	if (t < h->q->since.v || t > h->q->until.v ||
+	    !host_fits(h->q, (uint64_t)sqlite3_column_int64(s, first)))
 		return 0;
 	r = unpack(sqlite3_column_blob(s, first + 4), (size_t)sqlite3_column_bytes(s, first + 4),
 		   h->arena, &rec);
@@ -328,6 +343,30 @@ static int hunt_range(struct hunt *h, struct db *d, const struct known_segment *
 	return r;
 }
 
+/* Slot by slot, the newest first: a window of the segment's own span, where that is known. */
+static int hunt_ends(struct hunt *h, struct db *d, const struct known_segment *k)
+{
+	bool closed = k->sealed && k->t_max;
+	int64_t now = wall_now().v + AHEAD_NS;
+	int64_t first = closed && k->t_min > h->q->since.v ? k->t_min : h->q->since.v;
+	int64_t bound = closed && k->t_max < now ? k->t_max : now;
+	int64_t last = bound < h->q->until.v ? bound : h->q->until.v;
+	int64_t newest = end_slot((struct wall_ns){ last }),
+		oldest = end_slot((struct wall_ns){ first });
+	int r = 0;
+
+	if (newest - oldest >= SLOTS_MAX) {
+		oldest = newest - SLOTS_MAX + 1;
+		h->cut = true;
+	}
+	for (int64_t slot = newest; slot >= oldest && r == 0 && !enough(h); slot--) {
+		struct key_range range = { end_key(slot), end_key(slot) };
+
+		r = hunt_range(h, d, k, &range);
+	}
+	return r;
+}
+
 /* No address to go by: the newest rows of the window. */
 static int hunt_all(struct hunt *h, struct db *d, const struct known_segment *k)
 {
@@ -369,7 +408,7 @@ static int hunt_in(struct hunt *h, struct db *d, const struct known_segment *k)
 	}
 	if (q->flow && keys_of_flow(q->flow, &range))
 		return hunt_range(h, d, k, &range);
-	return hunt_all(h, d, k);
+	return q->ends ? hunt_ends(h, d, k) : hunt_all(h, d, k);
 }
 
 /* One transaction around all of a segment's rows: each alone would lock and look for news again. */

@@ -121,7 +121,10 @@ int segment_rebuild(const char *dir, uint32_t no, struct key_map *map)
 		arena_reset(&arena);
 		if (unpack(sqlite3_column_blob(q, 5), (size_t)sqlite3_column_bytes(q, 5), &arena,
 			   &rec) == 0)
-			r = key_map_add(map, keys, keys_of(&rec.journey, keys),
+			r = key_map_add(map, keys,
+					keys_of(&rec.journey,
+						(struct wall_ns){ sqlite3_column_int64(q, 2) },
+						keys),
 					(uint32_t)sqlite3_column_int64(q, 0));
 	}
 	if (r == 0)

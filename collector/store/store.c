@@ -218,7 +218,8 @@ static int job_journey(struct job *j, struct packer *p, const struct store_agent
 	row->fp = r->journey.fp;
 	row->tuple = r->journey.tuples[0];
 	row->keys = j->key_count;
-	row->key_count = (uint8_t)keys_of(&r->journey, j->keys + j->key_count);
+	row->key_count =
+		(uint8_t)keys_of(&r->journey, (struct wall_ns){ row->t }, j->keys + j->key_count);
 	j->key_count += row->key_count;
 	row->body = (uint32_t)j->bytes.len;
 	alone.host = 0;

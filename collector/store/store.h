@@ -119,6 +119,9 @@ struct journey_query {
 		flow; /* matches any tuple of the journey (or what an ICMP error embeds), in either direction; NULL: any */
 	const uint64_t *fps; /* or: any of these fingerprints */
 	size_t fp_count;
+	bool ends;             /* only journeys that may be their packet's last (keys.h) */
+	const uint64_t *hosts; /* only of these; none: of all */
+	size_t host_count;
 	uint64_t after_row; /* only rows beyond it; 0: all */
 	size_t limit;       /* newest first beyond it are kept; *cut tells */
 };

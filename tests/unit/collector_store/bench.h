@@ -103,7 +103,7 @@ static struct journey journey_of(uint64_t n, struct step *step)
 	return j;
 }
 
-static void put_batch(struct bench *b, uint64_t seq)
+static __attribute__((unused)) void put_batch(struct bench *b, uint64_t seq)
 {
 	struct record records[BATCH] = { 0 };
 	struct step steps[BATCH];
@@ -165,7 +165,7 @@ static size_t found(struct bench *b, uint64_t n, int how)
 	return count;
 }
 
-static void each_is_found_once(struct bench *b, uint64_t batches)
+static __attribute__((unused)) void each_is_found_once(struct bench *b, uint64_t batches)
 {
 	uint64_t step = batches * BATCH / 12 + 1;
 

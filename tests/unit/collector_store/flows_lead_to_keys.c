@@ -27,7 +27,7 @@ static bool leads(const char *text, const struct tuple *t)
 	struct key_range range;
 	struct flow f;
 	struct why why;
-	size_t n = keys_of(&j, keys);
+	size_t n = keys_of(&j, (struct wall_ns){ 0 }, keys);
 
 	assert_int_equal(flow_parse(&f, 1, &text, &why), 0);
 	assert_true(keys_of_flow(&f, &range));
