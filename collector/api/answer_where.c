@@ -1,5 +1,5 @@
 /*
- * GET /api/v1/where, /api/v1/journeys, /api/v1/nat and /api/v1/counters. A question that asks what a rule number meant right now may need the
+ * GET /api/v1/where, /api/v1/journeys, /api/v1/nat, /api/v1/counters and /api/v1/drops. A question that asks what a rule number meant right now may need the
  * rulesets to be read once more: then the agents are asked to, and the question is put again when they have, or
  * after a second. One whose evidence may still be on its way is put again when that must have come.
  */
@@ -34,7 +34,11 @@ typedef int answer_make(struct answer_where *q, const struct where_ask *w, struc
 struct answer_where {
 	struct exchange *x; /* a reference */
 	struct flow flow;
-	struct counters_ask counters;            /* its texts live in x */
+	struct counters_ask counters; /* its texts live in x */
+	struct drops_ask drops;
+	char *on;                                /* owned: the names that drops.on points into */
+	const char **on_list;                    /* owned */
+	bool any_flow;                           /* nobody named one */
 	struct wall_ns since, until, now, first; /* first: when it was put */
 	bool until_now;                          /* nobody named the end of the window */
 	answer_make *make;                       /* q->answer; 0 or -errno */
@@ -63,6 +67,8 @@ static void question_free(struct answer_where *q)
 {
 	json_decref(q->answer);
 	live_clear(&q->live);
+	free(q->on_list);
+	free(q->on);
 	exchange_unref(q->x);
 	free(q);
 }
@@ -209,7 +215,7 @@ static void name_needed(struct answer_where *q, const struct where_need *need,
 
 static int answer(struct answer_where *q, struct reader *r, struct arena *arena)
 {
-	struct where_ask w = { .flow = &q->flow,
+	struct where_ask w = { .flow = q->any_flow ? NULL : &q->flow,
 			       .since = q->since,
 			       .until = q->until,
 			       .now = q->now,
@@ -365,6 +371,50 @@ static const char *read_counters(struct answer_where *q, const struct exchange *
 	return NULL;
 }
 
+static int answer_drops(struct answer_where *q, const struct where_ask *w, struct reader *r,
+			struct where_need *need)
+{
+	(void)need;
+	return diagnose_drops(&q->answer, &q->drops, w, r);
+}
+
+/* "a,b,c" as a list of names. */
+static int split_on(struct answer_where *q, const char *on)
+{
+	char *p;
+
+	q->on = strdup(on);
+	q->on_list = calloc(strlen(on) + 1, sizeof(*q->on_list));
+	if (!q->on || !q->on_list)
+		return -ENOMEM;
+	for (p = q->on; *p;) {
+		size_t len = strcspn(p, ",");
+		bool more = p[len];
+
+		if (len)
+			q->on_list[q->drops.on_count++] = p;
+		p[len] = '\0';
+		p += len + more;
+	}
+	q->drops.on = q->on_list;
+	return 0;
+}
+
+static const char *read_drops(struct answer_where *q, const struct exchange *x, struct why *why)
+{
+	const char *on = exchange_query(x, "on");
+	int64_t follow = 0;
+
+	q->any_flow = !exchange_query(x, "flow");
+	if (exchange_number(x, "follow", &follow) == -EINVAL)
+		return "follow is 0 or 1";
+	q->drops.follow = follow != 0;
+	q->drops.after = q->after;
+	if (on && strcmp(on, "all") != 0 && split_on(q, on) < 0)
+		return "no memory";
+	return q->any_flow ? NULL : read_flow(q, x, why);
+}
+
 static void question(struct exchange *x, answer_make *make)
 {
 	struct answer_where *q = calloc(1, sizeof(*q));
@@ -384,6 +434,9 @@ static void question(struct exchange *x, answer_make *make)
 	if (!wrong && make == answer_counters) {
 		hint = "host=ID, as lasthop hosts shows it; family=ipv4|ipv6, backend=legacy|nft|native";
 		wrong = read_counters(q, x);
+	} else if (!wrong && make == answer_drops) {
+		hint = "flow=WORDS or none for all; on=HOST,...; follow=1 with after=ROW";
+		wrong = read_drops(q, x, &why);
 	} else if (!wrong) {
 		hint = "flow=WORDS that name it: tcp 10.0.1.2 10.0.3.2:443";
 		wrong = read_flow(q, x, &why);
@@ -414,4 +467,9 @@ void get_nat(struct exchange *x)
 void get_counters(struct exchange *x)
 {
 	question(x, answer_counters);
+}
+
+void get_drops(struct exchange *x)
+{
+	question(x, answer_drops);
 }

@@ -20,6 +20,8 @@ static const struct route {
 	  "flow=WORDS, since=NS, until=NS, after=ROW, limit=N: packet by packet" },
 	{ METHOD_GET, "/api/v1/nat", get_nat,
 	  "flow=WORDS, since=NS, until=NS: what translation made of it, and who is behind" },
+	{ METHOD_GET, "/api/v1/drops", get_drops,
+	  "flow=WORDS, on=HOST,..., since=NS, until=NS; follow=1, after=ROW: what the fleet discards" },
 	{ METHOD_GET, "/api/v1/hosts", get_hosts, "agents: state, lag, sources, losses" },
 	{ METHOD_GET, "/api/v1/rules", get_rules,
 	  "host=ID, at=NS|CONTENT, family=, backend=: tables as iptables-save prints them" },

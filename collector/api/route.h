@@ -22,6 +22,7 @@ void get_where(struct exchange *x);
 void get_journeys(struct exchange *x);
 void get_nat(struct exchange *x);
 void get_counters(struct exchange *x);
+void get_drops(struct exchange *x);
 void get_hosts(struct exchange *x);
 void get_trace(struct exchange *x);
 void post_trace(struct exchange *x);

@@ -35,7 +35,8 @@
 	X(BACKEND, "backend", "BACKEND", "legacy, nft or native tables only", false)		\
 	X(NETNS, "netns", "NAME", "watch this network namespace", false)			\
 	X(HOT, "hot", NULL, "the hottest only", false)						\
-	X(NEVER, "never", NULL, "those that were not hit", false)
+	X(NEVER, "never", NULL, "those that were not hit", false)				\
+	X(FOLLOW, "follow", NULL, "go on as it happens, until Ctrl-C or --for", false)
 
 enum option {
 #define X(id, name, value, help, everywhere) OPTION_##id,

@@ -67,6 +67,7 @@ void cli_show_json(const json_t *answer, bool one_line);
 int cmd_where(struct cli *c);
 int cmd_path(struct cli *c);
 int cmd_nat(struct cli *c);
+int cmd_drops(struct cli *c);
 int cmd_hosts(struct cli *c);
 int cmd_trace_start(struct cli *c);
 int cmd_trace_stop(struct cli *c);

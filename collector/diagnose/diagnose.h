@@ -75,3 +75,22 @@ struct counters_ask {
  */
 int diagnose_counters(json_t **answer, const struct counters_ask *c, const struct where_ask *ask,
 		      struct reader *r, struct where_need *need);
+
+struct drops_ask {
+	const char *const *on; /* hosts by name or pattern (*, ?); none: all */
+	size_t on_count;
+	bool follow;    /* what arrived since `after`, packet by packet of each flow */
+	uint64_t after; /* a row; 0: all of the window */
+};
+
+/*
+ * What the fleet discarded in ask's window, of ask->flow: packets that the kernel freed, and those that a rule ended in a trace.
+ * Places with the most packets first; what is no death (class consequence, noise, untold, unknown) after what is:
+ * {"places": [{"host", "class", "reason", "text", "in", "died_at", "confidence", "packets", "first", "last",
+ *   "flows": [{"flow": sport null for several, "kind", "in", "out", "packets", "first", "last"}], "flows_omitted"}],
+ *  "packets", "omitted": packets that are in none of these, "excess": [{"host", "reason": null for all, "count", "from", "until"}],
+ *  "next": row, "unknown_hosts": [of on], "window", "coverage", "losses", "cut", "provisional"}
+ * With follow: "drops", by time, each a place with "flow" and "kind" instead of "flows".
+ */
+int diagnose_drops(json_t **answer, const struct drops_ask *d, const struct where_ask *ask,
+		   struct reader *r);

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "collector/cli/answer.h"
+#include "collector/cli/drops.h"
 #include "collector/cli/hosts.h"
 #include "collector/cli/packets.h"
 #include "collector/cli/text.h"
@@ -60,6 +61,10 @@ static void draw(struct screen *s, const char *name, const json_t *answer, const
 		trace_draw(s, answer, &v);
 	else if (strncmp(name, "packet_", 7) == 0)
 		packets_draw(s, answer, &v);
+	else if (strncmp(name, "drops_", 6) == 0)
+		drops_draw(s, answer, &v);
+	else if (strncmp(name, "dropline_", 9) == 0)
+		drops_line(s, answer, &v);
 	else
 		fail_msg("%s: of no known kind", name);
 }
