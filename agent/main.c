@@ -555,6 +555,7 @@ static void loop_open(struct agent *a)
 /* Everything that can fail, in the order in which its failure should be told. */
 static int agent_open(struct agent *a, struct why *why)
 {
+	struct link_start start;
 	struct sockaddr_storage addr = { 0 };
 	int r;
 
@@ -570,8 +571,13 @@ static int agent_open(struct agent *a, struct why *why)
 	}
 	if (notes_open(&a->notes, a->options.state, a->boot_id, why) < 0)
 		return EXIT_FAILURE;
-	r = link_open(&a->link, a->options.netns_all, (const char *const *)a->options.netns,
-		      a->options.netns_count, why);
+	start = (struct link_start){ .all = a->options.netns_all,
+				     .netns = (const char *const *)a->options.netns,
+				     .netns_count = a->options.netns_count,
+				     .fallback = a->options.fallback,
+				     .fallback_only = a->options.fallback_only };
+	memcpy(&start.agent, a->state.instance, sizeof(start.agent));
+	r = link_open(&a->link, &start, why);
 	if (r < 0 || privilege_drop(why) < 0)
 		return EXIT_FAILURE;
 	if (spool_new(&a->spool, SPOOL_MAX) < 0) {
@@ -586,6 +592,7 @@ static int agent_open(struct agent *a, struct why *why)
 		.allow_trace = a->options.allow_trace,
 		.lease_seconds = a->options.lease_seconds,
 		.counters_seconds = a->options.counters_seconds,
+		.fallback = a->options.fallback || a->options.fallback_only,
 		.lease_rate = a->options.lease_rate,
 		.watch = watch_source,
 		.unwatch = unwatch_source,

@@ -8,9 +8,11 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,17 +20,28 @@
 #include <unistd.h>
 
 #include "agent/helper/child.h"
+#include "agent/helper/fallback.h"
 #include "agent/helper/logger.h"
 
 /*
  * The helper's end gets a high number, and the guard waits for this long: a dying process closes
  * its sockets one by one, and our tables must be gone before the logger changes.
  */
+enum { AGENT_TEXT = 17 };
 enum { GUARD_FD_HIGH = 768, SETTLE_MS = 50 };
 
 struct note {
 	uint32_t slot;
+	uint32_t rules; /* it is about rules: slot is a place. 1: they stand, 2: they do not */
 	char previous[LOGGER_NAME_MAX + 1]; /* "": nothing to restore */
+};
+
+enum { RULES_STAND = 1, RULES_GONE };
+
+/* Namespaces in which rules of ours stand. */
+struct raised {
+	bool standing;
+	int fd; /* owned; -1: where we stand */
 };
 
 struct kept {
@@ -36,12 +49,15 @@ struct kept {
 	char previous[LOGGER_NAME_MAX + 1];
 };
 
-int guard_start(struct guard *g)
+int guard_start(struct guard *g, uint64_t rules_of)
 {
 	struct child c = { .argv = { "--guard" }, .fd_count = 3, .deaf = true };
+	char agent[AGENT_TEXT];
 	int pair[2], high, r;
 
 	*g = (struct guard){ .fd = -1 };
+	snprintf(agent, sizeof(agent), "%016" PRIx64, rules_of);
+	c.argv[1] = rules_of ? agent : NULL;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	high = fcntl(pair[0], F_DUPFD_CLOEXEC, GUARD_FD_HIGH);
@@ -63,10 +79,10 @@ int guard_start(struct guard *g)
 	return 0;
 }
 
-int guard_tell(struct guard *g, uint32_t slot, int fd, const char *previous)
+/* fd -1: none goes with it. */
+static int note_send(struct guard *g, const struct note *note, int fd)
 {
-	struct note note = { .slot = slot };
-	struct iovec iov = { &note, sizeof(note) };
+	struct iovec iov = { (void *)(uintptr_t)note, sizeof(*note) };
 	union {
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
@@ -74,8 +90,7 @@ int guard_tell(struct guard *g, uint32_t slot, int fd, const char *previous)
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *c;
 
-	if (previous) {
-		snprintf(note.previous, sizeof(note.previous), "%s", previous);
+	if (fd >= 0) {
 		m.msg_control = &control;
 		m.msg_controllen = sizeof(control.room);
 		c = CMSG_FIRSTHDR(&m);
@@ -85,6 +100,22 @@ int guard_tell(struct guard *g, uint32_t slot, int fd, const char *previous)
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
 	return sendmsg(g->fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int guard_tell(struct guard *g, uint32_t slot, int fd, const char *previous)
+{
+	struct note note = { .slot = slot };
+
+	if (previous)
+		snprintf(note.previous, sizeof(note.previous), "%s", previous);
+	return note_send(g, &note, previous ? fd : -1);
+}
+
+int guard_rules(struct guard *g, uint32_t place, int fd, bool standing)
+{
+	struct note note = { .slot = place, .rules = standing ? RULES_STAND : RULES_GONE };
+
+	return note_send(g, &note, standing ? fd : -1);
 }
 
 void guard_clear(struct guard *g)
@@ -106,7 +137,8 @@ static void kept_set(struct kept *k, int fd, const char *previous)
 }
 
 /* 1: a note was taken; 0: the helper's end is closed; -errno. */
-static int take_note(struct kept kept[static GUARD_NOTES_MAX])
+static int take_note(struct kept kept[static GUARD_NOTES_MAX],
+		     struct raised raised[static HOSTS_PER_AGENT])
 {
 	struct note note;
 	struct iovec iov = { &note, sizeof(note) };
@@ -132,37 +164,65 @@ static int take_note(struct kept kept[static GUARD_NOTES_MAX])
 	c = CMSG_FIRSTHDR(&m);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	if (n != sizeof(note) || note.slot >= GUARD_NOTES_MAX) {
+	if (n != sizeof(note) || note.rules > RULES_GONE ||
+	    note.slot >= (note.rules ? (uint32_t)HOSTS_PER_AGENT : (uint32_t)GUARD_NOTES_MAX)) {
 		if (fd >= 0)
 			close(fd);
 		return -EPROTO;
+	}
+	if (note.rules) {
+		struct raised *up = &raised[note.slot];
+
+		if (up->fd >= 0)
+			close(up->fd);
+		*up = (struct raised){ note.rules == RULES_STAND, fd };
+		return 1;
 	}
 	note.previous[LOGGER_NAME_MAX] = '\0';
 	kept_set(&kept[note.slot], fd, note.previous);
 	return 1;
 }
 
-static void keep_one_capability(void)
+/* Rules are removed by a child in their namespace, which takes more. */
+static void keep_capabilities(bool rules)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
+	if (rules)
+		capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_RAW,
+			      CAP_SYS_ADMIN, -1);
 	capng_apply(CAPNG_SELECT_CAPS);
 }
 
-int guard_main(void)
+static void lower_rules(struct raised *up, uint64_t agent)
 {
+	struct netns ns = { .fd = up->fd };
+	struct fallback f = { .standing = true };
+
+	fallback_put(&f, &ns, agent, NULL, 0, NULL);
+}
+
+int guard_main(const char *rules_of)
+{
+	uint64_t agent = rules_of ? strtoull(rules_of, NULL, 16) : 0;
 	struct kept kept[GUARD_NOTES_MAX];
+	struct raised raised[HOSTS_PER_AGENT];
 	uint32_t i;
 	int r;
 
-	keep_one_capability();
+	keep_capabilities(agent != 0);
 	for (i = 0; i < GUARD_NOTES_MAX; i++)
 		kept[i] = (struct kept){ .fd = -1 };
+	for (i = 0; i < HOSTS_PER_AGENT; i++)
+		raised[i] = (struct raised){ .fd = -1 };
 
 	do
-		r = take_note(kept);
+		r = take_note(kept, raised);
 	while (r > 0);
 
+	for (i = 0; i < HOSTS_PER_AGENT; i++)
+		if (raised[i].standing)
+			lower_rules(&raised[i], agent);
 	for (i = 0; i < GUARD_NOTES_MAX; i++)
 		if (kept[i].fd >= 0)
 			break;

@@ -55,6 +55,12 @@ enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, HELPER_DUMP_COUN
  */
 enum lease_site { LEASE_CONNTRACK = 1, LEASE_TRANSLATES = 2, LEASE_BLIND = 4, LEASE_SITES = 7 };
 
+/*
+ * What LEASE, STOP and LEASE_STATE answer in `value`: how many rules of ours stand at the head of raw's chains, by family; 0 where a table of ours
+ * serves.
+ */
+#define LEASE_OURS(v4, v6) ((uint32_t)(v4) | (uint32_t)(v6) << 16)
+
 /* The kernel's packet loggers, as nf_log has them. OTHER: a name that we do not know. */
 #define NF_LOGGERS(X) X(OTHER, "") X(NONE, "NONE") X(NFNETLINK, "nfnetlink_log") X(IPV4, "nf_log_ipv4")	\
 	X(IPV6, "nf_log_ipv6") X(SYSLOG, "nf_log_syslog") X(IPT, "ipt_LOG") X(IP6T, "ip6t_LOG")

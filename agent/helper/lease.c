@@ -29,14 +29,47 @@ static int open_logger(void *arg)
 	return 0;
 }
 
-int leases_init(struct leases *ls, const struct netns *ns, struct guard *guard, uint32_t slot,
-		struct why *why)
+int leases_init(struct leases *ls, const struct netns *ns, const struct lease_config *config,
+		struct guard *guard, uint32_t index, struct why *why)
 {
-	struct opening o = { .ls = ls, .guard = guard, .slot = slot };
+	struct opening o = { .ls = ls, .guard = guard, .slot = index * LOGGER_FAMILIES };
 
-	*ls = (struct leases){ .ns = ns, .logger.families = { { .fd = -1 }, { .fd = -1 } } };
+	*ls = (struct leases){ .ns = ns,
+			       .config = config,
+			       .guard = guard,
+			       .index = index,
+			       .logger.families = { { .fd = -1 }, { .fd = -1 } } };
 	probe_init(&ls->probe);
 	return netns_run(ns, open_logger, &o, why);
+}
+
+/* Without the table there is nothing of ours, and nobody is disturbed. */
+static int raw_exists(void *arg)
+{
+	static const char *const files[] = { "/proc/thread-self/net/ip_tables_names",
+					     "/proc/thread-self/net/ip6_tables_names" };
+	bool *there = arg;
+	char line[64];
+
+	for (int i = 0; i < 2; i++) {
+		FILE *f = fopen(files[i], "re");
+
+		while (f && fgets(line, sizeof(line), f))
+			*there |= strcmp(line, "raw\n") == 0;
+		if (f)
+			fclose(f);
+	}
+	return 0;
+}
+
+void leases_sweep(struct leases *ls)
+{
+	bool there = false;
+
+	if (ls->config->agent == 0 || netns_run(ls->ns, raw_exists, &there, NULL) < 0 || !there)
+		return;
+	/* Should it fail, they are tried again when rules of ours are put up or removed. */
+	(void)fallback_put(&ls->fallback, ls->ns, ls->config->agent, NULL, 0, NULL);
 }
 
 static int open_probe(void *arg)
@@ -87,10 +120,48 @@ static struct lease_count total(struct leases *ls, const struct lease *l)
 	return c;
 }
 
+/* Takes our rules out of raw. Should that fail now, it is tried again, and the kernel has ended them anyway. */
+static void lower(struct leases *ls)
+{
+	if (!ls->fallback.standing)
+		return;
+	if (fallback_put(&ls->fallback, ls->ns, ls->config->agent, NULL, 0, NULL) == 0)
+		guard_rules(ls->guard, ls->index, -1, false);
+}
+
+/* Puts our rules into raw; the guard hears of it before. */
+static int raise_rules(struct leases *ls, const struct probe_lease *wanted, uint32_t count,
+		       struct why *why)
+{
+	int r = guard_rules(ls->guard, ls->index, ls->ns->fd, true);
+
+	if (r < 0)
+		return why_set(why, r, "the guard is gone: %s", strerror(-r));
+	return fallback_put(&ls->fallback, ls->ns, ls->config->agent, wanted, count, why);
+}
+
+/* The way that the configuration and the kernel allow. */
+static int put(struct leases *ls, const struct probe_lease *wanted, uint32_t count,
+	       const struct probe_site *site, struct why *why)
+{
+	int r;
+
+	if (ls->config->fallback == FALLBACK_FORCED || ls->fallback.standing)
+		return raise_rules(ls, wanted, count, why);
+	r = probe_put(&ls->probe, wanted, count, site, why);
+	if (r == -EOPNOTSUPP && ls->config->fallback == FALLBACK_ALLOWED) {
+		if (why)
+			*why = (struct why){ "" };
+		r = raise_rules(ls, wanted, count, why);
+	}
+	return r;
+}
+
 /* Nothing of ours stays. */
 static void leave(struct leases *ls)
 {
 	probe_clear(&ls->probe);
+	lower(ls);
 	logger_restore(&ls->logger);
 }
 
@@ -136,7 +207,7 @@ static int rebuild(struct leases *ls, struct lease *list, uint32_t count, struct
 		site.forward |= l->site.forward;
 		totals[i] = total(ls, l);
 	}
-	r = probe_put(&ls->probe, wanted, count, &site, why);
+	r = put(ls, wanted, count, &site, why);
 	if (r < 0)
 		return r;
 	for (i = 0; i < count; i++)
@@ -204,6 +275,8 @@ out:
 	free(l.patterns);
 	if (ls->count == 0)
 		leave(ls);
+	else if (ls->fallback.standing) /* one family of the new ones may be in it */
+		rebuild(ls, ls->list, ls->count, NULL);
 	return r;
 }
 
@@ -302,6 +375,8 @@ void leases_expire(struct leases *ls)
 	/* Should it fail, the kernel has ended them all the same: their elements have timed out. */
 	if (any)
 		end_leases(ls, gone, NULL);
+	if (ls->count == 0)
+		lower(ls);
 }
 
 uint64_t leases_deadline(const struct leases *ls)

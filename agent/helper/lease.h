@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "agent/helper/fallback.h"
 #include "agent/helper/ipc.h"
 #include "agent/helper/logger.h"
 #include "agent/helper/netns.h"
@@ -24,8 +25,18 @@ struct lease {
 	struct pattern *patterns; /* owned */
 };
 
+/* What the agent's configuration says. */
+struct lease_config {
+	enum fallback_mode fallback;
+	uint64_t agent; /* whose rules they are */
+};
+
 struct leases {
-	const struct netns *ns; /* borrowed */
+	const struct netns *ns;            /* borrowed */
+	const struct lease_config *config; /* borrowed */
+	struct guard *guard;               /* borrowed */
+	uint32_t index;                    /* of the place */
+	struct fallback fallback;
 	struct logger logger;
 	struct probe probe;
 	struct lease list[LEASES_MAX];
@@ -35,8 +46,10 @@ struct leases {
 };
 
 /* Starts without leases, with the loggers' files open. 0 or -errno with why. */
-int leases_init(struct leases *ls, const struct netns *ns, struct guard *guard, uint32_t slot,
-		struct why *why);
+int leases_init(struct leases *ls, const struct netns *ns, const struct lease_config *config,
+		struct guard *guard, uint32_t index, struct why *why);
+/* Removes rules that a former run of this agent left in raw, which all that could have removed them did not outlive. */
+void leases_sweep(struct leases *ls);
 /*
  * Starts a lease, or gives the one with this id other contents. 0, or -errno with why and nothing
  * changed.

@@ -5,7 +5,8 @@
  *
  * 	lasthop-helper [--netns NAME]...	the helper, for these namespaces, or where it stands
  * 	lasthop-helper --all			for every namespace that there is
- * 	lasthop-helper --guard			see guard.h
+ * 	lasthop-helper --guard [AGENT]		see guard.h
+ * 	lasthop-helper --arm FAMILY		see arm.h
  * 	lasthop-helper --dump FAMILY		see main_dump.h
  */
 #include <cap-ng.h>
@@ -24,6 +25,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "agent/helper/arm.h"
 #include "agent/helper/guard.h"
 #include "agent/helper/ipc.h"
 #include "agent/helper/main_dump.h"
@@ -34,6 +36,7 @@
 enum { FDS_IN_MAX = 8, SEND_SECONDS = 5, LOGGER_CHECK_MS = 2000, LARGE = 64 << 10 };
 
 struct helper {
+	struct lease_config config;
 	struct guard guard;
 	int signals, timer;   /* owned */
 	int done;             /* owned: eventfd of the dumps */
@@ -42,6 +45,14 @@ struct helper {
 	struct place *places; /* owned; HOSTS_PER_AGENT */
 	struct follow_ops follow_ops;
 	struct follow follow;
+};
+
+/* The command line. */
+struct start {
+	struct lease_config config;
+	bool all;
+	uint32_t count;
+	char *names[HOSTS_PER_AGENT];
 };
 
 #define GONE "its network namespace has ended"
@@ -149,7 +160,7 @@ static int on_begin(void *arg, uint32_t i, const struct dweller *d, struct why *
 	if (r < 0)
 		return why_set(why, r, "it cannot be opened: %s", strerror(-r));
 	netns_take(&ns, d->name, r);
-	return place_begin(&h->places[i], &ns, i, &h->guard, h->done, why);
+	return place_begin(&h->places[i], &ns, &h->config, i, &h->guard, h->done, why);
 }
 
 static void on_end(void *arg, uint32_t i)
@@ -293,6 +304,9 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	case HELPER_NONE:
 		return -EPROTO;
 	}
+	if (q->op == HELPER_LEASE || q->op == HELPER_STOP || q->op == HELPER_LEASE_STATE) {
+		a.value = LEASE_OURS(p->leases.fallback.count[0], p->leases.fallback.count[1]);
+	}
 	a.error = r < 0 ? r : 0;
 	a.traced = count.traced;
 	a.refused = count.refused;
@@ -395,7 +409,7 @@ static bool leased(const struct helper *h)
 	uint32_t i;
 
 	for (i = 0; i < h->place_count; i++)
-		if (h->places[i].leases.count)
+		if (h->places[i].leases.count || h->places[i].leases.fallback.standing)
 			return true;
 	return false;
 }
@@ -513,7 +527,7 @@ static int places_open(struct helper *h, char *const names[], uint32_t count, st
 		i = h->place_count;
 		r = netns_open(&ns, count ? names[i] : NULL, why);
 		if (r == 0)
-			r = place_begin(p, &ns, i, &h->guard, h->done, why);
+			r = place_begin(p, &ns, &h->config, i, &h->guard, h->done, why);
 		if (r < 0)
 			return r;
 		snprintf(p->held.name, sizeof(p->held.name), "%s", ns.name);
@@ -525,27 +539,27 @@ static int places_open(struct helper *h, char *const names[], uint32_t count, st
 }
 
 /* Before anything is opened: the guard has to be the first. */
-static int helper_open(struct helper *h, bool all, char *const names[], uint32_t count,
-		       struct why *why)
+static int helper_open(struct helper *h, const struct start *s, struct why *why)
 {
 	int r;
 
-	*h = (struct helper){ .guard.fd = -1,
+	*h = (struct helper){ .config = s->config,
+			      .guard.fd = -1,
 			      .signals = -1,
 			      .timer = -1,
 			      .done = -1,
-			      .all = all,
+			      .all = s->all,
 			      .follow = { .fd = -1, .notify = -1, .timer = -1 } };
 	h->follow_ops = (struct follow_ops){ h, on_begin, on_end, on_refuse };
-	give_up_privileges(all);
+	give_up_privileges(s->all);
 	r = loop_open(h);
 	if (r < 0)
 		return why_set(why, r, "descriptor %d is not the worker's socket: %s", HELPER_FD,
 			       strerror(-r));
-	r = guard_start(&h->guard);
+	r = guard_start(&h->guard, h->config.fallback == FALLBACK_OFF ? 0 : h->config.agent);
 	if (r < 0)
 		return why_set(why, r, "cannot start the guard: %s", strerror(-r));
-	return places_open(h, names, count, why);
+	return places_open(h, s->names, s->count, why);
 }
 
 static void helper_clear(struct helper *h)
@@ -561,7 +575,7 @@ static void helper_clear(struct helper *h)
 	free(h->places);
 }
 
-static int helper_main(bool all, char *const names[], uint32_t count)
+static int helper_main(const struct start *s)
 {
 	struct helper h;
 	struct why why = { "" };
@@ -571,7 +585,7 @@ static int helper_main(bool all, char *const names[], uint32_t count)
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD,
 		LARGE); /* a table that was read goes back to the system at once */
-	r = helper_open(&h, all, names, count, &why);
+	r = helper_open(&h, s, &why);
 	if (r < 0)
 		fprintf(stderr, "lasthop-helper: %s\n", why.text);
 	else
@@ -580,38 +594,58 @@ static int helper_main(bool all, char *const names[], uint32_t count)
 	return r < 0 ? 1 : 0;
 }
 
-static bool named_before(char *const names[], uint32_t count, const char *name)
+static bool named_before(const struct start *s, const char *name)
 {
 	uint32_t i;
 
-	for (i = 0; i < count; i++)
-		if (strcmp(names[i], name) == 0)
+	for (i = 0; i < s->count; i++)
+		if (strcmp(s->names[i], name) == 0)
 			return true;
 	return false;
 }
 
-int main(int argc, char *argv[])
+/* False: not what our worker would say. */
+static bool start_read(struct start *s, int argc, char *argv[])
 {
-	char *names[HOSTS_PER_AGENT];
-	uint32_t count = 0;
 	int i;
 
-	if (argc == 2 && strcmp(argv[1], "--guard") == 0)
-		return guard_main();
+	for (i = 1; i < argc; i++) {
+		const char *value = i + 1 < argc ? argv[i + 1] : "";
+
+		if (strcmp(argv[i], "--all") == 0) {
+			s->all = true;
+		} else if (strcmp(argv[i], "--fallback") == 0) {
+			s->config.fallback = FALLBACK_ALLOWED;
+		} else if (strcmp(argv[i], "--fallback-only") == 0) {
+			s->config.fallback = FALLBACK_FORCED;
+		} else if (strcmp(argv[i], "--agent") == 0 && strlen(value) == 16 &&
+			   strspn(value, "0123456789abcdef") == 16) {
+			s->config.agent = strtoull(argv[++i], NULL, 16);
+		} else if (strcmp(argv[i], "--netns") == 0 && s->count < HOSTS_PER_AGENT &&
+			   netns_name_valid(value) && !named_before(s, value)) {
+			s->names[s->count++] = argv[++i];
+		} else {
+			return false;
+		}
+	}
+	return !(s->all && s->count) && (s->config.fallback == FALLBACK_OFF || s->config.agent);
+}
+
+int main(int argc, char *argv[])
+{
+	struct start s = { 0 };
+
+	if ((argc == 2 || argc == 3) && strcmp(argv[1], "--guard") == 0)
+		return guard_main(argc == 3 ? argv[2] : NULL);
 	if (argc == 3 && strcmp(argv[1], "--dump") == 0)
 		return dump_main(argv[2]);
-	if (argc == 2 && strcmp(argv[1], "--all") == 0)
-		return helper_main(true, NULL, 0);
-	for (i = 1; i + 1 < argc && strcmp(argv[i], "--netns") == 0; i += 2) {
-		if (count == HOSTS_PER_AGENT || !netns_name_valid(argv[i + 1]) ||
-		    named_before(names, count, argv[i + 1]))
-			break;
-		names[count++] = argv[i + 1];
-	}
-	if (i < argc) {
+	if (argc == 3 && strcmp(argv[1], "--arm") == 0)
+		return arm_main(argv[2]);
+	if (!start_read(&s, argc, argv)) {
 		fprintf(stderr,
-			"usage: lasthop-helper [--all | --netns NAME...], each once; lasthop-agent starts it\n");
+			"usage: lasthop-helper [--all | --netns NAME...] [--agent ID [--fallback | "
+			"--fallback-only]]; lasthop-agent starts it\n");
 		return 2;
 	}
-	return helper_main(false, names, count);
+	return helper_main(&s);
 }

@@ -7,6 +7,7 @@
 
 /* Ours first: the headers of libiptc have a macro icmp_id. */
 #include "agent/helper/ipc.h"
+#include "agent/helper/ours.h"
 #include "common/journey.h"
 
 #include <arpa/inet.h>
@@ -319,7 +320,8 @@ static void put_table(const struct reader *r, struct xtc_handle *h, const char *
 	for (chain = r->first_chain(h); chain; chain = r->next_chain(h)) {
 		for (rule = r->first_rule(chain, h); rule; rule = r->next_rule(rule, h)) {
 			r->view(&v, rule, h);
-			put_rule(r, chain, &v);
+			if (!ours_is(v.matches, v.matches_end, v.target, 0))
+				put_rule(r, chain, &v);
 		}
 	}
 	puts("COMMIT");

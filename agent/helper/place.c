@@ -15,8 +15,8 @@ void place_init(struct place *p)
 	dumper_init(&p->dumper, &p->ns, -1, -1);
 }
 
-int place_begin(struct place *p, const struct netns *ns, uint32_t index, struct guard *guard,
-		int done, struct why *why)
+int place_begin(struct place *p, const struct netns *ns, const struct lease_config *config,
+		uint32_t index, struct guard *guard, int done, struct why *why)
 {
 	int r = 0;
 
@@ -25,7 +25,7 @@ int place_begin(struct place *p, const struct netns *ns, uint32_t index, struct 
 	if (p->quit < 0)
 		r = why_set(why, -errno, "cannot make an eventfd: %s", strerror(errno));
 	if (r == 0)
-		r = leases_init(&p->leases, &p->ns, guard, index * LOGGER_FAMILIES, why);
+		r = leases_init(&p->leases, &p->ns, config, guard, index, why);
 	if (r < 0) {
 		if (p->quit >= 0)
 			close(p->quit);
@@ -33,6 +33,7 @@ int place_begin(struct place *p, const struct netns *ns, uint32_t index, struct 
 		netns_clear(&p->ns);
 		return r;
 	}
+	leases_sweep(&p->leases);
 	dumper_init(&p->dumper, &p->ns, done, p->quit);
 	return 0;
 }

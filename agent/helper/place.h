@@ -22,8 +22,8 @@ void place_init(struct place *p);
  * Begins a host in the namespace, which the place owns from now on, also when this fails. done: the
  * eventfd of dumps that end. 0 or -errno with why.
  */
-int place_begin(struct place *p, const struct netns *ns, uint32_t index, struct guard *guard,
-		int done, struct why *why);
+int place_begin(struct place *p, const struct netns *ns, const struct lease_config *config,
+		uint32_t index, struct guard *guard, int done, struct why *why);
 /*
  * Ends it: leases first, then everything by which we hold the namespace. Returns how many dumps
  * will have no answer, by their tags.

@@ -160,7 +160,7 @@ int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count,
 	if (r == 0)
 		p->standing = true;
 	else
-		refused(r, failed_seq == b.table_seq, why);
+		r = refused(r, failed_seq == b.table_seq, why);
 	buf_clear(&b.buf);
 	return r;
 }

@@ -16,6 +16,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "agent/helper/ours.h"
+
 enum { READ_TRIES = 5, TABLE_BYTES_MAX = 512 << 20 };
 
 /* Both families have the same layout but for the entries; the option numbers are the same, too. */
@@ -152,6 +154,11 @@ static int read_once(struct rawtable *t, int fd, rawtable_take *take, void *arg)
 		r = -errno;
 		goto out;
 	}
+	/* Our own rules are nobody's change, and nobody counts them. */
+	r = ours_strip(t->family, entries->entrytable, &info.size, info.hook_entry, info.underflow,
+		       info.valid_hooks);
+	if (r < 0)
+		goto out;
 	if (take) {
 		r = take(arg, &(struct rawentries){ .family = t->family,
 						    .name = t->name,

@@ -61,7 +61,13 @@ static void emit_borrowed(void *arg, const struct record *r)
 static void on_trace(void *arg, const struct trace_event *e)
 {
 	struct host *h = arg;
+	struct trace_event theirs = *e;
 
+	if (h->env->fallback) {
+		if (!ours_correct(&h->ours, &theirs))
+			return;
+		e = &theirs;
+	}
 	assembler_add(h->assembler, e);
 	if (!h->assembler_due.v)
 		h->assembler_due = after_ms(e->received, ASSEMBLER_MS);
@@ -446,6 +452,15 @@ static void tick_assembler(struct host *h, struct boot_ns now)
 	host_emit(h, &r);
 }
 
+/* Events of raw that came while our rules there changed. */
+static void tell_left_out(struct host *h, struct boot_ns now)
+{
+	struct record r = { .kind = RECORD_LOSS };
+
+	if (ours_lost(&h->ours, now, &r.loss))
+		host_emit(h, &r);
+}
+
 static bool is_due(struct boot_ns *at, struct boot_ns now)
 {
 	if (!at->v || at->v > now.v)
@@ -476,6 +491,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	ask_tables(h, now);
 	tick_assembler(h, now);
 	sooner(&due, leases_tick(h, now));
+	tell_left_out(h, now);
 	if (h->sources_changed)
 		tell_sources(h, now);
 

@@ -11,6 +11,7 @@
 #include "agent/spool/spool.h"
 #include "agent/worker/counting.h"
 #include "agent/worker/link.h"
+#include "agent/worker/ours.h"
 #include "agent/worker/rules.h"
 #include "agent/worker/said.h"
 #include "common/msg.h"
@@ -20,9 +21,9 @@ struct host;
 /* What a host needs of the program. */
 struct host_env {
 	void *arg;
-	struct link *link;   /* borrowed */
-	struct spool *spool; /* borrowed */
-	bool allow_trace;
+	struct link *link;                  /* borrowed */
+	struct spool *spool;                /* borrowed */
+	bool allow_trace, fallback;         /* leases may need rules of ours in raw */
 	uint32_t open_max;                  /* journeys that a host may hold open */
 	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
 	uint32_t counters_seconds;          /* between two reads of the counters; 0: never */
@@ -80,6 +81,7 @@ struct host {
 	uint64_t facts_hash;
 	bool dump_done, sources_changed;
 	struct said said;
+	struct ours ours;
 	const char *
 		beyond; /* borrowed: what is not watched beside the hosts; "" nothing; NULL: others are not looked for */
 	struct boot_ns assembler_due;

@@ -11,7 +11,24 @@
 /* We stop a little before the helper would, so that its last counts still come. */
 enum { TELL_S = 5, DRAIN_MAX = 65536, LEAD_MS = 100 };
 
+#define OURS_WHY "by rules in table raw: what their limits leave out is not counted"
 #define NO_TRACE "remote tracing is off on this host: start its agent with --allow-trace"
+
+/* Asks for something that may change which rules of ours stand in raw. */
+static int ask(struct host *h, const struct helper_request *q, link_answer *done)
+{
+	int r = link_ask(h->env->link, q, -1, done, h);
+
+	if (r == 0 && h->env->fallback)
+		ours_asked(&h->ours);
+	return r;
+}
+
+static void answered(struct host *h, const struct helper_answer *a)
+{
+	if (h->env->fallback)
+		ours_answered(&h->ours, a->value, boot_now());
+}
 
 static void lease_tell(struct host *h, const struct host_lease *l, enum lease_state state,
 		       const char *why)
@@ -27,7 +44,8 @@ static void lease_tell(struct host *h, const struct host_lease *l, enum lease_st
 			   .why = why && why[0] ? why : NULL },
 	};
 
-	if (state == LEASE_ARMED) {
+	/* Rules in raw select by limits of their own: nobody may say that a packet must have been seen. */
+	if (state == LEASE_ARMED && !ours_stand(&h->ours)) {
 		r.lease.pattern_count = l->want.pattern_count;
 		r.lease.patterns = (struct pattern *)(uintptr_t)l->want.patterns;
 	}
@@ -42,6 +60,9 @@ static void armed_tell(struct host *h, struct host_lease *l)
 	if (h->opening[SLOT_LEGACY] == OPENING_FAILED)
 		snprintf(why, sizeof(why), "legacy tables are not seen: %.160s",
 			 h->whys[SLOT_LEGACY]);
+	if (ours_stand(&h->ours))
+		snprintf(why + strlen(why), sizeof(why) - strlen(why), "%s" OURS_WHY,
+			 why[0] ? "; " : "");
 	l->told_at = boot_now();
 	lease_tell(h, l, LEASE_ARMED, why);
 }
@@ -142,6 +163,7 @@ static void on_stopped(void *arg, const struct helper_request *q, const struct h
 	struct host_lease *l = lease_find(h, q->known);
 
 	(void)fd;
+	answered(h, a);
 	if (!l || l->state != HOST_LEASE_STOPPING)
 		return;
 	if (!a->error)
@@ -167,7 +189,7 @@ static void lease_stop(struct host *h, struct host_lease *l, const char *why)
 		break;
 	case HOST_LEASE_ARMED:
 		l->state = HOST_LEASE_STOPPING;
-		if (link_ask(h->env->link, &q, -1, on_stopped, h) < 0)
+		if (ask(h, &q, on_stopped) < 0)
 			lease_ended(h, l, LEASE_ENDED, why);
 		break;
 	default:
@@ -182,6 +204,7 @@ static void on_leased(void *arg, const struct helper_request *q, const struct he
 	struct host_lease *l = lease_find(h, q->lease.id);
 
 	(void)fd;
+	answered(h, a);
 	if (!l || l->state != HOST_LEASE_ASKED)
 		return;
 	if (a->error) {
@@ -190,7 +213,7 @@ static void on_leased(void *arg, const struct helper_request *q, const struct he
 					       .netns = h->index,
 					       .known = l->want.id };
 
-		(void)link_ask(h->env->link, &stop, -1, on_stopped, h);
+		(void)ask(h, &stop, on_stopped);
 		lease_ended(h, l, LEASE_FAILED, a->why);
 		return;
 	}
@@ -278,7 +301,8 @@ void leases_advance(struct host *h)
 
 		if (l->state != HOST_LEASE_WAITING)
 			continue;
-		if (h->opening[SLOT_NFT] != OPENING_DONE) {
+		if (h->opening[SLOT_NFT] != OPENING_DONE &&
+		    !(h->env->fallback && h->opening[SLOT_LEGACY] == OPENING_DONE)) {
 			char why[WHY_MAX + 1];
 
 			snprintf(why, sizeof(why), "%s", h->whys[SLOT_NFT]);
@@ -288,7 +312,7 @@ void leases_advance(struct host *h)
 		l->want.site = site_now(h);
 		q.lease = l->want;
 		l->state = HOST_LEASE_ASKED;
-		if (link_ask(h->env->link, &q, -1, on_leased, h) < 0)
+		if (ask(h, &q, on_leased) < 0)
 			lease_ended(h, l, LEASE_FAILED, "the helper is overloaded");
 	}
 }
@@ -373,6 +397,8 @@ static void on_state(void *arg, const struct helper_request *q, const struct hel
 	struct host_lease *l = lease_find(h, q->known);
 
 	(void)fd;
+	if (h->env->fallback)
+		ours_told(&h->ours, a->value, boot_now());
 	if (!l)
 		return;
 	l->state_asked = false;

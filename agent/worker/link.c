@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -72,27 +73,32 @@ static void run_helper(const char *path, int fd, char *const *argv)
 	_exit(127);
 }
 
-static char **helper_argv(bool all, const char *const *netns, uint32_t count)
+static char **helper_argv(const struct link_start *s, char agent[static 17])
 {
-	char **argv = calloc(2 * (size_t)count + 3, sizeof(*argv));
+	char **argv = calloc(2 * (size_t)s->netns_count + 6, sizeof(*argv));
 	uint32_t n = 0;
 
 	if (!argv)
 		return NULL;
+	snprintf(agent, 17, "%016" PRIx64, s->agent);
 	argv[n++] = (char *)(uintptr_t)HELPER_NAME;
-	if (all)
+	argv[n++] = (char *)(uintptr_t) "--agent";
+	argv[n++] = agent;
+	if (s->fallback || s->fallback_only)
+		argv[n++] =
+			(char *)(uintptr_t)(s->fallback_only ? "--fallback-only" : "--fallback");
+	if (s->all)
 		argv[n++] = (char *)(uintptr_t) "--all";
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < s->netns_count; i++) {
 		argv[n++] = (char *)(uintptr_t) "--netns";
-		argv[n++] = (char *)(uintptr_t)netns[i];
+		argv[n++] = (char *)(uintptr_t)s->netns[i];
 	}
 	return argv;
 }
 
-int link_open(struct link **out, bool all, const char *const *netns, uint32_t netns_count,
-	      struct why *why)
+int link_open(struct link **out, const struct link_start *s, struct why *why)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], agent[17];
 	int pair[2] = { -1, -1 };
 	struct link *l = NULL;
 	char **argv = NULL;
@@ -102,7 +108,7 @@ int link_open(struct link **out, bool all, const char *const *netns, uint32_t ne
 		return why_set(why, -ENOENT, "%s is neither beside this program nor in %s",
 			       HELPER_NAME, HELPER_DIR);
 	l = calloc(1, sizeof(*l));
-	argv = helper_argv(all, netns, netns_count);
+	argv = helper_argv(s, agent);
 	if (!l || !argv) {
 		r = -ENOMEM;
 		goto out;

@@ -17,12 +17,20 @@ typedef void link_answer(void *arg, const struct helper_request *q, const struct
 /* What the helper tells unasked: HELPER_NETNS of ipc.h. */
 typedef void link_told(void *arg, const struct helper_answer *a);
 
+/* How the helper is started. */
+struct link_start {
+	bool all;                 /* for every namespace that there is and will be, else */
+	const char *const *netns; /* for these; none: where we stand */
+	uint32_t netns_count;
+	uint64_t agent;               /* whose rules it may find */
+	bool fallback, fallback_only; /* rules in raw where tables have no owner; or everywhere */
+};
+
 /*
- * Starts lasthop-helper, found beside our own executable or in the directory for such programs, for these network
- * namespaces (none: where we stand), or for all that there are and will be. 0 or -errno with why.
+ * Starts lasthop-helper, found beside our own executable or in the directory for such programs, as s
+ * says. 0 or -errno with why.
  */
-int link_open(struct link **out, bool all, const char *const *netns, uint32_t netns_count,
-	      struct why *why);
+int link_open(struct link **out, const struct link_start *s, struct why *why);
 /* Who hears what is told unasked. */
 void link_listen(struct link *l, link_told *told, void *arg);
 /* To be polled for reading. */

@@ -51,6 +51,7 @@ struct file {
 	char **netns;
 	uint64_t netns_count;
 	bool allow_trace;
+	char *trace_fallback;
 	uint32_t *counters_seconds;
 	struct file_limits limits;
 };
@@ -75,6 +76,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("netns", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
 				   netns, netns_count, &netns_entry, 0, HOSTS_PER_AGENT),
 	CYAML_FIELD_BOOL("allow_trace", CYAML_FLAG_OPTIONAL, struct file, allow_trace),
+	CYAML_FIELD_STRING_PTR("trace_fallback", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct file, trace_fallback, 1, 16),
 	CYAML_FIELD_UINT_PTR("counters_seconds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct file, counters_seconds),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct file, limits, limit_fields),
@@ -186,6 +189,13 @@ static int file_apply(struct options *o, const struct file *f, struct why *why)
 			r = netns_add(o, f->netns[i], why);
 	}
 	o->allow_trace |= f->allow_trace;
+	if (f->trace_fallback) {
+		o->fallback = strcmp(f->trace_fallback, "true") == 0;
+		o->fallback_only = strcmp(f->trace_fallback, "force") == 0;
+		if (r == 0 && !o->fallback && !o->fallback_only &&
+		    strcmp(f->trace_fallback, "false") != 0)
+			r = why_set(why, -EINVAL, "trace_fallback is true, false or force");
+	}
 	if (f->counters_seconds)
 		o->counters_seconds = *f->counters_seconds;
 	if (r == 0 && o->counters_seconds > COUNTERS_SECONDS_MAX)

@@ -14,7 +14,8 @@ struct options {
 	char *id, *collector, *state, *config; /* owned */
 	char **netns;                          /* owned, with its texts */
 	uint32_t netns_count;
-	bool netns_all; /* follow all there are; then there are no names */
+	bool fallback, fallback_only; /* leases by rules in raw: where need be, always */
+	bool netns_all;               /* follow all there are; then there are no names */
 	bool allow_trace, insecure, help, version;
 	uint32_t lease_seconds, lease_rate; /* at most */
 	uint32_t counters_seconds;          /* between two reads; 0: never */
