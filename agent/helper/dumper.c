@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "agent/helper/child.h"
+#include "agent/helper/nftcounters.h"
 #include "agent/helper/rawcounters.h"
 
 enum { TRIES = 3, CHILD_SECONDS = 30 };
@@ -235,6 +236,12 @@ static int count(struct dumper *d, struct why *why)
 	a->after = boot_now().v;
 	a->digest = tables.digest;
 	rawcounters_clear(&counters);
+	if (r == 0 && d->known) {
+		/* Without them those of legacy tables stand all the same; no generation says so. */
+		if (nftcounters_read(fd, &a->value, why) < 0)
+			a->value = 0;
+		a->after = boot_now().v;
+	}
 	if (r == 0)
 		r = seal(fd);
 	a->cpu_ns = thread_cpu_ns() - cpu;

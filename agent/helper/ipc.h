@@ -44,7 +44,8 @@ enum helper_source {
 
 /*
  * DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. DUMP_COUNTERS:
- * a memfd, see struct counters_part; always, with the same digest as DUMP_RULESET would give.
+ * a memfd, see struct counters_part; always, with the same digest as DUMP_RULESET would give; those of nftables, too, when
+ * `known` is not 0.
  */
 enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, HELPER_DUMP_COUNT };
 
@@ -90,7 +91,7 @@ struct helper_request {
 	uint32_t netns; /* index, in the order of --netns */
 	uint32_t what;  /* OPEN: enum helper_source; DUMP: enum helper_dump; RCVBUF: bytes wanted */
 	uint64_t
-		known; /* DUMP_RULESET: the digest of the last answer, 0 none; STOP, LEASE_STATE: lease id */
+		known; /* DUMP_RULESET: the digest of the last answer, 0 none; DUMP_COUNTERS: above; STOP, LEASE_STATE: lease id */
 	struct helper_lease lease; /* LEASE: a new one, or the same id again with other contents */
 };                                 /* RCVBUF carries the socket as SCM_RIGHTS */
 
@@ -98,7 +99,7 @@ struct helper_request {
 struct helper_answer {
 	uint32_t op, tag;
 	int32_t error;   /* 0 or -errno */
-	uint32_t value;  /* RCVBUF: what the kernel gave */
+	uint32_t value;  /* RCVBUF: what the kernel gave; DUMP: nftables' generation, 0: not read */
 	uint64_t digest; /* DUMP_RULESET: of the raw tables; equal to `known`: unchanged, no fd */
 	int64_t before, after;    /* DUMP_RULESET: CLOCK_BOOTTIME around the read */
 	int64_t cpu_ns;           /* DUMP_RULESET: what the unchanged check cost */

@@ -151,18 +151,20 @@ static int walk_entry(struct walk *w, const struct rawentries *e, uint32_t at,
 	return value_add(w, &entry->value, w->in == BUILTIN && at == w->policy);
 }
 
-static int write_all(const struct walk *w)
+int counters_write(int fd, const struct counters_part *part, const struct buf *chains,
+		   const struct buf *values)
 {
 	struct iovec v[] = {
-		{ (void *)&w->part, sizeof(w->part) },
-		{ w->out->chains.p, w->out->chains.len },
-		{ w->out->values.p, w->out->values.len },
+		{ (void *)part, sizeof(*part) },
+		{ chains->p, chains->len },
+		{ values->p, values->len },
 	};
-	ssize_t want = 0;
+	ssize_t want = 0, n;
 
 	for (int i = 0; i < 3; i++)
 		want += (ssize_t)v[i].iov_len;
-	return writev(w->out->fd, v, 3) == want ? 0 : -EIO;
+	n = writev(fd, v, 3);
+	return n < 0 ? -errno : n == want ? 0 : -EIO;
 }
 
 int rawcounters_take(void *rawcounters, const struct rawentries *e)
@@ -186,5 +188,5 @@ int rawcounters_take(void *rawcounters, const struct rawentries *e)
 	}
 	if (r == 0)
 		r = chain_end(&w);
-	return r < 0 ? r : write_all(&w);
+	return r < 0 ? r : counters_write(w.out->fd, &w.part, &w.out->chains, &w.out->values);
 }

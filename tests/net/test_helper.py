@@ -667,16 +667,21 @@ def test_ruleset_unchanged_brings_no_fd(ns, start):
 
 
 def counted(fd):
-    """What a counters memfd holds: {(family, table): {chain: [(packets, bytes), ...] of rules, then of the policy}}."""
+    """Those of legacy tables, without their backend."""
+    return {(family, table): chains for (backend, family, table), chains in counted_all(fd).items() if backend == 0}
+
+
+def counted_all(fd):
+    """What a counters memfd holds: {(backend, family, table): {chain: [(packets, bytes), ...] of rules, then of the policy}}."""
     data, at, out = os.pread(fd, 1 << 28, 0), 0, {}
     while at < len(data):
-        _, family, chain_count, values, table = struct.unpack_from("=IIII64s", data, at)
+        backend, family, chain_count, values, table = struct.unpack_from("=IIII64s", data, at)
         at += 80
         chains = [struct.unpack_from("=64sII", data, at + 72 * i) for i in range(chain_count)]
         at += 72 * chain_count
         pairs = [struct.unpack_from("=QQ", data, at + 16 * i) for i in range(values)]
         at += 16 * values
-        table = out.setdefault((family, table.rstrip(b"\0").decode()), {})
+        table = out.setdefault((backend, family, table.rstrip(b"\0").decode()), {})
         for name, rules, policy in chains:
             table[name.rstrip(b"\0").decode()], pairs = pairs[:rules + policy], pairs[rules + policy:]
         assert pairs == []
@@ -716,6 +721,60 @@ def test_counters_are_what_iptables_save_prints(ns, start):
     ns.run("iptables-legacy", "-Z")
     assert counted(h.ask(DUMP, what=DUMP_COUNTERS).fd()) == counted_by_save(ns, 1, "iptables") | \
         counted_by_save(ns, 2, "ip6tables")
+
+
+NFT = """
+table inet mixed {
+	counter named { }
+	set s { type inet_service; elements = { 22, 23 } }
+	chain in {
+		type filter hook input priority 0; policy accept;
+		udp dport 9 counter comment "first"
+		udp dport 9 accept
+		jump deep
+	}
+	chain deep {
+		tcp dport @s counter accept
+		counter name "named"
+		meta mark 1 counter log prefix "x" counter
+	}
+	chain empty { }
+}
+table netdev dev {
+	chain c { }
+}
+"""
+
+
+def test_counters_of_nftables(ns, start):
+    ns.run("nft", "-f", "-", input=NFT)
+    for rule in ("-A INPUT -p udp --dport 9 -j ACCEPT", "-N deep", "-A deep -j RETURN", "-A INPUT -p tcp -j deep"):
+        ns.run("iptables-nft", *rule.split())
+    ns.run("iptables-nft-restore", "-c", input="*mangle\n:FORWARD ACCEPT [5:500]\nCOMMIT\n")
+    ns.run("iptables-legacy", "-A", "INPUT", "-j", "ACCEPT")
+    h = start(ns.name)
+    send_udp(ns, port=9, count=7)
+    legacy = counted(h.ask(DUMP, what=DUMP_COUNTERS).fd())
+    assert set(legacy) == {(1, "filter")} and len(legacy[1, "filter"]["INPUT"]) == 2
+    a = h.ask(DUMP, what=DUMP_COUNTERS, known=1)
+    data = a.fd()
+    assert a.value != 0
+    found = counted_all(data)
+    none = 2**64 - 1
+    mixed = found[2, 3, "mixed"]
+    assert [p for p, _ in mixed["in"]] == [7, none, none, none]
+    assert [p for p, _ in mixed["deep"]] == [0, none, 0] and mixed["empty"] == []
+    assert found[2, 6, "dev"] == {"c": []}
+    nft = found[2, 1, "filter"]
+    assert [p for p, _ in nft["INPUT"]][:2] == [7, 0] and nft["deep"] == [(0, 0)]
+    assert nft["INPUT"][2] == (none, 0)     # a policy counts only where somebody has asked for it
+    assert found[2, 1, "mangle"]["FORWARD"] == [(5, 500)]
+    # Nothing was reset by looking, and a change shows in the generation.
+    again = h.ask(DUMP, what=DUMP_COUNTERS, known=1)
+    assert again.value == a.value and counted_all(again.fd()) == found
+    ns.run("nft", "add", "rule", "inet", "mixed", "empty", "counter")
+    third = h.ask(DUMP, what=DUMP_COUNTERS, known=1)
+    assert third.value != a.value and counted_all(third.fd())[2, 3, "mixed"]["empty"] == [(0, 0)]
 
 
 def test_nothing_is_loaded_by_looking(ns, start):
