@@ -28,6 +28,12 @@ struct table {
 
 /* Parses text[0..len). 0, -EBADMSG for what is not iptables-save text of one table, -ENOMEM. */
 int table_parse(struct table *t, const char *text, size_t len);
+/*
+ * The same for what `nft list table` prints. A rule's text is its line; the policy of a chain at a hook is "accept" or "drop".
+ */
+int table_parse_nft(struct table *t, const char *text, size_t len);
+/* By the backend that the text is of. */
+int table_parse_as(struct table *t, enum backend backend, const char *text, size_t len);
 void table_clear(struct table *t);
 const struct chain *table_chain(const struct table *t, const char *chain);
 /* Rule number of chain, 1-based; NULL when there is none (the policy or the end of a user chain). */

@@ -93,8 +93,7 @@ static int on_generation(const struct nlmsghdr *nlh, void *arg)
 	struct nftcounters *n = arg;
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(a) == NFTA_GEN_ID && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
 			n->generation = be32toh(mnl_attr_get_u32(a));
 	}
@@ -118,8 +117,7 @@ static bool counter_of(const struct nlattr *nest, struct counters_value *v)
 	const struct nlattr *a;
 	int seen = 0;
 
-	mnl_attr_for_each_nested(a, nest)
-	{
+	mnl_attr_for_each_nested(a, nest) {
 		uint16_t type = mnl_attr_get_type(a);
 
 		if ((type != NFTA_COUNTER_BYTES && type != NFTA_COUNTER_PACKETS) ||
@@ -172,8 +170,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nfg))
 		return MNL_CB_OK;
 	c.nfproto = nfg->nfgen_family;
-	mnl_attr_for_each(a, nlh, sizeof(*nfg))
-	{
+	mnl_attr_for_each(a, nlh, sizeof(*nfg)) {
 		switch (mnl_attr_get_type(a)) {
 		case NFTA_CHAIN_TABLE:
 			c.table = name_of(n, a);
@@ -202,13 +199,11 @@ static struct counters_value counter_in(const struct nlattr *expressions)
 	struct counters_value v = { COUNTER_NONE, 0 };
 	const struct nlattr *one, *a;
 
-	mnl_attr_for_each_nested(one, expressions)
-	{
+	mnl_attr_for_each_nested(one, expressions) {
 		const struct nlattr *data = NULL;
 		bool counter = false;
 
-		mnl_attr_for_each_nested(a, one)
-		{
+		mnl_attr_for_each_nested(a, one) {
 			if (mnl_attr_get_type(a) == NFTA_EXPR_NAME &&
 			    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
 				counter = strcmp(mnl_attr_get_str(a), "counter") == 0;
@@ -227,8 +222,7 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 	struct nftcounters *n = arg;
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(a) == NFTA_RULE_EXPRESSIONS)
 			v = counter_in(a);
 	}

@@ -32,9 +32,21 @@ bool counting_due(const struct counting *c, struct boot_ns now, int64_t slack)
 	return c->seconds && c->due.v <= now.v + slack;
 }
 
-struct helper_request counting_request(uint32_t host)
+/* Has it tables of nftables, whose text is known? */
+static bool has_nft(const struct rules *rules)
 {
-	return (struct helper_request){ .op = HELPER_DUMP, .netns = host, .what = DUMP_COUNTERS };
+	for (uint32_t i = 0; rules->generation && i < rules->newest.count; i++) {
+		if (rules->newest.tables[i].backend != BACKEND_LEGACY)
+			return true;
+	}
+	return false;
+}
+
+struct helper_request counting_request(const struct rules *rules, uint32_t host)
+{
+	return (struct helper_request){
+		.op = HELPER_DUMP, .netns = host, .what = DUMP_COUNTERS, .known = has_nft(rules)
+	};
 }
 
 static void on_tally(void *arg, const struct counters *c)
@@ -45,14 +57,20 @@ static void on_tally(void *arg, const struct counters *c)
 	sink->emit(sink->arg, &r);
 }
 
+/* The helper does not tell which tables of nftables are those of iptables-nft: there is one of each name. */
+static bool is_same(const struct tally *tally, const struct counted_table *t)
+{
+	return (tally->backend == BACKEND_LEGACY) == (t->backend == BACKEND_LEGACY) &&
+	       tally->family == t->family && strcmp(tally->table, t->name) == 0;
+}
+
 static struct tally *table_of(struct counting *c, const struct counted_table *t)
 {
 	struct tally *tally;
 
 	for (uint32_t i = 0; i < c->count; i++) {
 		tally = c->tables[i];
-		if (tally->backend == t->backend && tally->family == t->family &&
-		    strcmp(tally->table, t->name) == 0)
+		if (is_same(tally, t))
 			return tally;
 	}
 	if (c->count == RULESET_TABLES_MAX)
@@ -77,9 +95,7 @@ static void forget(struct counting *c, const struct counted *counted)
 		bool there = false;
 
 		for (uint32_t k = 0; k < counted->count && !there; k++)
-			there = counted->tables[k].backend == t->backend &&
-				counted->tables[k].family == t->family &&
-				strcmp(counted->tables[k].name, t->table) == 0;
+			there = is_same(t, &counted->tables[k]);
 		if (there) {
 			c->tables[kept++] = t;
 			continue;
@@ -98,6 +114,8 @@ static int take_table(struct counting *c, const struct counted_table *from,
 	const struct content_id *id;
 	struct tally *t;
 
+	if (i < 0 && from->backend == BACKEND_NATIVE)
+		i = rules_table(rules, BACKEND_NFT, from->family, from->name);
 	/* A table that changed under every try to read it has no text that is its own. */
 	if (i < 0 || rules->newest.tables[i].torn)
 		return 0;
@@ -105,6 +123,8 @@ static int take_table(struct counting *c, const struct counted_table *from,
 	t = table_of(c, from);
 	if (!t)
 		return -ENOMEM;
+	if (t->backend != rules->newest.tables[i].backend)
+		tally_restart(t, rules->newest.tables[i].backend);
 	if (!t->shape.chains || memcmp(&t->shape.content, id, sizeof(*id)) != 0) {
 		const struct ruleset_table *table = &rules->newest.tables[i];
 		const char *text = ruleset_map(&rules->newest);
@@ -135,6 +155,9 @@ static void take_all(struct counting *c, const struct counted *counted,
 	c->why[0] = '\0';
 	forget(c, counted);
 	for (uint32_t i = 0; i < counted->count; i++) {
+		/* Its text is of another moment: it is read next. */
+		if (counted->tables[i].backend != BACKEND_LEGACY && a->value != rules->generation)
+			continue;
 		r = take_table(c, &counted->tables[i], rules, &read, sink);
 		again |= r == -EAGAIN;
 		if (r < 0 && r != -EAGAIN)

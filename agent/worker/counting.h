@@ -21,7 +21,7 @@ void counting_init(struct counting *c, uint32_t seconds);
 /* Is a read due now? It may be up to `slack` early, where it saves another read. */
 bool counting_due(const struct counting *c, struct boot_ns now, int64_t slack);
 /* The request for it. */
-struct helper_request counting_request(uint32_t host);
+struct helper_request counting_request(const struct rules *rules, uint32_t host);
 /*
  * Takes the answer and its fd. rules: what the tables held during the read; NULL when that is not known, and
  * then nothing is taken. Emits RECORD_COUNTERS; sets when to read next.

@@ -415,7 +415,7 @@ static void ask_tables(struct host *h, struct boot_ns now)
 		return;
 	if (h->rules.known && !h->rules.stale &&
 	    counting_due(&h->counting, now, h->rules.every / 2)) {
-		q = counting_request(h->index);
+		q = counting_request(&h->rules, h->index);
 		done = on_counters;
 	}
 	h->rules.asked = link_ask(h->env->link, &q, -1, done, h) == 0;

@@ -156,7 +156,7 @@ bool rules_check(struct rules *r, const struct helper_answer *a, uint32_t host, 
 {
 	if (a->error)
 		return false;
-	if (!r->known || a->digest != r->digest) {
+	if (!r->known || a->digest != r->digest || (a->value && a->value != r->generation)) {
 		r->due.v = 0;
 		r->stale = true;
 		return false;
@@ -176,6 +176,7 @@ bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t
 	}
 	r->stale = false;
 	set_due(r, a);
+	r->generation = a->value;
 	if (fd < 0 && r->known && a->digest == r->digest)
 		return unchanged(r, a, host, emit, arg);
 	if (take_new(r, a, fd, host, emit, arg) < 0) {

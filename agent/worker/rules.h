@@ -14,6 +14,7 @@ struct rules {
 	bool known;                                /* it has been read */
 	uint32_t site;                             /* of enum lease_site: what they tell */
 	uint64_t digest;
+	uint32_t generation; /* of nftables, when its texts were read; 0: they were not */
 	struct boot_ns last; /* `before` of the last read */
 	struct boot_ns due;  /* of the next read */
 	int64_t every;       /* ns from one read to the next while nothing changes */

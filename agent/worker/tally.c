@@ -59,10 +59,10 @@ static void shape_fill(struct tally_shape *s, const struct table *t)
 	qsort(s->chains, s->chain_count, sizeof(*s->chains), by_name);
 }
 
-static int shape_parse(struct tally_shape *s, const char *text, size_t len)
+static int shape_parse(struct tally_shape *s, enum backend backend, const char *text, size_t len)
 {
 	struct table t;
-	int r = table_parse(&t, text, len);
+	int r = table_parse_as(&t, backend, text, len);
 
 	*s = (struct tally_shape){ .chains = NULL };
 	if (r < 0)
@@ -85,7 +85,7 @@ static int shape_parse(struct tally_shape *s, const char *text, size_t len)
 int tally_text(struct tally *t, const struct content_id *content, const char *text, size_t len)
 {
 	struct tally_shape next;
-	int r = shape_parse(&next, text, len);
+	int r = shape_parse(&next, t->backend, text, len);
 
 	if (r < 0)
 		return r;
@@ -106,6 +106,15 @@ void tally_clear(struct tally *t)
 	free(t->values);
 	free(t->shadow);
 	*t = (struct tally){ .values = NULL };
+}
+
+void tally_restart(struct tally *t, uint8_t backend)
+{
+	struct tally next = { .backend = backend, .family = t->family };
+
+	memcpy(next.table, t->table, sizeof(next.table));
+	tally_clear(t);
+	*t = next;
 }
 
 /* --- which rule is which ----------------------------------------------------------------------------------------- */

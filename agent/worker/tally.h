@@ -47,7 +47,7 @@ struct tally_read {
 /* The record's entries live until the return. */
 typedef void tally_emit(void *arg, const struct counters *c);
 
-/* Another content of the table, as iptables-save prints it. 0 or -errno; then nothing has changed. */
+/* Another content of the table, as its backend prints it. 0 or -errno; then nothing has changed. */
 int tally_text(struct tally *t, const struct content_id *content, const char *text, size_t len);
 /*
  * Takes a reading of that content, and emits what there is to tell. 0; -EAGAIN: counters went back, so read again soon:
@@ -56,4 +56,6 @@ int tally_text(struct tally *t, const struct content_id *content, const char *te
  */
 int tally_take(struct tally *t, const struct counted_table *c, const struct tally_read *read,
 	       tally_emit *emit, void *arg);
+/* Forgets everything but the table, which is of this backend now. */
+void tally_restart(struct tally *t, uint8_t backend);
 void tally_clear(struct tally *t);

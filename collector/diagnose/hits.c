@@ -208,7 +208,7 @@ static struct content_map *content_of(struct loading *l, struct making *m,
 	map->id = *id;
 	HASH_ADD(hh, m->contents, id, sizeof(map->id), map);
 	if (reader_content(l->r, id, &l->scratch, &text, &len) == 0 &&
-	    table_parse(&parsed, text, len) == 0) {
+	    table_parse_as(&parsed, m->t->entry.backend, text, len) == 0) {
 		map->usable = true;
 		if (map_rules(l, m, map, &parsed, newest) < 0)
 			l->error = -ENOMEM;

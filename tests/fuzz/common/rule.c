@@ -9,6 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	struct rule r;
 
 	rule_parse(&r, (const char *)p, len);
+	if (table_parse_nft(&t, (const char *)p, len) == 0)
+		table_clear(&t);
 	if (table_parse(&t, (const char *)p, len) < 0)
 		return 0;
 	for (uint32_t c = 0; c < t.chain_count; c++) {

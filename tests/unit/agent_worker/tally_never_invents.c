@@ -286,6 +286,39 @@ static void a_reading_of_other_chains_is_not_taken(void **state)
 	tally_clear(&t);
 }
 
+/* nftables: rules without a counter, a policy without one, chains in another order than in the text. */
+static void what_has_no_counter_is_silent(void **state)
+{
+	static const char text[] = "table inet mixed {\n\tchain in {\n"
+				   "\t\ttype filter hook input priority filter; policy accept;\n"
+				   "\t\ttcp dport 1 counter packets 0 bytes 0\n"
+				   "\t\ttcp dport 2 drop\n\t}\n\n\tchain deep {\n"
+				   "\t\tcounter packets 0 bytes 0\n\t}\n}\n";
+	struct counters_chain chains[2] = { { .name = "deep", .rules = 1 },
+					    { .name = "in", .rules = 2, .policy = 1 } };
+	struct counters_value values[4] = {
+		{ 7, 700 }, { 5, 500 }, { COUNTER_NONE, 0 }, { COUNTER_NONE, 0 }
+	};
+	struct counted_table c = { .name = "mixed",
+				   .chain_count = 2,
+				   .value_count = 4,
+				   .chains = chains,
+				   .values = values };
+	struct tally t = { .backend = BACKEND_NATIVE, .table = "mixed" };
+	struct tally_read read = { .before = { 1 }, .at = { 2 } };
+	struct content_id id = { { 1 } };
+	struct told told = { .records = 0 };
+
+	(void)state;
+	assert_int_equal(tally_text(&t, &id, text, sizeof(text) - 1), 0);
+	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), 0);
+	values[0] = (struct counters_value){ 9, 900 };
+	values[1] = (struct counters_value){ 6, 600 };
+	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), 0);
+	assert_string_equal(told.text, "deep 1 +2, in 1 +1");
+	tally_clear(&t);
+}
+
 struct parts {
 	uint32_t records, entries, next;
 	uint64_t packets;
@@ -354,6 +387,7 @@ int main(void)
 		cmocka_unit_test(whatever_becomes_of_rules),
 		cmocka_unit_test(a_record_says_since_when),
 		cmocka_unit_test(a_reading_of_other_chains_is_not_taken),
+		cmocka_unit_test(what_has_no_counter_is_silent),
 		cmocka_unit_test(many_are_told_in_parts),
 	};
 
