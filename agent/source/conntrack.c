@@ -24,25 +24,14 @@ enum {
 };
 
 struct attrs {
-	uint16_t max;
 	const struct nlattr *at[LIST_MAX + 1];
 };
 
-static int attr_put(const struct nlattr *a, void *arg)
-{
-	struct attrs *list = arg;
-
-	if (mnl_attr_get_type(a) <= list->max)
-		list->at[mnl_attr_get_type(a)] = a;
-	return MNL_CB_OK;
-}
-
 static struct attrs nested(const struct nlattr *a, uint16_t max)
 {
-	struct attrs list = { .max = max };
+	struct attrs list = { { NULL } };
 
-	if (a)
-		mnl_attr_parse_nested(a, attr_put, &list);
+	attrs_take_nested(list.at, max, a);
 	return list;
 }
 
@@ -119,11 +108,10 @@ static bool tuple_set(struct tuple *t, const struct nlattr *a)
 
 static int conn_event(const struct nlmsghdr *nlh, struct boot_ns now, const struct sink *out)
 {
-	struct attrs top = { .max = TOP_MAX };
+	struct attrs top = { { NULL } };
 	struct conn c = { .at = now };
 
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg) ||
-	    mnl_attr_parse(nlh, sizeof(struct nfgenmsg), attr_put, &top) < 0)
+	if (!attrs_take(top.at, TOP_MAX, nlh, sizeof(struct nfgenmsg)))
 		return -EBADMSG;
 	if (!tuple_set(&c.orig, top.at[CTA_TUPLE_ORIG]) ||
 	    !tuple_set(&c.reply, top.at[CTA_TUPLE_REPLY]))

@@ -3,10 +3,6 @@
  */
 #include "agent/source/netlink.h"
 
-#include <arpa/inet.h>
-#include <endian.h>
-#include <string.h>
-
 const struct nlmsghdr *netlink_next(const uint8_t **p, size_t *left)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)*p;
@@ -23,27 +19,37 @@ const struct nlmsghdr *netlink_next(const uint8_t **p, size_t *left)
 	return nlh;
 }
 
-const void *attr_bytes(const struct nlattr *a, size_t len)
+static void take(const struct nlattr **at, uint16_t max, const uint8_t *p, size_t len)
 {
-	return a && mnl_attr_get_payload_len(a) >= len ? mnl_attr_get_payload(a) : NULL;
+	while (len >= sizeof(struct nlattr)) {
+		const struct nlattr *a = (const void *)p;
+		uint16_t type = a->nla_type & NLA_TYPE_MASK;
+		size_t size = NLA_ALIGN((size_t)a->nla_len);
+
+		if (a->nla_len < sizeof(*a) || a->nla_len > len)
+			return;
+		if (type <= max)
+			at[type] = a;
+		if (size >= len)
+			return;
+		p += size;
+		len -= size;
+	}
 }
 
-uint32_t attr_be32(const struct nlattr *a)
+bool attrs_take(const struct nlattr **at, uint16_t max, const struct nlmsghdr *nlh, size_t head)
 {
-	const void *p = attr_bytes(a, sizeof(uint32_t));
-	uint32_t v = 0;
+	const size_t before = NLMSG_HDRLEN + NLMSG_ALIGN(head);
 
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return ntohl(v);
+	if (nlh->nlmsg_len < NLMSG_HDRLEN + head)
+		return false;
+	if (nlh->nlmsg_len > before)
+		take(at, max, (const uint8_t *)nlh + before, nlh->nlmsg_len - before);
+	return true;
 }
 
-uint64_t attr_be64(const struct nlattr *a)
+void attrs_take_nested(const struct nlattr **at, uint16_t max, const struct nlattr *nest)
 {
-	const void *p = attr_bytes(a, sizeof(uint64_t));
-	uint64_t v = 0;
-
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return be64toh(v);
+	if (nest && nest->nla_len >= sizeof(*nest))
+		take(at, max, (const uint8_t *)(nest + 1), nest->nla_len - sizeof(*nest));
 }

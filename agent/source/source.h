@@ -47,8 +47,10 @@ struct source {
 	bool seq_known;
 	bool overrun;        /* the kernel said that it dropped some; the count is to come */
 	struct boot_ns last; /* of the last message: where a loss span starts */
-	uint32_t portid;     /* the socket's own: tells answers from notifications */
-	void *state;         /* owned, by ops: NULL until needed */
+	int64_t offset;      /* boot_minus_wall() at offset_at */
+	struct boot_ns offset_at;
+	uint32_t portid; /* the socket's own: tells answers from notifications */
+	void *state;     /* owned, by ops: NULL until needed */
 };
 
 struct source_ops {

@@ -9,10 +9,10 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <libnetfilter_log/libnetfilter_log.h>
 #include <linux/if_arp.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
 #include <string.h>
 
 #include "agent/source/ifnames.h"
@@ -62,7 +62,17 @@ static void seq_check(struct source *s, const struct nlattr *a, struct boot_ns n
 	s->seq_known = true;
 }
 
-static void time_set(struct step *st, const struct nlattr *a, struct boot_ns now)
+/* Both clocks are looked at once for all that came together. */
+static int64_t offset_at(struct source *s, struct boot_ns now)
+{
+	if (s->offset_at.v != now.v) {
+		s->offset = boot_minus_wall();
+		s->offset_at = now;
+	}
+	return s->offset;
+}
+
+static void time_set(struct source *s, struct step *st, const struct nlattr *a, struct boot_ns now)
 {
 	struct nfulnl_msg_packet_timestamp ts;
 	const void *p = attr_bytes(a, sizeof(ts));
@@ -76,7 +86,7 @@ static void time_set(struct step *st, const struct nlattr *a, struct boot_ns now
 	usec = (int64_t)be64toh(ts.usec);
 	if (sec < 0 || sec > INT32_MAX * INT64_C(4) || usec < 0 || usec >= 1000000)
 		return;
-	at = sec * NS_PER_S + usec * 1000 + boot_minus_wall();
+	at = sec * NS_PER_S + usec * 1000 + offset_at(s, now);
 	/* The wall clock may have been set in between: then only our own clock is sane. */
 	if (at > now.v + kernel_time_slack || at < now.v - kernel_time_slack)
 		return;
@@ -85,7 +95,7 @@ static void time_set(struct step *st, const struct nlattr *a, struct boot_ns now
 }
 
 /* The sender's address, from the frame that brought the packet; there is none on the way out. */
-static void mac_set(struct trace_event *e, struct nlattr **attr)
+static void mac_set(struct trace_event *e, const struct nlattr **attr)
 {
 	const uint8_t *frame = attr_bytes(attr[NFULA_HWHEADER], ETHER_LEN);
 	const void *type = attr_bytes(attr[NFULA_HWTYPE], sizeof(uint16_t));
@@ -98,8 +108,8 @@ static void mac_set(struct trace_event *e, struct nlattr **attr)
 		memcpy(e->src_mac, frame + ETHER_SRC, sizeof(e->src_mac));
 }
 
-static void packet_event(struct source *s, struct nlattr **attr, uint8_t family, struct boot_ns now,
-			 const struct sink *out)
+static void packet_event(struct source *s, const struct nlattr **attr, uint8_t family,
+			 struct boot_ns now, const struct sink *out)
 {
 	struct trace_event e = { .received = now };
 	const struct nfulnl_msg_packet_hdr *hdr;
@@ -120,7 +130,7 @@ static void packet_event(struct source *s, struct nlattr **attr, uint8_t family,
 	name_set(s, e.in_if, attr[NFULA_IFINDEX_INDEV]);
 	name_set(s, e.out_if, attr[NFULA_IFINDEX_OUTDEV]);
 	e.mark = attr_be32(attr[NFULA_MARK]);
-	time_set(&e.step, attr[NFULA_TIMESTAMP], now);
+	time_set(s, &e.step, attr[NFULA_TIMESTAMP], now);
 	mac_set(&e, attr);
 	if (attr[NFULA_PAYLOAD]) {
 		e.has_packet =
@@ -156,12 +166,11 @@ static int trace_legacy_decode(struct source *s, const uint8_t *p, size_t len, s
 	const struct nfgenmsg *nfg;
 
 	while ((nlh = netlink_next(&p, &len))) {
-		struct nlattr *attr[NFULA_MAX + 1] = { 0 };
+		const struct nlattr *attr[NFULA_MAX + 1] = { 0 };
 
 		if (nlh->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET))
 			continue;
-		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nfg) ||
-		    nflog_nlmsg_parse(nlh, attr) != MNL_CB_OK)
+		if (!attrs_take(attr, NFULA_MAX, nlh, sizeof(*nfg)))
 			return -EBADMSG;
 		seq_check(s, attr[NFULA_SEQ], now, out);
 		s->last = now;

@@ -38,24 +38,6 @@ static void attr_text(char *out, size_t size, const struct nlattr *a)
 	out[len] = '\0';
 }
 
-static int attr_put(const struct nlattr *a, void *arg)
-{
-	const struct nlattr **attr = arg;
-
-	if (mnl_attr_get_type(a) <= NFTA_TRACE_MAX)
-		attr[mnl_attr_get_type(a)] = a;
-	return MNL_CB_OK;
-}
-
-static int verdict_put(const struct nlattr *a, void *arg)
-{
-	const struct nlattr **code = arg;
-
-	if (mnl_attr_get_type(a) == NFTA_VERDICT_CODE)
-		*code = a;
-	return MNL_CB_OK;
-}
-
 static enum family family_of(uint8_t nfproto)
 {
 	switch (nfproto) {
@@ -105,12 +87,11 @@ static enum step_verdict verdict_of(uint32_t code)
 
 static void verdict_set(struct step *st, const struct nlattr **attr)
 {
-	const struct nlattr *code = NULL;
+	const struct nlattr *nested[NFTA_VERDICT_CODE + 1] = { NULL };
 
-	if (attr[NFTA_TRACE_VERDICT])
-		mnl_attr_parse_nested(attr[NFTA_TRACE_VERDICT], verdict_put, &code);
-	if (attr_bytes(code, sizeof(uint32_t)))
-		st->verdict = (uint8_t)verdict_of(attr_be32(code));
+	attrs_take_nested(nested, NFTA_VERDICT_CODE, attr[NFTA_TRACE_VERDICT]);
+	if (attr_bytes(nested[NFTA_VERDICT_CODE], sizeof(uint32_t)))
+		st->verdict = (uint8_t)verdict_of(attr_be32(nested[NFTA_VERDICT_CODE]));
 	else if (attr_bytes(attr[NFTA_TRACE_POLICY], sizeof(uint32_t)))
 		st->verdict = (uint8_t)verdict_of(attr_be32(attr[NFTA_TRACE_POLICY]));
 }
@@ -255,8 +236,7 @@ static int trace_nft_decode(struct source *s, const uint8_t *p, size_t len, stru
 
 		if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE))
 			continue;
-		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nfg) ||
-		    mnl_attr_parse(nlh, sizeof(*nfg), attr_put, attr) < 0)
+		if (!attrs_take(attr, NFTA_TRACE_MAX, nlh, sizeof(*nfg)))
 			return -EBADMSG;
 		if (!attr_bytes(attr[NFTA_TRACE_TYPE], sizeof(uint32_t)) ||
 		    !attr_bytes(attr[NFTA_TRACE_ID], sizeof(uint32_t)))
