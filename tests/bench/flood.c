@@ -3,6 +3,8 @@
  *
  *	bench_flood sink PORT                reads and counts; answers the first packet of each flow
  *	bench_flood udp ADDR PORT MS         sends for MS milliseconds; prints what was sent and what it took
+ *	bench_flood blast ADDR PORT MS RATE  the same without an answer to wait for, RATE packets a second (0: all it can)
+ *	bench_flood flows ADDR PORT MS RATE  the same, each packet of a flow of its own; from PORT on
  *	bench_flood accept PORT              takes connections and closes them
  *	bench_flood tcp ADDR PORT MS         opens connections, one after another
  *
@@ -27,6 +29,7 @@ enum {
 	SINK_BUFFER = 64 << 20,
 	NAP_US = 1000,
 	ANSWER_S = 5,
+	SOURCE_PORTS = 64000,
 };
 
 static volatile sig_atomic_t stop;
@@ -93,28 +96,31 @@ static int sink(const char *port)
 	return 0;
 }
 
-/* A flow of its own, which the sink has answered: established. */
-static int udp_open(const struct sockaddr_in6 *to)
+/* A flow of its own; established, if the sink is to answer. */
+static int udp_open(const struct sockaddr_in6 *to, bool answered)
 {
 	struct timeval patience = { .tv_sec = ANSWER_S };
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	char buf[PAYLOAD] = { 0 };
 
-	if (fd < 0 || connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	if (fd < 0 || connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0)
+		return -1;
+	if (!answered)
+		return fd;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 	    send(fd, buf, sizeof(buf), 0) < 0 || recv(fd, buf, sizeof(buf), 0) < 0)
 		return -1;
 	return fd;
 }
 
-static int udp(const struct sockaddr_in6 *to, double span)
+static int udp(const struct sockaddr_in6 *to, double span, double rate, bool answered)
 {
 	struct mmsghdr messages[BURST];
 	struct iovec iov[BURST];
 	char buf[PAYLOAD] = { 0 };
 	unsigned long long count = 0;
 	double began, cpu, now;
-	int fd = udp_open(to), i, n;
+	int fd = udp_open(to, answered), i, n;
 
 	if (fd < 0)
 		return fail("no answer");
@@ -131,10 +137,39 @@ static int udp(const struct sockaddr_in6 *to, double span)
 		if (n < 0)
 			return fail("send");
 		count += (unsigned int)n;
-		now = seconds(CLOCK_MONOTONIC);
+		do
+			now = seconds(CLOCK_MONOTONIC);
+		while (rate > 0 && (double)count > (now - began) * rate);
 	}
 	printf("{\"count\": %llu, \"seconds\": %.6f, \"cpu\": %.6f}\n", count, now - began,
 	       seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+	return 0;
+}
+
+/* Every packet is the first of its connection. */
+static int flows(struct sockaddr_in6 to, double span, double rate)
+{
+	const uint16_t port = ntohs(to.sin6_port);
+	struct sockaddr_in6 self = address(NULL, "0");
+	double began = seconds(CLOCK_MONOTONIC), now = began;
+	unsigned long long count = 0;
+	char buf[PAYLOAD] = { 0 };
+	int fd;
+
+	while (now < began + span) {
+		fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		self.sin6_port = htons((uint16_t)(1024 + count % SOURCE_PORTS));
+		to.sin6_port = htons((uint16_t)(port + count / SOURCE_PORTS));
+		if (fd < 0 || bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0 ||
+		    sendto(fd, buf, sizeof(buf), 0, (const struct sockaddr *)&to, sizeof(to)) < 0)
+			return fail("send");
+		close(fd);
+		count++;
+		do
+			now = seconds(CLOCK_MONOTONIC);
+		while (rate > 0 && (double)count > (now - began) * rate);
+	}
+	printf("{\"count\": %llu, \"seconds\": %.6f}\n", count, now - began);
 	return 0;
 }
 
@@ -186,17 +221,22 @@ int main(int argc, char **argv)
 		return sink(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "accept") == 0)
 		return take(argv[2]);
-	if (argc != 5)
+	if (argc < 5 || argc > 6)
 		goto usage;
 	to = address(argv[2], argv[3]);
 	span = strtod(argv[4], NULL) / 1000;
 	if (to.sin6_family == AF_UNSPEC || span <= 0)
 		goto usage;
-	if (strcmp(argv[1], "udp") == 0)
-		return udp(&to, span);
-	if (strcmp(argv[1], "tcp") == 0)
+	if (argc == 6 && strcmp(argv[1], "blast") == 0)
+		return udp(&to, span, strtod(argv[5], NULL), false);
+	if (argc == 6 && strcmp(argv[1], "flows") == 0)
+		return flows(to, span, strtod(argv[5], NULL));
+	if (argc == 5 && strcmp(argv[1], "udp") == 0)
+		return udp(&to, span, 0, true);
+	if (argc == 5 && strcmp(argv[1], "tcp") == 0)
 		return tcp(&to, span);
 usage:
-	fprintf(stderr, "usage: bench_flood sink|accept PORT | udp|tcp ADDR PORT MS\n");
+	fprintf(stderr,
+		"usage: bench_flood sink|accept PORT | udp|tcp ADDR PORT MS | blast|flows ADDR PORT MS RATE\n");
 	return 2;
 }
