@@ -1,0 +1,10 @@
+# cmake -DOUT=HEADER -DFILES=a.o;b.o -P embed.cmake: the files as arrays of bytes named after them, NAME and NAME_size.
+set(text "/* Made from the BPF objects by embed.cmake. */\n#pragma once\n\n")
+foreach(file ${FILES})
+	get_filename_component(name ${file} NAME_WE)
+	file(READ ${file} bytes HEX)
+	string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+	string(APPEND text "static const unsigned char ${name}[] __attribute__((aligned(8))) = { ${bytes} };\n")
+	string(APPEND text "static const unsigned int ${name}_size = sizeof(${name});\n")
+endforeach()
+file(WRITE ${OUT} "${text}")
