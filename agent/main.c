@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "agent/uplink/uplink.h"
+#include "agent/worker/events.h"
 #include "agent/worker/hosts.h"
 #include "agent/worker/notes.h"
 #include "agent/worker/options.h"
@@ -46,6 +47,14 @@ struct watch {
 	bool napping;
 };
 
+/* One ring of BPF events. */
+struct ring_watch {
+	uv_poll_t poll;
+	struct agent *agent;
+	enum events_source source;
+	bool napping;
+};
+
 struct agent {
 	struct options options;
 	struct state state;
@@ -55,6 +64,8 @@ struct agent {
 	struct uplink *uplink;
 	struct host_env env;
 	struct hosts hosts;
+	struct events *events;
+	struct ring_watch rings[EVENTS_COUNT];
 	uint8_t boot_id[16];
 	struct boot_ns started, trimmed;
 
@@ -182,6 +193,9 @@ static void settle(struct agent *a)
 		if (at.v)
 			sooner(&due, at.v);
 	}
+	at = events_tick(a->events, now);
+	if (at.v)
+		sooner(&due, at.v);
 	check_reach(a, now, &due);
 	while (spool_take_loss(a->spool, &r.loss, &r.host)) {
 		if (spool_add(a->spool, &r) < 0)
@@ -216,9 +230,17 @@ static void settle_soon(struct agent *a)
 
 static void on_readable(uv_poll_t *p, int status, int events);
 
+static void on_ring(uv_poll_t *p, int status, int events);
+
 static void on_nap_over(uv_timer_t *t)
 {
 	struct agent *a = t->data;
+
+	for (int i = 0; i < EVENTS_COUNT; i++) {
+		if (a->rings[i].napping && !a->over)
+			uv_poll_start(&a->rings[i].poll, UV_READABLE, on_ring);
+		a->rings[i].napping = false;
+	}
 
 	for (struct watch *w = a->watches; w; w = w->next) {
 		if (!w->napping)
@@ -226,6 +248,12 @@ static void on_nap_over(uv_timer_t *t)
 		w->napping = false;
 		uv_poll_start(&w->poll, UV_READABLE, on_readable);
 	}
+}
+
+static void nap(struct agent *a)
+{
+	if (!uv_is_active((uv_handle_t *)&a->nap))
+		uv_timer_start(&a->nap, on_nap_over, NAP_MS, 0);
 }
 
 static void on_readable(uv_poll_t *p, int status, int events)
@@ -243,10 +271,35 @@ static void on_readable(uv_poll_t *p, int status, int events)
 	if (w->source && (n < max || status < 0)) {
 		uv_poll_stop(&w->poll);
 		w->napping = true;
-		if (!uv_is_active((uv_handle_t *)&a->nap))
-			uv_timer_start(&a->nap, on_nap_over, NAP_MS, 0);
+		nap(a);
 	}
 	settle(a);
+}
+
+static void on_ring(uv_poll_t *p, int status, int events)
+{
+	struct ring_watch *w = (struct ring_watch *)p;
+
+	(void)status;
+	(void)events;
+	events_read(w->agent->events, w->source);
+	uv_poll_stop(&w->poll);
+	w->napping = true;
+	nap(w->agent);
+	settle(w->agent);
+}
+
+static void watch_ring(void *arg, enum events_source source, int fd)
+{
+	struct agent *a = arg;
+	struct ring_watch *w = &a->rings[source];
+
+	w->agent = a;
+	w->source = source;
+	must(uv_poll_init(&a->loop, &w->poll, fd) == 0);
+	w->poll.data = a; /* end() closes it with the others */
+	uv_poll_start(&w->poll, UV_READABLE, on_ring);
+	events_read(a->events, source); /* what came before */
 }
 
 static void on_watch_closed(uv_handle_t *h)
@@ -336,6 +389,16 @@ static uint32_t env_noted(void *arg, uint64_t inode)
 	struct agent *a = arg;
 
 	return notes_find(&a->notes, inode);
+}
+
+static bool env_sources(void *arg, struct source_fact *list, uint32_t *count)
+{
+	struct agent *a = arg;
+
+	if (!events_sources(a->events, list + *count))
+		return false;
+	*count += EVENTS_COUNT;
+	return true;
 }
 
 static void env_say(void *arg, const struct host *h, const char *text)
@@ -601,8 +664,11 @@ static int agent_open(struct agent *a, struct why *why)
 		.note = env_note,
 		.noted = env_noted,
 		.say = env_say,
+		.sources = env_sources,
 	};
 	r = hosts_open(&a->hosts, &a->options, &a->env, on_hosts_changed, a, why);
+	if (r == 0)
+		r = events_open(&a->events, &a->hosts, a->link, &(struct events_env){ a, watch_ring, NULL });
 	if (r == 0)
 		r = uplink_open(&a->uplink, &a->loop, (struct sockaddr *)&addr, a->spool,
 				&uplink_ops, a);
@@ -651,6 +717,7 @@ int main(int argc, char **argv)
 	}
 	link_free(a.link, GOODBYE_MS);
 	spool_free(a.spool);
+	events_free(a.events);
 	hosts_free(&a.hosts);
 	notes_clear(&a.notes);
 	state_clear(&a.state);

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bpf_objects.h"
@@ -64,31 +63,20 @@ void bpf_init(struct bpf *b, uint32_t drop_rate)
 	libbpf_set_print(quiet);
 }
 
-static int inode_of(const struct netns *ns, uint32_t *inode)
+int bpf_watch(struct bpf *b, uint32_t slot, uint64_t inode)
 {
-	struct stat st;
-	int r = ns->fd >= 0 ? fstat(ns->fd, &st) : stat("/proc/self/ns/net", &st);
-
-	if (r < 0)
-		return -errno;
-	*inode = (uint32_t)st.st_ino;
-	return 0;
-}
-
-int bpf_watch(struct bpf *b, uint32_t slot, const struct netns *ns)
-{
-	uint32_t inode = 0;
-	int r = ns ? inode_of(ns, &inode) : 0;
+	uint32_t now = (uint32_t)inode; /* the kernel's numbers of namespaces have 32 bits */
+	int r = 0;
 
 	for (int i = 0; i < BPF_PROGRAMS && r == 0; i++) {
 		if (b->programs[i].hosts < 0)
 			continue;
 		if (b->inodes[slot])
 			bpf_map_delete_elem(b->programs[i].hosts, &b->inodes[slot]);
-		if (inode)
-			r = bpf_map_update_elem(b->programs[i].hosts, &inode, &slot, BPF_ANY);
+		if (now)
+			r = bpf_map_update_elem(b->programs[i].hosts, &now, &slot, BPF_ANY);
 	}
-	b->inodes[slot] = inode;
+	b->inodes[slot] = now;
 	return r;
 }
 

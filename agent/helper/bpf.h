@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "agent/helper/events.h"
-#include "agent/helper/netns.h"
+#include "common/why.h"
 
 enum { BPF_DROPS, BPF_CHANGES, BPF_PROGRAMS };
 
@@ -21,8 +21,8 @@ struct bpf {
 };
 
 void bpf_init(struct bpf *b, uint32_t drop_rate);
-/* The namespace of this slot from now on; NULL: nobody is there any more. 0 or -errno. */
-int bpf_watch(struct bpf *b, uint32_t slot, const struct netns *ns);
+/* The namespace of this slot from now on, by its inode; 0: nobody is there any more. 0 or -errno. */
+int bpf_watch(struct bpf *b, uint32_t slot, uint64_t inode);
 /*
  * The fd of a map of the program, ours: its ring of events (events.h), or its counters of what found no room there. Loads
  * the program when it is asked for first. -errno with why.

@@ -33,7 +33,7 @@ struct drop_event {
 	uint16_t protocol; /* ETH_P_*, host order */
 	uint16_t captured;
 	uint8_t mac[6];    /* of the frame's sender; zero: not known */
-	uint16_t pad;
+	uint16_t outgoing; /* 1: dev is the one that it was to leave by */
 	uint8_t packet[EVENT_PACKET_MAX];
 };
 

@@ -32,22 +32,27 @@ enum helper_op {
 /*
  * OPEN's sources. TRACE_LEGACY: a NETFILTER_NETLINK socket bound to group 0 (copy range 128, sequence numbers).
  * TRACE_NFT: joined to NFNLGRP_NFTRACE. CONNTRACK: joined to NEW, UPDATE off, DESTROY. HOST: an rtnetlink
- * socket joined to link, address and route changes; its dumps need no privilege and are the worker's.
+ * socket joined to link, address and route changes; its dumps need no privilege and are the worker's. DROPS, CHANGES: a BPF
+ * ring of events.h, one for all namespaces; _LOST: the counters of what found no room in it, to be mapped.
  */
 enum helper_source {
 	SOURCE_TRACE_LEGACY,
 	SOURCE_TRACE_NFT,
 	SOURCE_CONNTRACK,
 	SOURCE_HOST,
+	SOURCE_DROPS,
+	SOURCE_DROPS_LOST,
+	SOURCE_CHANGES,
+	SOURCE_CHANGES_LOST,
 	HELPER_SOURCE_COUNT
 };
 
 /*
  * DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. DUMP_COUNTERS:
  * a memfd, see struct counters_part; always, with the same digest as DUMP_RULESET would give; those of nftables, too, when
- * `known` is not 0.
+ * `known` is not 0. DUMP_REASONS: a memfd with a line "NUMBER NAME" for each of the kernel's reasons to free a packet.
  */
-enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, HELPER_DUMP_COUNT };
+enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, DUMP_REASONS, HELPER_DUMP_COUNT };
 
 /*
  * What the worker knows of the namespace. CONNTRACK: rulesets use it, so `ct` switches nothing on. TRANSLATES: connections

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "agent/helper/arm.h"
+#include "agent/helper/bpf.h"
 #include "agent/helper/guard.h"
 #include "agent/helper/ipc.h"
 #include "agent/helper/main_dump.h"
@@ -45,6 +46,7 @@ struct helper {
 	struct place *places; /* owned; HOSTS_PER_AGENT */
 	struct follow_ops follow_ops;
 	struct follow follow;
+	struct bpf bpf;
 };
 
 /* The command line. */
@@ -107,6 +109,30 @@ static int open_in_place(void *arg)
 	return source_open((enum helper_source)o->q->what, o->why);
 }
 
+/* What is one for all namespaces. */
+static bool is_bpf(const struct helper_request *q)
+{
+	if (q->op == HELPER_DUMP)
+		return q->what == DUMP_REASONS;
+	return q->op == HELPER_OPEN && q->what >= SOURCE_DROPS && q->what <= SOURCE_CHANGES_LOST;
+}
+
+static int bpf_request(struct helper *h, const struct helper_request *q, struct why *why)
+{
+	if (q->op == HELPER_DUMP)
+		return bpf_reasons(why);
+	switch ((enum helper_source)q->what) {
+	case SOURCE_DROPS:
+		return bpf_ring(&h->bpf, BPF_DROPS, why);
+	case SOURCE_DROPS_LOST:
+		return bpf_lost(&h->bpf, BPF_DROPS, why);
+	case SOURCE_CHANGES:
+		return bpf_ring(&h->bpf, BPF_CHANGES, why);
+	default:
+		return bpf_lost(&h->bpf, BPF_CHANGES, why);
+	}
+}
+
 static int lease_request(struct place *p, const struct helper_request *q, struct why *why)
 {
 	int r = lease_check(&q->lease, boot_now(), why);
@@ -134,6 +160,7 @@ static void place_came(struct helper *h, uint32_t i)
 {
 	if (i >= h->place_count)
 		h->place_count = i + 1;
+	(void)bpf_watch(&h->bpf, i, h->places[i].held.inode);
 	announce(h, i, 0, h->places[i].held.name);
 }
 
@@ -141,6 +168,7 @@ static void place_gone(struct helper *h, uint32_t i)
 {
 	uint32_t tags[DUMPS_WAITING_MAX + 1], n, k;
 
+	(void)bpf_watch(&h->bpf, i, 0);
 	n = place_end(&h->places[i], tags);
 	for (k = 0; k < n; k++) {
 		struct helper_answer a = { .op = HELPER_DUMP, .tag = tags[k], .error = -ENOENT };
@@ -273,7 +301,8 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 		}
 		/* fall through */
 	case HELPER_OPEN:
-		fd = r = netns_run(&p->ns, open_in_place, &o, &why);
+		fd = r = is_bpf(q) ? bpf_request(h, q, &why)
+				   : netns_run(&p->ns, open_in_place, &o, &why);
 		break;
 	case HELPER_RCVBUF:
 		r = socket_rcvbuf(fd_in, q->what, &a.value);
@@ -474,7 +503,7 @@ static void give_up_privileges(bool all)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-		      CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, -1);
+		      CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON, -1);
 	if (all)
 		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 			     CAP_SYS_PTRACE);
@@ -533,6 +562,7 @@ static int places_open(struct helper *h, char *const names[], uint32_t count, st
 		snprintf(p->held.name, sizeof(p->held.name), "%s", ns.name);
 		p->held.inode = netns_inode(&ns);
 		p->held.used = p->held.standing = true;
+		(void)bpf_watch(&h->bpf, i, p->held.inode);
 		h->place_count++;
 	} while (h->place_count < count);
 	return 0;
@@ -551,6 +581,7 @@ static int helper_open(struct helper *h, const struct start *s, struct why *why)
 			      .all = s->all,
 			      .follow = { .fd = -1, .notify = -1, .timer = -1 } };
 	h->follow_ops = (struct follow_ops){ h, on_begin, on_end, on_refuse };
+	bpf_init(&h->bpf, DROPS_RATE);
 	give_up_privileges(s->all);
 	r = loop_open(h);
 	if (r < 0)
@@ -568,6 +599,7 @@ static void helper_clear(struct helper *h)
 
 	for (i = 0; h->places && i < HOSTS_PER_AGENT; i++)
 		leases_clear(&h->places[i].leases);
+	bpf_clear(&h->bpf);
 	guard_clear(&h->guard);
 	for (i = 0; h->places && i < HOSTS_PER_AGENT; i++)
 		place_end(&h->places[i], tags);

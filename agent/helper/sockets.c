@@ -274,6 +274,10 @@ int source_open(enum helper_source source, struct why *why)
 		return ready(conntrack_open(why), why);
 	case SOURCE_HOST:
 		return ready(host_open(why), why);
+	case SOURCE_DROPS:
+	case SOURCE_DROPS_LOST:
+	case SOURCE_CHANGES:
+	case SOURCE_CHANGES_LOST: /* bpf.h opens these */
 	case HELPER_SOURCE_COUNT:
 		break;
 	}

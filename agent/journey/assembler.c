@@ -1,7 +1,7 @@
 /*
  * Each open journey holds two lists, one per socket, each in the order in which that socket told it. A list's places
  * never go back, so a merge of the two by place, done once when the journey ends, is the order in which
- * the packet met everything.
+ * the packet met everything. That the kernel freed it is a third list, of one step, and always the last.
  *
  * Which of several journeys with one fingerprint an event belongs to, each socket decides for itself: it goes
  * on where it wrote last, and moves to the next one when the event cannot follow what it wrote there (a
@@ -16,12 +16,13 @@
 #include "agent/journey/names.h"
 #include "common/must.h"
 
-enum from { FROM_LEGACY, FROM_NFT, FROM_COUNT };
+enum from { FROM_LEGACY, FROM_NFT, FROM_KERNEL, FROM_COUNT };
 
 enum {
 	STEPS_EACH = 16, /* what open_max journeys may hold on average */
 	NAMES_MAX = 1 << 20,
 	COMPLETE_IDLE_MS = 50, /* a journey whose last checkpoint came is whole after that */
+	KERNEL_SLACK_MS = 50,  /* a first step without kernel time may be told that late */
 };
 
 struct placed {
@@ -77,7 +78,8 @@ static int64_t place_of(const struct trace_event *e)
 
 static bool has_place(const struct trace_event *e)
 {
-	return e->step.label != LABEL_LOG && e->step.hook != HOOK_NONE && e->priority_known;
+	return e->step.label != LABEL_LOG && e->step.label != LABEL_KERNEL &&
+	       e->step.hook != HOOK_NONE && e->priority_known;
 }
 
 static bool in_base_chain(const struct trace_event *e)
@@ -173,9 +175,16 @@ static void tuples_order(struct journey *j)
 	j->tuple_count = count;
 }
 
+static uint32_t steps_of(const struct open *o)
+{
+	return (uint32_t)o->told[FROM_LEGACY].count + o->told[FROM_NFT].count +
+	       o->told[FROM_KERNEL].count;
+}
+
 static void merge(struct assembler *a, struct open *o)
 {
-	const struct told *l = &o->told[FROM_LEGACY], *n = &o->told[FROM_NFT];
+	const struct told *l = &o->told[FROM_LEGACY], *n = &o->told[FROM_NFT],
+			  *k = &o->told[FROM_KERNEL];
 	uint16_t li = 0, ni = 0;
 	struct journey *j = &o->j;
 	bool nft;
@@ -189,6 +198,11 @@ static void merge(struct assembler *a, struct open *o)
 		if (j->step_count == 0 || j->steps[j->step_count].at.v < j->at.v)
 			j->at = j->steps[j->step_count].at;
 		j->step_count++;
+	}
+	if (k->count && j->step_count < STEPS_MAX) {
+		j->steps[j->step_count] = k->list[0].step;
+		if (j->step_count++ == 0 || k->list[0].step.at.v < j->at.v)
+			j->at = k->list[0].step.at;
 	}
 	tuples_order(j);
 }
@@ -205,7 +219,7 @@ static void finish(struct assembler *a, struct open *o)
 	o->j.trace_id = id;
 	age_unlink(a, o);
 	a->count--;
-	a->steps -= (uint32_t)o->told[FROM_LEGACY].count + o->told[FROM_NFT].count;
+	a->steps -= steps_of(o);
 
 	merge(a, o);
 	a->emit(a->arg, &o->j);
@@ -236,12 +250,38 @@ static void finish_early(struct assembler *a, struct boot_ns now)
 	finish(a, o);
 }
 
+static enum from from_of(const struct trace_event *e)
+{
+	if (e->step.label == LABEL_KERNEL)
+		return FROM_KERNEL;
+	return e->step.backend == BACKEND_LEGACY ? FROM_LEGACY : FROM_NFT;
+}
+
+/*
+ * Can the kernel have freed o's packet at e? A packet is freed once, after all that it met: nothing of o is younger (but for the
+ * time that reading takes), and no hook of it lies behind those where that may have been.
+ */
+static bool ends(const struct open *o, const struct trace_event *e)
+{
+	uint32_t mask = e->step.number;
+
+	if (o->told[FROM_KERNEL].count > 0)
+		return false;
+	if (e->step.at.v + (int64_t)KERNEL_SLACK_MS * NS_PER_MS < o->j.at.v ||
+	    e->step.at.v - o->j.at.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
+		return false;
+	/* Hooks are numbered in the order in which packets meet them. */
+	return mask == 0 || o->hooks < mask << 1;
+}
+
 /* Can e come after what its source told of o? */
 static bool follows(const struct open *o, const struct trace_event *e, enum from from)
 {
 	const struct told *t = &o->told[from];
 	int64_t place;
 
+	if (from == FROM_KERNEL)
+		return ends(o, e);
 	if (e->received.v - o->last.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
 		return false;
 	if (e->step.label == LABEL_LOG)
@@ -372,6 +412,8 @@ static void facts_merge(struct journey *j, const struct trace_event *e)
 	bool inbound = h == HOOK_PREROUTING || h == HOOK_INPUT || h == HOOK_FORWARD;
 	bool outbound = h == HOOK_FORWARD || h == HOOK_OUTPUT || h == HOOK_POSTROUTING;
 
+	if (e->step.label == LABEL_KERNEL)
+		inbound = outbound = true; /* it says which devices it knows */
 	if (inbound && j->in_if[0] == '\0')
 		memcpy(j->in_if, e->in_if, sizeof(j->in_if));
 	if (outbound && e->out_if[0] != '\0')
@@ -422,12 +464,12 @@ static void append(struct assembler *a, struct open *o, const struct trace_event
 	age_link(a, o);
 	o->last = e->received;
 	facts_merge(&o->j, e);
-	if (e->step.label != LABEL_LOG)
+	if (e->step.label != LABEL_LOG && e->step.label != LABEL_KERNEL)
 		o->hooks |= 1u << e->step.hook;
 	if (e->step.label == LABEL_CHECKPOINT && (e->step.checkpoint == CHECKPOINT_IN_LAST ||
 						  e->step.checkpoint == CHECKPOINT_POST_LAST))
 		o->complete = true;
-	if (o->told[FROM_LEGACY].count + o->told[FROM_NFT].count >= STEPS_MAX || !told_grow(t)) {
+	if (steps_of(o) >= STEPS_MAX || !told_grow(t)) {
 		o->j.cut = true;
 		return;
 	}
@@ -476,7 +518,7 @@ void assembler_limit(struct assembler *a, uint32_t open_max)
 
 void assembler_add(struct assembler *a, const struct trace_event *e)
 {
-	enum from from = e->step.backend == BACKEND_LEGACY ? FROM_LEGACY : FROM_NFT;
+	enum from from = from_of(e);
 	struct open *o = from == FROM_NFT ? find_trace(a, e->trace_id) : NULL;
 	struct step named = e->step;
 	uint64_t key;

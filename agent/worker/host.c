@@ -73,6 +73,11 @@ static void on_trace(void *arg, const struct trace_event *e)
 		h->assembler_due = after_ms(e->received, ASSEMBLER_MS);
 }
 
+void host_drop(struct host *h, const struct trace_event *e)
+{
+	on_trace(h, e);
+}
+
 static void on_conn(void *arg, const struct conn *c)
 {
 	struct record r = { .kind = RECORD_CONN, .conn = *c };
@@ -99,6 +104,11 @@ static void on_loss(void *arg, const struct loss *l)
 		want_dump(h, l->until);
 	if (strcmp(l->source, source_host.name) == 0)
 		sooner(&h->facts_due, after_ms(l->until, FACTS_PAUSE_MS));
+}
+
+void host_lost(struct host *h, const struct loss *l)
+{
+	on_loss(h, l);
 }
 
 static void on_facts_changed(void *arg)
@@ -326,30 +336,33 @@ static struct source_fact namespaces_fact(const struct host *h)
 
 static void tell_sources(struct host *h, struct boot_ns now)
 {
-	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
-	struct source_fact list[] = {
+	struct source_fact list[HOST_SOURCES_MAX] = {
 		fact_of(h, SLOT_LEGACY),    fact_of(h, SLOT_NFT),
 		fact_of(h, SLOT_CONNTRACK), { .name = "ruleset", .state = SOURCE_ON },
 		fact_of(h, SLOT_HOST),      counters_fact(h),
-		namespaces_fact(h),
 	};
-	uint32_t count = sizeof(list) / sizeof(list[0]) - 1;
-	struct record r = { .kind = RECORD_SOURCES,
-			    .sources = { now, h->beyond ? count + 1 : count, list } };
+	uint32_t count = 6, said;
+	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 0, list } };
 	char line[SAID_TEXT_MAX];
 
 	/* What is being opened is told when it is known how that went. */
 	if (!resolved(h, SLOT_CONNTRACK) || !resolved(h, SLOT_HOST) ||
 	    h->opening[SLOT_LEGACY] == OPENING_ASKED || h->opening[SLOT_NFT] == OPENING_ASKED ||
-	    (!h->rules.known && h->rules.why[0] == '\0'))
+	    (!h->rules.known && h->rules.why[0] == '\0') ||
+	    !h->env->sources(h->env->arg, list, &count))
 		return;
+	said = count;
+	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
+	if (h->beyond)
+		list[count++] = namespaces_fact(h);
+	r.sources.count = count;
 	if (h->rules.why[0] != '\0') {
 		list[3].state = SOURCE_FAILED;
 		list[3].why = h->rules.why;
 	}
 	h->sources_changed = false;
 	host_emit(h, &r);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < said; i++)
 		if (said_line(&h->said, &list[i], line))
 			h->env->say(h->env->arg, h, line);
 }

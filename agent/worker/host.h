@@ -37,7 +37,11 @@ struct host_env {
 	/* What the last start noted; 0 nothing. */
 	uint32_t (*noted)(void *arg, uint64_t inode);
 	void (*say)(void *arg, const struct host *h, const char *text); /* for the log */
+	/* Adds what the agent has for all hosts to the list of sources. False: it is not known yet. */
+	bool (*sources)(void *arg, struct source_fact *list, uint32_t *count);
 };
+
+enum { HOST_SOURCES_MAX = 16 };
 
 enum slot { SLOT_CONNTRACK, SLOT_HOST, SLOT_DUMP, SLOT_LEGACY, SLOT_NFT, SLOT_COUNT };
 
@@ -91,6 +95,10 @@ struct host {
 int host_init(struct host *h, uint32_t index, const char *id, const struct host_env *env);
 /* Reads a source that is readable. How many datagrams were taken; more may be waiting when it is `max`. */
 int host_readable(struct host *h, struct source *s, int max);
+/* A packet of the host that the kernel freed. */
+void host_drop(struct host *h, const struct trace_event *e);
+/* Something that somebody else counted for the host is lost. */
+void host_lost(struct host *h, const struct loss *l);
 /* Does what is due. When it wants to be called next. */
 struct boot_ns host_tick(struct host *h, struct boot_ns now);
 void host_lease_start(struct host *h, const struct msg_lease_start *m);

@@ -117,23 +117,30 @@ static void count_excess(uint32_t host, uint32_t reason)
 
 /*
  * Which hooks the packet may have been in: received and not routed yet, PREROUTING; routed to this host, INPUT; to another one,
- * FORWARD while it still has the device that it came in by, else POSTROUTING, where both are the same one of the two.
+ * FORWARD while it still has the device that it came in by, else one of FORWARD and POSTROUTING, since both may be one device.
  * What this host sends has no device in OUTPUT, and the one that it leaves by in POSTROUTING.
  */
-static uint32_t hooks_of(const struct sk_buff *skb, uint32_t protocol)
+static void place(struct drop_event *e, const struct sk_buff *skb, struct net_device *dev)
 {
 	unsigned long ref = BPF_CORE_READ(skb, _skb_refdst) & ~(unsigned long)REFDST_NOREF;
-	struct net_device *dev = BPF_CORE_READ(skb, dev);
 	struct dst_entry *dst = (struct dst_entry *)ref;
 	int local;
 
-	if (!dev)
-		return 1 << HOOK_OUTPUT;
-	if (!dst) /* a port of a bridge: perhaps the bridge's own hooks */
-		return BPF_CORE_READ(dev, rx_handler) ? 0 : 1 << HOOK_PREROUTING;
-	if (BPF_CORE_READ(skb, skb_iif) == 0)
-		return 1 << HOOK_POSTROUTING;
-	if (protocol == ETH_P_IP) {
+	e->outgoing = 0;
+	if (!dev) {
+		e->hooks = 1 << HOOK_OUTPUT;
+		return;
+	}
+	if (!dst) { /* a port of a bridge: perhaps the bridge's own hooks */
+		e->hooks = BPF_CORE_READ(dev, rx_handler) ? 0 : 1 << HOOK_PREROUTING;
+		return;
+	}
+	if (!e->iif) {
+		e->outgoing = 1;
+		e->hooks = 1 << HOOK_POSTROUTING;
+		return;
+	}
+	if (e->protocol == ETH_P_IP) {
 		uint8_t type = BPF_CORE_READ((struct rtable *)dst, rt_type);
 
 		local = type == RTN_LOCAL || type == RTN_BROADCAST || type == RTN_MULTICAST;
@@ -141,13 +148,17 @@ static uint32_t hooks_of(const struct sk_buff *skb, uint32_t protocol)
 		local = (BPF_CORE_READ((struct rt6_info *)dst, rt6i_flags) &
 			 (RTF_LOCAL | RTF_ANYCAST)) != 0;
 	}
-	if (local) /* what goes through lo keeps its route */
-		return BPF_CORE_READ(dev, flags) & IFF_LOOPBACK ?
-			       1 << HOOK_PREROUTING | 1 << HOOK_INPUT :
-			       1 << HOOK_INPUT;
-	if (BPF_CORE_READ(dst, dev) != dev)
-		return 1 << HOOK_FORWARD;
-	return 1 << HOOK_FORWARD | 1 << HOOK_POSTROUTING;
+	if (local) { /* what goes through lo keeps its route */
+		e->hooks = 1 << HOOK_INPUT;
+		if (BPF_CORE_READ(dev, flags) & IFF_LOOPBACK)
+			e->hooks |= 1 << HOOK_PREROUTING;
+		return;
+	}
+	e->hooks = 1 << HOOK_FORWARD;
+	if (BPF_CORE_READ(dst, dev) == dev) {
+		e->outgoing = 1;
+		e->hooks |= 1 << HOOK_POSTROUTING;
+	}
 }
 
 static void fill(struct drop_event *e, const struct sk_buff *skb)
@@ -176,7 +187,7 @@ static void fill(struct drop_event *e, const struct sk_buff *skb)
 	e->captured = n;
 	if (e->iif && mac != NO_HEADER && mac + ETH_LEN <= network)
 		bpf_probe_read_kernel(e->mac, sizeof(e->mac), head + mac + sizeof(e->mac));
-	e->hooks = n ? hooks_of(skb, e->protocol) : 0;
+	place(e, skb, dev);
 }
 
 static int take(const struct sk_buff *skb, uint32_t reason, const struct sock *rx_sk)
@@ -208,7 +219,6 @@ static int take(const struct sk_buff *skb, uint32_t reason, const struct sock *r
 	e->host = slot;
 	e->at = bpf_ktime_get_boot_ns();
 	e->reason = reason;
-	e->pad = 0;
 	fill(e, skb);
 	bpf_ringbuf_submit(e, 0);
 	return 0;

@@ -1,0 +1,104 @@
+#include "agent/source/drops.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/helper/events.h"
+#include "agent/source/ifnames.h"
+
+enum { NETFILTER_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_PREROUTING | 1 << HOOK_INPUT | 1 << HOOK_FORWARD |
+			 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING };
+
+bool drop_peek(const uint8_t *p, size_t len, uint32_t *host, uint32_t *reason)
+{
+	struct drop_event d;
+
+	if (len < sizeof(d))
+		return false;
+	memcpy(&d, p, sizeof(d));
+	*host = d.host;
+	*reason = d.reason;
+	return d.kind == EVENT_DROP;
+}
+
+/* The hook where there is only one that it can have been. */
+static enum hook only_hook(uint32_t mask)
+{
+	for (int h = HOOK_NONE + 1; h < HOOK_COUNT; h++) {
+		if (mask == 1u << h)
+			return (enum hook)h;
+	}
+	return HOOK_NONE;
+}
+
+int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t len,
+		const char *reason, const struct ifnames *names, struct boot_ns now)
+{
+	struct drop_event d;
+
+	if (len < sizeof(d))
+		return -EBADMSG;
+	memcpy(&d, p, sizeof(d));
+	if (d.kind != EVENT_DROP || d.captured > EVENT_PACKET_MAX)
+		return -EBADMSG;
+	*e = (struct trace_event){ .received = now, .mark = d.mark };
+	if (packet_decode(&e->packet, d.packet, d.captured, NULL, 0) < 0)
+		return -EBADMSG;
+	*host = d.host;
+	e->has_packet = true;
+	e->step.label = LABEL_KERNEL;
+	e->step.family = e->packet.ip_version == 4 ? FAMILY_IPV4 : FAMILY_IPV6;
+	e->step.ttl = e->packet.ttl;
+	e->step.kernel_time = true;
+	/* What is not from before this very moment is no time of this boot. */
+	e->step.at.v = d.at > 0 && d.at <= (uint64_t)now.v ? (int64_t)d.at : now.v;
+	e->step.table = e->step.chain = "";
+	e->step.prefix = reason;
+	/* Only rules end packets in hooks; what else the kernel does it does between them. */
+	if (strcmp(reason, "NETFILTER_DROP") == 0) {
+		e->step.number = d.hooks & NETFILTER_HOOKS;
+		e->step.hook = (uint8_t)only_hook(e->step.number);
+	}
+	if (d.outgoing) {
+		ifnames_copy(names, (int32_t)d.dev, e->out_if);
+		ifnames_copy(names, (int32_t)d.iif, e->in_if);
+	} else {
+		ifnames_copy(names, (int32_t)d.dev, e->in_if);
+	}
+	memcpy(e->src_mac, d.mac, sizeof(e->src_mac));
+	return 0;
+}
+
+/* n bytes that should be text and need not end, as a string. */
+static void text_copy(char *to, const char *from, size_t n)
+{
+	size_t len = strnlen(from, n);
+
+	memcpy(to, from, len);
+	to[len] = '\0';
+}
+
+int change_decode(struct table_change *c, const uint8_t *p, size_t len)
+{
+	struct change_event_raw raw;
+
+	if (len < sizeof(raw))
+		return -EBADMSG;
+	memcpy(&raw, p, sizeof(raw));
+	if (raw.kind != EVENT_CHANGE || raw.command_len > EVENT_COMMAND_MAX ||
+	    (raw.family != 4 && raw.family != 6))
+		return -EBADMSG;
+	*c = (struct table_change){ .at = { (int64_t)raw.at },
+				    .host = raw.host,
+				    .pid = raw.pid,
+				    .uid = raw.uid,
+				    .loginuid = raw.loginuid,
+				    .family = raw.family == 4 ? FAMILY_IPV4 : FAMILY_IPV6 };
+	text_copy(c->program, raw.comm, sizeof(raw.comm));
+	text_copy(c->table, raw.table, sizeof(raw.table));
+	memcpy(c->command, raw.command, raw.command_len);
+	for (uint32_t i = 0; i + 1 < raw.command_len; i++)
+		if (c->command[i] == '\0')
+			c->command[i] = ' ';
+	return 0;
+}
