@@ -94,9 +94,11 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 		[RESOLVED_UNKNOWN] = "rule",          [RESOLVED_RULE] = "rule",
 		[RESOLVED_POLICY] = "policy",         [RESOLVED_RETURN] = "return",
 		[RESOLVED_CHECKPOINT] = "checkpoint", [RESOLVED_LOG] = "log",
+		[RESOLVED_KERNEL] = "kernel",
 	};
 	enum step_verdict v = resolved_verdict(r, s);
-	bool ours = s->label == LABEL_CHECKPOINT, log = s->label == LABEL_LOG;
+	bool ours = s->label == LABEL_CHECKPOINT, kernel = s->label == LABEL_KERNEL;
+	bool log = s->label == LABEL_LOG || kernel;
 	const struct journey *j = &h->sj->j;
 
 	(void)q;
@@ -118,7 +120,7 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 			 "rule_text", json_or_null(r->text), "hook",
 			 json_or_null(hook_name(s->hook)), "checkpoint",
 			 ours ? json_string(checkpoint_name(s->checkpoint)) : json_null(), "prefix",
-			 log ? json_or_null(s->prefix) : json_null(), "kernel_time", s->kernel_time,
+			 log && !kernel ? json_or_null(s->prefix) : json_null(), "kernel_time", s->kernel_time,
 			 "tuple",
 			 s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0])
 				: json_null(),
@@ -148,6 +150,12 @@ static const char *nat_target_kind(const char *target, bool source)
 	return NULL;
 }
 
+/* Of a table of the admin's: neither ours, nor a log line, nor the kernel's own. */
+static bool step_of_table(const struct step *s)
+{
+	return s->label == LABEL_RULE || s->label == LABEL_POLICY || s->label == LABEL_RETURN;
+}
+
 /* The NAT rule that a journey met and that changes the source (or destination) of its connection. */
 static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool source,
 			    struct resolved *r)
@@ -158,8 +166,7 @@ static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool s
 		const struct step *s = &j->steps[i];
 		const char *kind;
 
-		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG ||
-		    strcmp(s->table, "nat"))
+		if (!step_of_table(s) || strcmp(s->table, "nat"))
 			continue;
 		resolve_step(r, q, h, s);
 		kind = r->kind == RESOLVED_RULE ? nat_target_kind(r->rule.target, source) : NULL;
@@ -301,8 +308,7 @@ static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 		const struct step *s = &j->steps[i];
 		struct resolved r;
 
-		if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG ||
-		    s->hook != f->step->hook || s->backend != f->step->backend ||
+		if (!step_of_table(s) || s->hook != f->step->hook || s->backend != f->step->backend ||
 		    strcmp(s->table, f->step->table))
 			continue;
 		resolve_step(&r, q, f->hop, s);
@@ -331,15 +337,67 @@ static json_t *json_changed_by(const struct stored_table *t)
 			 json_or_null(t->program), "command", json_or_null(t->command));
 }
 
-json_t *json_died_at(const struct inquiry *q, const struct fate *f)
+static json_t *json_hooks(const struct fate *f)
+{
+	json_t *hooks = json_array();
+
+	for (int h = HOOK_NONE + 1; h < HOOK_COUNT; h++)
+		if (f->freed && f->freed->number & 1u << h)
+			json_array_append_new(hooks, json_string(hook_name((enum hook)h)));
+	return hooks;
+}
+
+/* Rules that may have done it, where the kernel said only that some rule did. */
+static json_t *json_candidates(const struct fate *f)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < f->suspects.count; i++) {
+		const struct suspect *s = &f->suspects.list[i];
+
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o}", "backend",
+					backend_name(s->table->backend), "family",
+					family_name(s->table->family), "table",
+					json_text(s->table->table), "chain", s->chain, "rule",
+					s->number ? json_integer(s->number) : json_null(),
+					"rule_text", json_text(s->text), "packets",
+					s->counted ? json_integer((json_int_t)s->packets)
+						   : json_null()));
+	}
+	return list;
+}
+
+/* A rule or policy that the counters and texts leave as the only one. */
+static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
+{
+	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
+	const struct suspect *s = f->culprit;
+	char content[CONTENT_TEXT_MAX] = "";
+
+	content_id_print(&s->table->content, content);
+	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:n,s:o,s:[],s:o,s:n,s:o,s:s,s:o,s:o,s:o}",
+			 "host", fh ? fh->id : "?", "backend", backend_name(s->table->backend),
+			 "family", family_name(s->table->family), "table",
+			 json_text(s->table->table), "chain", s->chain, "kind",
+			 death_name(f->death), "rule",
+			 s->number ? json_integer(s->number) : json_null(), "handle", "rule_text",
+			 json_text(s->text), "jumps", "reason", json_or_null(f->reason), "between",
+			 "reject_with", json_or_null(f->reject_with), "content", content, "since",
+			 s->table->from_min.v ? json_wall(s->table->from) : json_null(),
+			 "changed_by", json_changed_by(s->table), "since_before",
+			 s->table->from_min.v ? json_null() : json_wall(s->table->from));
+}
+
+static json_t *json_died(const struct inquiry *q, const struct fate *f)
 {
 	const struct fleet_host *fh;
 	const struct stored_table *t;
 	char content[CONTENT_TEXT_MAX] = "";
 	bool by_rule;
 
-	if (!f || f->death == DEATH_NONE)
-		return json_null();
+	if (f->culprit)
+		return json_died_by(q, f);
 	by_rule = f->death == DEATH_RULE || f->death == DEATH_POLICY;
 	fh = fleet_host(q->fleet, f->hop->sj->host);
 	t = by_rule ? f->resolved.table : NULL;
@@ -370,4 +428,16 @@ json_t *json_died_at(const struct inquiry *q, const struct fate *f)
 			 t && t->from_min.v ? json_wall(t->from) : json_null(), "changed_by",
 			 json_changed_by(t), "since_before",
 			 t && !t->from_min.v ? json_wall(t->from) : json_null());
+}
+
+json_t *json_died_at(const struct inquiry *q, const struct fate *f)
+{
+	json_t *died;
+
+	if (!f || f->death == DEATH_NONE)
+		return json_null();
+	died = json_died(q, f);
+	json_object_set_new(died, "hooks", json_hooks(f));
+	json_object_set_new(died, "candidates", json_candidates(f));
+	return died;
 }

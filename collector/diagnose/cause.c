@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/reasons.h"
+
 enum { SENTENCE_MAX = 768 };
 
 /* Appends a cause and returns its evidence array (borrowed). */
@@ -46,36 +48,65 @@ static void add_evidence(json_t *evidence, const char *fmt, ...)
 static void rule_causes(json_t *causes, const struct ruling *r, const char *host)
 {
 	const struct fate *f = r->decisive;
-	const struct step *s = f->step;
-	const char *text = f->resolved.text ? f->resolved.text : "";
+	const struct suspect *by = f->culprit;
+	const char *table = by ? by->table->table : f->step->table;
+	const char *chain = by ? by->chain : f->step->chain;
+	uint32_t number = by ? by->number : f->resolved.number;
+	const char *text = by ? by->text : f->resolved.text ? f->resolved.text : "";
 	json_t *evidence;
 
 	if (f->verdict == VERDICT_REJECTED)
 		evidence = add_cause(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host,
-				     s->table, s->chain, f->resolved.number, f->reject_with);
+				     table, chain, number, f->reject_with);
 	else if (f->death == DEATH_POLICY)
 		evidence = add_cause(causes, "default-policy",
 				     "no rule of %s %s/%s accepts it, and its policy is DROP", host,
-				     s->table, s->chain);
-	else if (f->resolved.number)
+				     table, chain);
+	else if (number)
 		evidence = add_cause(causes, "explicit-drop", "%s %s/%s rule %u drops it", host,
-				     s->table, s->chain, f->resolved.number);
+				     table, chain, number);
 	else
 		evidence = add_cause(causes, "explicit-drop", "a rule of %s %s/%s drops it", host,
-				     s->table, s->chain);
+				     table, chain);
 	if (text[0])
 		add_evidence(evidence, "%s", text);
 	if (f->resolved.reason)
 		add_evidence(evidence, "the rule's number is not certain: %s", f->resolved.reason);
-	add_evidence(evidence, "it is the last step that was seen of %zu packet%s", r->packets,
-		     r->packets == 1 ? "" : "s");
+	if (by)
+		add_evidence(evidence,
+			     "the kernel of %s says that a rule dropped %zu packet%s; no other one there can have done it",
+			     host, r->packets, r->packets == 1 ? "" : "s");
+	else
+		add_evidence(evidence, "it is the last step that was seen of %zu packet%s",
+			     r->packets, r->packets == 1 ? "" : "s");
+}
+
+/* The kernel says that some rule did it; more than one can have. */
+static void suspect_causes(json_t *causes, const struct fate *f, const char *host)
+{
+	json_t *evidence = add_cause(causes, "explicit-drop", "a rule or policy of %s dropped it",
+				     host);
+
+	for (size_t i = 0; i < f->suspects.count; i++) {
+		const struct suspect *s = &f->suspects.list[i];
+
+		add_evidence(evidence, "it may be %s/%s: %s", s->table->table, s->chain, s->text);
+	}
+	if (!f->suspects.complete)
+		add_evidence(evidence,
+			     "there are rules whose effect on it is not known: trace it to be sure");
 }
 
 static void kernel_causes(json_t *causes, const struct fate *f, const char *host)
 {
-	const char *id = f->cause;
+	const char *id = f->cause, *in_if = f->hop->sj->j.in_if;
+	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
 	json_t *evidence;
 
+	if (f->verdict == VERDICT_DROPPED) {
+		suspect_causes(causes, f, host);
+		return;
+	}
 	if (!id)
 		return;
 	if (!strcmp(id, "not-listening"))
@@ -98,9 +129,18 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 	else if (!strcmp(id, "mtu"))
 		evidence =
 			add_cause(causes, id, "it is larger than the next link of %s takes", host);
+	else if (!strcmp(id, "rp-filter"))
+		evidence = add_cause(
+			causes, id,
+			"the reverse path filter of %s: its route to the source does not lead through %s",
+			host, in_if[0] ? in_if : "that interface");
+	else if (!strcmp(id, "queue-overflow"))
+		evidence = add_cause(causes, id, "a queue or buffer of %s was full", host);
 	else
 		return;
-	if (f->verdict == VERDICT_REFUSED)
+	if (r)
+		add_evidence(evidence, "the kernel of %s says so: %s (%s)", host, r->name, r->text);
+	else if (f->verdict == VERDICT_REFUSED)
 		add_evidence(
 			evidence,
 			"it passed INPUT of %s, whose own OUTPUT answered with a reset or port unreachable",

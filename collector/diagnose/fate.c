@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "common/reasons.h"
 
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
@@ -37,7 +38,7 @@ static const struct step *last_step(const struct hop *h)
 	const struct journey *j = &h->sj->j;
 
 	for (uint16_t i = j->step_count; i-- > 0;) {
-		if (j->steps[i].label != LABEL_LOG)
+		if (j->steps[i].label != LABEL_LOG && j->steps[i].label != LABEL_KERNEL)
 			return &j->steps[i];
 	}
 	return NULL;
@@ -48,6 +49,18 @@ static const char *host_id(const struct inquiry *q, const struct hop *h)
 	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
 
 	return fh ? fh->id : "?";
+}
+
+/* What the kernel said when it freed the packet there; NULL nothing. */
+static const struct step *freed_step(const struct hop *h)
+{
+	const struct journey *j = &h->sj->j;
+
+	for (uint16_t i = j->step_count; i-- > 0;) {
+		if (j->steps[i].label == LABEL_KERNEL && j->steps[i].prefix)
+			return &j->steps[i];
+	}
+	return NULL;
 }
 
 static struct wall_ns hop_last(const struct hop *h)
@@ -173,7 +186,7 @@ static bool ended_by_rule(struct fate *f, const struct inquiry *q, const struct 
 	return false;
 }
 
-/* 3 */
+/* 4 */
 static void arrived(struct fate *f, const struct conversation *c)
 {
 	const struct journey *j = &f->hop->sj->j;
@@ -202,6 +215,64 @@ static void arrived(struct fate *f, const struct conversation *c)
 	}
 }
 
+/* A reason that stands for several things: what the packet and the host's facts say. */
+static const char *cause_of(const struct inquiry *q, const struct fate *f, const struct reason *r)
+{
+	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
+	const struct journey *j = &f->hop->sj->j;
+	bool known = fh && fh->has_facts && fh->facts.forward_known;
+
+	if (!strcmp(r->name, "IP_INHDR") && f->freed->ttl <= 1)
+		return "ttl-expired";
+	if (!strcmp(r->name, "IP_INADDRERRORS") || !strcmp(r->name, "IP_INNOROUTES"))
+		return known && !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4) ?
+			       "forwarding-disabled" :
+			       "no-route";
+	return r->cause;
+}
+
+/* Some rule dropped it: which, if only one can have. */
+static void dropped_by_some_rule(struct fate *f, const struct inquiry *q)
+{
+	f->verdict = VERDICT_DROPPED;
+	f->death = DEATH_KERNEL;
+	f->observed = false;
+	if (suspects_find(&f->suspects, q, f->hop, f->freed) < 0)
+		return;
+	if (!f->suspects.complete || f->suspects.count != 1)
+		return;
+	f->culprit = &f->suspects.list[0];
+	f->death = f->culprit->number ? DEATH_RULE : DEATH_POLICY;
+	if (f->culprit->number && !strcmp(f->culprit->rule.target, "REJECT")) {
+		f->verdict = VERDICT_REJECTED;
+		f->reject_with = arena_strndup(q->arena, f->culprit->rule.reject_with,
+					       strlen(f->culprit->rule.reject_with));
+	}
+}
+
+/* 3: true when the kernel's own word decides. */
+static bool freed(struct fate *f, const struct inquiry *q)
+{
+	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
+	bool through = hop_reached(f->hop, CHECKPOINT_IN_LAST) ||
+		       hop_reached(f->hop, CHECKPOINT_POST_LAST);
+
+	if (!r || r->class > REASON_REFUSED)
+		return false;
+	f->reason = r->name;
+	f->observed = true;
+	if (r->class == REASON_REFUSED) {
+		f->verdict = VERDICT_REFUSED;
+		f->death = DEATH_SOCKET;
+		f->cause = r->cause;
+	} else if (r->class == REASON_DROPPED && !through) {
+		dropped_by_some_rule(f, q);
+	} else {
+		discarded(f, r->name, r->class == REASON_DROPPED ? NULL : cause_of(q, f, r), true);
+	}
+	return true;
+}
+
 /* Did the host see such a packet come from nowhere? One whose time of receipt is far too late, after the agent hung. */
 static bool seen_late(const struct conversation *c, const struct path *p, uint64_t host)
 {
@@ -217,7 +288,7 @@ static bool seen_late(const struct conversation *c, const struct path *p, uint64
 	return false;
 }
 
-/* 4 */
+/* 5 */
 static void left(struct fate *f, const struct inquiry *q, const struct conversation *c)
 {
 	const struct hop *h = f->hop;
@@ -235,7 +306,7 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	size_t n;
 
 	f->observed = true;
-	if (e && is_unreachable(e)) { /* 4a */
+	if (e && is_unreachable(e)) { /* 5a */
 		discarded(f, "NEIGH_FAILED", "neighbor-unreachable", true);
 		return;
 	}
@@ -252,14 +323,14 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 		return;
 	}
 	n = fleet_next(q->fleet, from, j->out_if, &out->dst, next, 2, &known);
-	if (n == 0) /* 4b */
+	if (n == 0) /* 5b */
 		return;
 	if (n > 1) {
 		unknown(f, say(q, "after %s several hosts have the next address: %s, %s", from->id,
 			       next[0]->id, next[1]->id));
 		return;
 	}
-	f->provisional = !settled(q, h); /* 4d */
+	f->provisional = !settled(q, h); /* 5d */
 	modulus = fleet_modulus(q->fleet, h->sj->host, out, at);
 	mtu = fleet_mtu(from, j->out_if);
 	loss = fleet_lost(q->fleet, next[0]->host, begin, end);
@@ -282,7 +353,7 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	else if (loss)
 		unknown(f, say(q, "it left %s for %s, which lost evidence then (%s)", from->id,
 			       next[0]->id, loss->source));
-	else { /* 4c */
+	else { /* 5c */
 		bool answering = false;
 
 		for (size_t i = 0; i < q->ask->live_count; i++) {
@@ -368,7 +439,7 @@ static bool has_route(const struct facts *facts, const struct addr *dst)
 	return false;
 }
 
-/* 5, once nothing can be missing: what the facts say about the gap. */
+/* 7, once nothing can be missing: what the facts say about the gap. */
 static void name_discard(struct fate *f, const struct inquiry *q, const struct conversation *c,
 			 enum hook hook)
 {
@@ -402,7 +473,7 @@ static void name_discard(struct fate *f, const struct inquiry *q, const struct c
 			  NULL, false);
 }
 
-/* 5 */
+/* 7 */
 static void vanished(struct fate *f, const struct inquiry *q, const struct conversation *c,
 		     const struct step *s)
 {
@@ -462,15 +533,20 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 	memset(out, 0, sizeof(*out));
 	out->path = p;
 	out->hop = &p->hops[p->hop_count - 1];
+	out->freed = freed_step(out->hop);
 	s = last_step(out->hop);
-	if (!s)
-		unknown(out, "no step of it was seen");
-	else if (ended_by_rule(out, q, s)) /* 1, 2 */
+	if (s && ended_by_rule(out, q, s)) /* 1, 2 */
 		return;
-	else if (hop_reached(out->hop, CHECKPOINT_IN_LAST)) /* 3 */
+	if (freed(out, q)) /* 3 */
+		return;
+	if (hop_reached(out->hop, CHECKPOINT_IN_LAST)) /* 4 */
 		arrived(out, c);
-	else if (hop_reached(out->hop, CHECKPOINT_POST_LAST)) /* 4 */
+	else if (hop_reached(out->hop, CHECKPOINT_POST_LAST)) /* 5 */
 		left(out, q, c);
-	else /* 5 */
+	else if (!s) /* 6 */
+		unknown(out, out->freed ? say(q, "the kernel of %s freed it: %s",
+					      host_id(q, out->hop), out->freed->prefix)
+					: "no step of it was seen");
+	else /* 7 */
 		vanished(out, q, c, s);
 }

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "collector/diagnose/resolve.h"
+#include "collector/diagnose/suspects.h"
 #include "collector/stitch/flows.h"
 
 /* From the worst; the order in which they decide about a flow. */
@@ -29,6 +29,9 @@ struct fate {
 	const struct hop *hop;    /* the last one; where it died, if it died */
 	const struct step *step;  /* RULE, POLICY: the step that ended it */
 	struct resolved resolved; /* of step */
+	const struct step *freed; /* LABEL_KERNEL of the last hop; NULL none */
+	struct suspects suspects; /* DROPPED without a trace: rules that may have done it */
+	const struct suspect *culprit; /* the only one of them; NULL none */
 	const char *reason;       /* the kernel's name or ours; UNKNOWN: a sentence */
 	const char *cause;        /* a cause's id that the evidence shows directly; NULL none */
 	const char *next;         /* LOST: the host that it did not reach */
@@ -47,12 +50,16 @@ const char *death_name(enum death d);
  * Decides about one path of a conversation. The first that holds wins:
  *  1. nft itself reported a drop, or a queue or another taker
  *  2. the last step is a DROP or REJECT rule, or a policy DROP: that ended it
- *  3. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
+ *  3. the kernel says that it freed the packet, with a reason that is a death (common/reasons.h): that ended it. A rule
+ *     (NETFILTER_DROP) is named if it is the only one that can have done it; behind a hook's last checkpoint it was
+ *     connection tracking that did not confirm it. Reasons that are no deaths decide nothing
+ *  4. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
  *     port unreachable
- *  4. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (4a); the
- *     next hop has no agent: left (4b); the next hop must have selected it, lost no evidence, and saw
- *     nothing: lost (4c); else unknown (4d)
- *  5. it ended between two hooks with every step accepting: if no evidence can be missing the kernel discarded it
+ *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a); the
+ *     next hop has no agent: left (5b); the next hop must have selected it, lost no evidence, and saw
+ *     nothing: lost (5c); else unknown (5d)
+ *  6. nothing but such a reason is known of it: unknown
+ *  7. it ended between two hooks with every step accepting: if no evidence can be missing the kernel discarded it
  *     there, and facts or ICMP errors may say why; else unknown, with what is missing
  */
 void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c,

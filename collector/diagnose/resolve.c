@@ -120,9 +120,11 @@ static void resolve_legacy(struct resolved *out, const struct inquiry *q, const 
 void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h,
 		  const struct step *s)
 {
-	if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG) {
+	if (s->label == LABEL_CHECKPOINT || s->label == LABEL_LOG || s->label == LABEL_KERNEL) {
 		memset(out, 0, sizeof(*out));
-		out->kind = s->label == LABEL_LOG ? RESOLVED_LOG : RESOLVED_CHECKPOINT;
+		out->kind = s->label == LABEL_LOG      ? RESOLVED_LOG
+			    : s->label == LABEL_KERNEL ? RESOLVED_KERNEL
+						       : RESOLVED_CHECKPOINT;
 		out->sure = true;
 		return;
 	}
@@ -157,6 +159,8 @@ enum step_verdict resolved_verdict(const struct resolved *r, const struct step *
 	};
 	const char *target = r->rule.target;
 
+	if (s->label == LABEL_KERNEL)
+		return STEP_VERDICT_NONE;
 	if (s->backend != BACKEND_LEGACY)
 		return s->verdict;
 	if (r->kind == RESOLVED_POLICY)

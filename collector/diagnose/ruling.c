@@ -122,6 +122,10 @@ bool fate_same(const struct fate *a, const struct fate *b)
 	if (a->verdict != b->verdict || a->death != b->death ||
 	    a->hop->sj->host != b->hop->sj->host)
 		return false;
+	if (a->culprit || b->culprit)
+		return a->culprit && b->culprit && a->culprit->table == b->culprit->table &&
+		       a->culprit->number == b->culprit->number &&
+		       !strcmp(a->culprit->chain, b->culprit->chain);
 	if (a->death != DEATH_RULE && a->death != DEATH_POLICY)
 		return !a->reason || !b->reason || !strcmp(a->reason, b->reason);
 	return !strcmp(a->step->table, b->step->table) && !strcmp(a->step->chain, b->step->chain) &&

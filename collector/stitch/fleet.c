@@ -163,6 +163,17 @@ size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const ch
 	return n;
 }
 
+/* What these sources lose is no packet. */
+static bool is_about_packets(const char *source)
+{
+	static const char *const others[] = { "conntrack", "changes", "counters", "audit", "ruleset" };
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strcmp(others[i], source))
+			return false;
+	return true;
+}
+
 const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,
 				     struct wall_ns until)
 {
@@ -171,7 +182,7 @@ const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struc
 	for (size_t i = 0; i < f->loss_count; i++) {
 		const struct stored_loss *l = &f->losses[i];
 
-		if (l->host != host || !strcmp(l->source, "conntrack"))
+		if (l->host != host || !is_about_packets(l->source))
 			continue;
 		if (l->from.v - margin <= until.v && l->until.v + margin >= from.v)
 			return l;

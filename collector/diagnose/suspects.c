@@ -1,0 +1,299 @@
+#include "collector/diagnose/suspects.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { VISITED_MAX = 512 };
+
+static const int64_t COUNTED_NS = 60LL * NS_PER_S; /* counters are read that often, or say nothing */
+
+struct search {
+	const struct inquiry *q;
+	const struct hop *hop;
+	const struct journey *j;
+	const struct tuple *t;
+	enum hook hook;
+	struct suspects *out;
+	struct fleet_table *table;
+	const struct chain *visited[VISITED_MAX];
+	size_t visited_count;
+};
+
+static bool prefix_may(const struct rule_prefix *p, const struct addr *a)
+{
+	return !p->prefix.len || prefix_has(&p->prefix, a) != p->negate;
+}
+
+/* Interfaces that are not known may be any. */
+static bool interface_may(const char *rule, bool negate, const char *have)
+{
+	size_t n = strlen(rule);
+	bool same;
+
+	if (!n || !have[0])
+		return true;
+	same = rule[n - 1] == '+' ? !strncmp(rule, have, n - 1) : !strcmp(rule, have);
+	return same != negate;
+}
+
+static bool rule_may(const struct search *s, const struct rule *r)
+{
+	const struct tuple *t = s->t;
+	bool ports = proto_has_ports(t->proto), hit;
+
+	if (!prefix_may(&r->src, &t->src) || !prefix_may(&r->dst, &t->dst))
+		return false;
+	if (r->proto && (r->proto == t->proto) == r->proto_negate)
+		return false;
+	if (!interface_may(r->in_if, r->in_negate, s->j->in_if) ||
+	    !interface_may(r->out_if, r->out_negate, s->j->out_if))
+		return false;
+	if (r->sport_count) {
+		hit = false;
+		for (uint8_t i = 0; i < r->sport_count; i++)
+			hit |= t->sport >= r->sports[i].from && t->sport <= r->sports[i].to;
+		if (!ports || hit == r->sport_negate)
+			return false;
+	}
+	if (r->dport_count) {
+		hit = false;
+		for (uint8_t i = 0; i < r->dport_count; i++)
+			hit |= t->dport >= r->dports[i].from && t->dport <= r->dports[i].to;
+		if (!ports || hit == r->dport_negate)
+			return false;
+	}
+	return true;
+}
+
+/* Targets that never drop a packet, beside those that end in a verdict of their own. */
+static bool target_spares(const char *target)
+{
+	static const char *const known[] = {
+		"ACCEPT", "RETURN",     "DNAT",    "SNAT",     "MASQUERADE", "REDIRECT", "NETMAP",
+		"LOG",    "NFLOG",      "MARK",    "CONNMARK", "CT",         "NOTRACK",  "TRACE",
+		"TCPMSS", "TTL",        "HL",      "DSCP",     "TOS",        "CLASSIFY", "CHECKSUM",
+		"SET",    "CONNSECMARK", "SECMARK", "AUDIT",    "TPROXY",     "RATEEST",  "TEE",
+		"LED",    "TCPOPTSTRIP", "ECN",     "IDLETIMER", "",
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(known[i], target))
+			return true;
+	return false;
+}
+
+static void add(struct search *s, const struct chain *c, uint32_t number, const char *text,
+		const struct rule *rule)
+{
+	struct suspects *o = s->out;
+
+	for (size_t i = 0; i < o->count; i++) /* reached by two ways */
+		if (o->list[i].table == &s->table->entry && o->list[i].number == number &&
+		    !strcmp(o->list[i].chain, c->name))
+			return;
+	if (o->count == SUSPECTS_MAX) {
+		o->complete = false;
+		return;
+	}
+	o->list[o->count] = (struct suspect){ .table = &s->table->entry,
+					      .chain = c->name,
+					      .number = number,
+					      .text = text };
+	if (rule)
+		o->list[o->count].rule = *rule;
+	o->count++;
+}
+
+/* 2, 3 */
+static void search_chain(struct search *s, const struct chain *c)
+{
+	for (size_t i = 0; i < s->visited_count; i++)
+		if (s->visited[i] == c)
+			return;
+	if (s->visited_count == VISITED_MAX) {
+		s->out->complete = false;
+		return;
+	}
+	s->visited[s->visited_count++] = c;
+	for (uint32_t n = 1; n <= c->rule_count; n++) {
+		const struct rule_text *text = chain_rule(c, n);
+		const struct chain *jump;
+		struct rule rule;
+
+		if (rule_parse(&rule, text->text, text->len) < 0) {
+			s->out->complete = false;
+			continue;
+		}
+		if (!rule_may(s, &rule))
+			continue;
+		jump = table_chain(&s->table->parsed, rule.target);
+		if (jump && rule.target[0])
+			search_chain(s, jump);
+		else if (!strcmp(rule.target, "DROP") || !strcmp(rule.target, "REJECT"))
+			add(s, c, n, arena_strndup(s->q->arena, text->text, text->len), &rule);
+		else if (!target_spares(rule.target))
+			s->out->complete = false;
+		/* What every packet matches ends the chain for all. */
+		if (!rule.other && !jump && target_is_terminal(rule.target) && rule.target[0] &&
+		    !rule.in_if[0] && !rule.out_if[0])
+			return;
+	}
+	if (!strcmp(c->policy, "DROP")) {
+		char line[CHAIN_NAME_MAX + 32];
+
+		snprintf(line, sizeof(line), "-P %s DROP", c->name);
+		add(s, c, 0, arena_strndup(s->q->arena, line, strlen(line)), NULL);
+	}
+}
+
+/* 1 */
+static void search_table(struct search *s, const struct fleet_table *known)
+{
+	struct table_at at = fleet_table_at(s->q->fleet, s->hop->sj->host, known->entry.backend,
+					    known->entry.family, known->entry.table, s->hop->sj->at);
+
+	if (at.state == TABLE_CHANGING || at.state == TABLE_LATE)
+		s->out->complete = false;
+	for (int i = 0; i < 2; i++) {
+		const struct chain *c;
+
+		if (!at.tables[i])
+			continue;
+		if (at.tables[i]->entry.torn || !at.tables[i]->usable) {
+			s->out->complete = false;
+			continue;
+		}
+		s->table = at.tables[i];
+		s->visited_count = 0;
+		c = table_chain(&s->table->parsed, hook_name(s->hook));
+		if (c)
+			search_chain(s, c);
+	}
+}
+
+static bool searched_before(const struct fleet *f, size_t i)
+{
+	const struct stored_table *t = &f->tables[i].entry;
+
+	for (size_t k = 0; k < i; k++) {
+		const struct stored_table *o = &f->tables[k].entry;
+
+		if (o->host == t->host && o->backend == t->backend && o->family == t->family &&
+		    !strcmp(o->table, t->table))
+			return true;
+	}
+	return false;
+}
+
+/* In the order in which a hook calls the tables. */
+static int rank(const char *table)
+{
+	static const char *const order[] = { "raw", "mangle", "nat", "filter", "security" };
+	int i = 0;
+
+	while (i < 5 && strcmp(order[i], table) != 0)
+		i++;
+	return i;
+}
+
+static void search_hook(struct search *s)
+{
+	struct fleet *f = s->q->fleet;
+	uint8_t family = s->j->ip_version == 6 ? FAMILY_IPV6 : FAMILY_IPV4;
+
+	for (int want = 0; want <= 5; want++) {
+		for (size_t i = 0; i < f->table_count; i++) {
+			const struct stored_table *t = &f->tables[i].entry;
+
+			if (t->host != s->hop->sj->host || rank(t->table) != want ||
+			    searched_before(f, i))
+				continue;
+			if (t->backend == BACKEND_NATIVE)
+				s->out->complete = false; /* its rules may drop as well */
+			else if (t->family == family)
+				search_table(s, &f->tables[i]);
+		}
+	}
+}
+
+/* 4 */
+struct counting {
+	struct suspects *out;
+	struct wall_ns at;
+	uint64_t grown[SUSPECTS_MAX];
+	bool read[SUSPECTS_MAX];
+};
+
+static bool same_table(const struct stored_table *t, const struct counters *c)
+{
+	return t->backend == c->backend && t->family == c->family && !strcmp(t->table, c->table) &&
+	       !memcmp(&t->content, &c->content, sizeof(t->content));
+}
+
+static bool on_counters(void *arg, const struct stored_counters *sc)
+{
+	struct counting *n = arg;
+
+	if (sc->c.baseline || sc->before.v > n->at.v + sc->error || sc->at.v < n->at.v - sc->error ||
+	    sc->at.v - sc->before.v > COUNTED_NS)
+		return true;
+	for (size_t i = 0; i < n->out->count; i++) {
+		const struct suspect *s = &n->out->list[i];
+
+		if (!same_table(s->table, &sc->c))
+			continue;
+		n->read[i] = true;
+		for (uint32_t k = 0; k < sc->c.count; k++)
+			if (sc->c.entries[k].rule == s->number &&
+			    !strcmp(sc->c.entries[k].chain, s->chain))
+				n->grown[i] += sc->c.entries[k].packets;
+	}
+	return true;
+}
+
+static int narrow(struct suspects *o, const struct inquiry *q, const struct hop *h)
+{
+	struct counting n = { .out = o, .at = h->sj->at };
+	struct wall_ns from = { h->sj->at.v - COUNTED_NS }, until = { h->sj->at.v + COUNTED_NS };
+	size_t kept = 0;
+	int r = reader_counters(q->fleet->reader, h->sj->host, from, until, on_counters, &n);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < o->count; i++) {
+		o->list[i].counted = n.read[i];
+		o->list[i].packets = n.grown[i];
+		if (n.read[i] && n.grown[i] == 0)
+			continue;
+		o->list[kept++] = o->list[i];
+	}
+	/* All of them innocent: a counter was reset, or something else did it. */
+	if (kept == 0 && o->count > 0)
+		o->complete = false;
+	o->count = kept;
+	return 0;
+}
+
+int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,
+		  const struct step *s)
+{
+	const struct journey *j = &h->sj->j;
+	struct search search = { .q = q,
+				 .hop = h,
+				 .j = j,
+				 .t = &j->tuples[s->tuple < j->tuple_count ? s->tuple : 0],
+				 .out = out };
+
+	*out = (struct suspects){ .complete = s->number != 0 };
+	out->list = arena_alloc(q->arena, SUSPECTS_MAX * sizeof(*out->list));
+	if (!out->list)
+		return -ENOMEM;
+	for (int k = HOOK_PREROUTING; k <= HOOK_POSTROUTING; k++) {
+		if (s->number && !(s->number & 1u << k))
+			continue;
+		search.hook = (enum hook)k;
+		search_hook(&search);
+	}
+	return narrow(out, q, h);
+}

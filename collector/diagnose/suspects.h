@@ -1,0 +1,37 @@
+/*
+ * Suspects: the rules and policies that may have dropped a packet of which the kernel only says NETFILTER_DROP, and in which
+ * hooks that may have been.
+ */
+#pragma once
+
+#include "collector/diagnose/resolve.h"
+
+enum { SUSPECTS_MAX = 64 };
+
+struct suspect {
+	const struct stored_table *table;
+	const char *chain;
+	uint32_t number;  /* 0: the chain's policy */
+	const char *text; /* as in struct resolved */
+	struct rule rule; /* number > 0 */
+	bool counted;     /* its counter was read around that moment ... */
+	uint64_t packets; /* ... and grew by so many */
+};
+
+struct suspects {
+	struct suspect *list; /* in the order in which packets meet them; in the arena */
+	size_t count;
+	bool complete; /* nothing else can have dropped it: every table was read and is understood */
+};
+
+/*
+ * For the packet as the step (LABEL_KERNEL) saw it:
+ *  1. base chains of the hooks that the step names, in tables of the packet's family that stood then
+ *  2. from there on each rule whose addresses, protocol, ports and interfaces may match, and the chains that it jumps to
+ *  3. of those the ones that drop: DROP, REJECT, a policy DROP; other targets that may, and tables that nobody understands,
+ *     leave the list incomplete
+ *  4. where counters were read before and after, those that did not move are innocent
+ * 0 or -ENOMEM.
+ */
+int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,
+		  const struct step *s);
