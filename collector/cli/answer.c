@@ -207,7 +207,7 @@ static void draw_path(struct screen *s, const json_t *answer, const struct view 
 		}
 		draw_hop_name(s, hop);
 		draw_steps(s, hop, v, last && !draw_ended(hop) ? "     " : "  │  ");
-		if (hop == answer_dead_hop(answer))
+		if (hop == answer_dead_hop(answer) && !draw_freed(hop))
 			draw_kernel_end(s, json_object_get(answer, "died_at"));
 		before = hop;
 	}

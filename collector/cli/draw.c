@@ -37,6 +37,10 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 			 field_text(step, "checkpoint") ?: "");
 		return;
 	}
+	if (field_is(step, "kind", "kernel")) {
+		snprintf(text, DRAW_NAME_MAX, "kernel");
+		return;
+	}
 	if (field_is(step, "kind", "log")) {
 		snprintf(text, DRAW_NAME_MAX, "kernel log");
 		return;
@@ -125,6 +129,12 @@ void draw_rule(struct screen *s, const char *rule_text, bool killed)
 static bool is_checkpoint(const json_t *step)
 {
 	return field_is(step, "kind", "checkpoint");
+}
+
+/* The kernel said that it freed the packet. */
+static bool is_kernel(const json_t *step)
+{
+	return field_is(step, "kind", "kernel");
 }
 
 static bool is_log(const json_t *step)
@@ -239,6 +249,9 @@ static void draw_step_verdict(struct screen *s, const json_t *hop, const json_t 
 
 	if (is_log(step)) {
 		screen_putf(s, STYLE_PLAIN, "log: %s", field_text(step, "prefix") ?: "");
+	} else if (is_kernel(step)) {
+		screen_put(s, STYLE_PLAIN, killer ? "✗ " : "");
+		screen_put(s, killer ? STYLE_BAD : STYLE_PLAIN, field_text(step, "reason"));
 	} else if (nat) {
 		draw_nat(s, nat);
 	} else if (killer || field_is(step, "verdict", "drop") ||
@@ -266,7 +279,7 @@ static void short_place(char text[static DRAW_NAME_MAX], const json_t *step)
 	const json_t *rule = json_object_get(step, "rule");
 	int n;
 
-	if (is_checkpoint(step) || is_log(step)) {
+	if (is_checkpoint(step) || is_log(step) || is_kernel(step)) {
 		draw_place(text, step);
 		return;
 	}
@@ -409,6 +422,14 @@ static void draw_bare(struct pen *p)
 	screen_end(p->s, PLACE_COLUMN);
 }
 
+bool draw_freed(const json_t *hop)
+{
+	const json_t *steps = json_object_get(hop, "steps");
+	size_t n = json_array_size(steps);
+
+	return n > 0 && is_kernel(json_array_get(steps, n - 1));
+}
+
 void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const char *lead)
 {
 	const json_t *steps = json_object_get(hop, "steps");
@@ -416,6 +437,7 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 	bool dead =
 		outcome && (strcmp(outcome, "dropped") == 0 || strcmp(outcome, "rejected") == 0);
 	size_t last = last_of(steps), rules, count = json_array_size(steps);
+	bool freed = draw_ended(hop) && draw_freed(hop);
 	size_t before = s->out.len;
 	char last_lead[32];
 	struct pen p = { .s = s, .v = v, .hop = hop, .lead = lead, .last_lead = last_lead };
@@ -443,7 +465,7 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 		if (!v->detail && !v->rules && !dead && nat_of(hop, step))
 			draw_nat_line(&p, step, nat_of(hop, step));
 		else if (v->detail || !is_checkpoint(step))
-			draw_step(&p, step, dead && i == last);
+			draw_step(&p, step, (dead || freed) && i == last);
 		i++;
 	}
 	if (s->out.len == before && !dead)

@@ -124,7 +124,7 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 			 "tuple",
 			 s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0])
 				: json_null(),
-			 "reason", json_or_null(r->reason));
+			 "reason", json_or_null(kernel ? s->prefix : r->reason));
 }
 
 /* --- NAT --------------------------------------------------------------------------------------------------- */

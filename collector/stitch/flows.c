@@ -8,6 +8,7 @@
  *  5. replies belong to the newest conversation that began before them and knows the reverse of their tuple
  *  6. an RST or ICMP from a host that does not own its source address, or that embeds a packet, is an answer about
  *     the conversation, not a part of it
+ *  7. where nobody saw the packet before it was translated, conntrack tells what its sender called it
  */
 #include "collector/stitch/flows.h"
 
@@ -19,7 +20,10 @@
 #include "collector/stitch/gather.h"
 
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
-enum { VARIANTS_MAX = 16 };
+enum { VARIANTS_MAX = 16, CONN_HOPS_MAX = 8 };
+
+/* Between a packet and conntrack's word of it, on hosts with clocks of their own. */
+#define CONN_SLACK_NS (2LL * NS_PER_S)
 
 /* A router that gets no answer from a neighbour tells so after about three seconds. */
 #define ERROR_NS (4LL * NS_PER_S)
@@ -308,6 +312,42 @@ static void draft_learn_conns(struct work *w, struct draft *d)
 	}
 }
 
+/* The entry that made this tuple at that time; NULL: none, or it could be one of two. */
+static struct stored_conn *conn_before(const struct work *w, const struct tuple *t,
+				       const struct conversation *c)
+{
+	struct stored_conn *found = NULL;
+
+	for (size_t i = 0; i < w->g->conn_count; i++) {
+		struct stored_conn *s = &w->g->conns[i];
+		struct tuple after = tuple_reverse(&s->c.reply);
+
+		if (!tuple_equal(&after, t) || tuple_equal(&s->c.orig, t))
+			continue;
+		if (s->from.v > c->last.v + CONN_SLACK_NS ||
+		    (s->until.v && s->until.v < c->first.v - CONN_SLACK_NS))
+			continue;
+		if (found && !tuple_equal(&found->c.orig, &s->c.orig))
+			return NULL;
+		found = s;
+	}
+	return found;
+}
+
+/* 7 */
+static void draft_learn_senders(struct work *w, struct draft *d)
+{
+	for (int hop = 0; hop < CONN_HOPS_MAX; hop++) {
+		struct stored_conn *s = conn_before(w, &d->conv.tuple, &d->conv);
+
+		if (!s || draft_knows(d, &s->c.orig))
+			return;
+		draft_learn(d, &s->c.orig);
+		d->conv.tuple = s->c.orig;
+		d->conv.conn = s;
+	}
+}
+
 static struct draft *draft_begin(struct work *w, const struct tuple *t)
 {
 	struct draft *d = &w->drafts[w->count++];
@@ -558,8 +598,10 @@ int flows_find(struct flows *out, struct fleet *f, const struct flow *flow, size
 	find_directions(&w);
 	find_translations(&w);
 	r = name_conversations(&w);
-	for (size_t i = 0; r >= 0 && i < w.count; i++)
+	for (size_t i = 0; r >= 0 && i < w.count; i++) { /* 7 */
+		draft_learn_senders(&w, &w.drafts[i]);
 		draft_learn_conns(&w, &w.drafts[i]);
+	}
 	if (r >= 0)
 		r = attach_rest(&w, DIRECTION_ORIGINAL);
 	if (r >= 0)
