@@ -39,7 +39,7 @@ enum {
 	COUNTER_PARTS_MAX = 4096,   /* records of one read of a table */
 	SPOOL_MAX = 16 << 20,       /* bytes that wait for the collector in memory */
 
-	DROPS_RATE = 1000,        /* drops a second that an agent tells one by one; the others are counted */
+	DROPS_RATE = 1000, /* drops a second that are told one by one; the others are counted */
 
 	/* Leases; compiled into the helper, local configuration can only lower them. */
 	LEASES_MAX = 8,

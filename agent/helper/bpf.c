@@ -190,7 +190,8 @@ static int attach(struct bpf_program_fds *fds, struct bpf_object *o)
 	struct bpf_program *p;
 	int n = 0, r = 0;
 
-	bpf_object__for_each_program(p, o) {
+	bpf_object__for_each_program(p, o)
+	{
 		struct bpf_link *link;
 
 		if (!bpf_program__autoload(p))
@@ -236,8 +237,8 @@ static int load_drops(struct bpf_object *o, uint32_t rate)
 
 	if (!btf)
 		return -errno;
-	other = bpf_object__find_program_by_name(
-		o, kernel_tells_socket(btf) ? "drop" : "drop_with_socket");
+	other = bpf_object__find_program_by_name(o, kernel_tells_socket(btf) ? "drop"
+									     : "drop_with_socket");
 	bpf_program__set_autoload(other, false);
 	r = set_rate(o, rate);
 	if (r == 0)
@@ -302,11 +303,13 @@ static int load(struct bpf *b, int program, struct why *why)
 	}
 	malloc_trim(0);
 	if (r == -EPERM || r == -EACCES)
-		return why_set(why, r,
-			       "the kernel does not let us load BPF programs here (CAP_BPF and CAP_PERFMON in the initial user namespace): %s are not seen",
-			       kinds[program].what);
+		return why_set(
+			why, r,
+			"the kernel does not let us load BPF programs here (CAP_BPF and CAP_PERFMON in the initial user namespace): %s are not seen",
+			kinds[program].what);
 	if (r < 0)
-		return why_set(why, r, "this kernel cannot run our BPF program (%s): %s are not seen",
+		return why_set(why, r,
+			       "this kernel cannot run our BPF program (%s): %s are not seen",
 			       strerror(-r), kinds[program].what);
 	return 0;
 }

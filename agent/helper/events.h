@@ -13,9 +13,9 @@ enum {
 	EVENT_COMMAND_MAX = 512, /* bytes of a command line; arguments are parted by NUL */
 	EVENT_COMM = 16,
 	EVENT_TABLE = 32,
-	EVENT_REASONS = 256,     /* reasons that are counted apart; the last one is for all others */
+	EVENT_REASONS = 256, /* reasons that are counted apart; the last one is for all others */
 	EVENT_SUBSYSTEM = 0xffff0000,
-	EVENT_HOSTS = 64,        /* slots of namespaces */
+	EVENT_HOSTS = 64, /* slots of namespaces */
 };
 
 enum event_kind { EVENT_DROP = 1, EVENT_CHANGE = 2 };

@@ -6,8 +6,10 @@
 #include "agent/helper/events.h"
 #include "agent/source/ifnames.h"
 
-enum { NETFILTER_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_PREROUTING | 1 << HOOK_INPUT | 1 << HOOK_FORWARD |
-			 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING };
+enum {
+	NETFILTER_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_PREROUTING | 1 << HOOK_INPUT |
+			  1 << HOOK_FORWARD | 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING
+};
 
 bool drop_peek(const uint8_t *p, size_t len, uint32_t *host, uint32_t *reason)
 {

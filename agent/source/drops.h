@@ -13,7 +13,7 @@ struct table_change {
 	uint32_t pid, uid, loginuid; /* loginuid ~0: none */
 	uint8_t family;              /* FAMILY_IPV4, FAMILY_IPV6 */
 	char program[17], table[33];
-	char command[513];           /* arguments parted by spaces, cut at 512 bytes; "" not known */
+	char command[513]; /* arguments parted by spaces, cut at 512 bytes; "" not known */
 };
 
 /*

@@ -217,7 +217,8 @@ static void on_reasons(void *arg, const struct helper_request *q, const struct h
 		take_reasons(arg, fd);
 }
 
-static void on_lost(void *arg, const struct helper_request *q, const struct helper_answer *a, int fd)
+static void on_lost(void *arg, const struct helper_request *q, const struct helper_answer *a,
+		    int fd)
 {
 	struct ring *r = arg;
 	void *p = MAP_FAILED;
@@ -225,8 +226,8 @@ static void on_lost(void *arg, const struct helper_request *q, const struct help
 	(void)q;
 	(void)a;
 	if (fd >= 0) {
-		p = mmap(NULL, kinds[r->source].counters * sizeof(uint64_t), PROT_READ, MAP_SHARED, fd,
-			 0);
+		p = mmap(NULL, kinds[r->source].counters * sizeof(uint64_t), PROT_READ, MAP_SHARED,
+			 fd, 0);
 		close(fd);
 	}
 	if (p != MAP_FAILED)
@@ -234,7 +235,8 @@ static void on_lost(void *arg, const struct helper_request *q, const struct help
 	r->looked = boot_now();
 }
 
-static void on_ring(void *arg, const struct helper_request *q, const struct helper_answer *a, int fd)
+static void on_ring(void *arg, const struct helper_request *q, const struct helper_answer *a,
+		    int fd)
 {
 	struct ring *r = arg;
 	struct events *e = r->events;

@@ -120,8 +120,8 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 			 "rule_text", json_or_null(r->text), "hook",
 			 json_or_null(hook_name(s->hook)), "checkpoint",
 			 ours ? json_string(checkpoint_name(s->checkpoint)) : json_null(), "prefix",
-			 log && !kernel ? json_or_null(s->prefix) : json_null(), "kernel_time", s->kernel_time,
-			 "tuple",
+			 log && !kernel ? json_or_null(s->prefix) : json_null(), "kernel_time",
+			 s->kernel_time, "tuple",
 			 s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0])
 				: json_null(),
 			 "reason", json_or_null(kernel ? s->prefix : r->reason));
@@ -308,8 +308,8 @@ static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 		const struct step *s = &j->steps[i];
 		struct resolved r;
 
-		if (!step_of_table(s) || s->hook != f->step->hook || s->backend != f->step->backend ||
-		    strcmp(s->table, f->step->table))
+		if (!step_of_table(s) || s->hook != f->step->hook ||
+		    s->backend != f->step->backend || strcmp(s->table, f->step->table))
 			continue;
 		resolve_step(&r, q, f->hop, s);
 		if (r.kind == RESOLVED_RULE && r.is_jump && depth < CHAIN_DEPTH_MAX) {
@@ -355,15 +355,16 @@ static json_t *json_candidates(const struct fate *f)
 	for (size_t i = 0; i < f->suspects.count; i++) {
 		const struct suspect *s = &f->suspects.list[i];
 
-		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o}", "backend",
-					backend_name(s->table->backend), "family",
-					family_name(s->table->family), "table",
-					json_text(s->table->table), "chain", s->chain, "rule",
-					s->number ? json_integer(s->number) : json_null(),
-					"rule_text", json_text(s->text), "packets",
-					s->counted ? json_integer((json_int_t)s->packets)
-						   : json_null()));
+		json_array_append_new(list,
+				      json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o}", "backend",
+						backend_name(s->table->backend), "family",
+						family_name(s->table->family), "table",
+						json_text(s->table->table), "chain", s->chain,
+						"rule",
+						s->number ? json_integer(s->number) : json_null(),
+						"rule_text", json_text(s->text), "packets",
+						s->counted ? json_integer((json_int_t)s->packets)
+							   : json_null()));
 	}
 	return list;
 }

@@ -73,9 +73,10 @@ static void rule_causes(json_t *causes, const struct ruling *r, const char *host
 	if (f->resolved.reason)
 		add_evidence(evidence, "the rule's number is not certain: %s", f->resolved.reason);
 	if (by)
-		add_evidence(evidence,
-			     "the kernel of %s says that a rule dropped %zu packet%s; no other one there can have done it",
-			     host, r->packets, r->packets == 1 ? "" : "s");
+		add_evidence(
+			evidence,
+			"the kernel of %s says that a rule dropped %zu packet%s; no other one there can have done it",
+			host, r->packets, r->packets == 1 ? "" : "s");
 	else
 		add_evidence(evidence, "it is the last step that was seen of %zu packet%s",
 			     r->packets, r->packets == 1 ? "" : "s");
@@ -84,8 +85,8 @@ static void rule_causes(json_t *causes, const struct ruling *r, const char *host
 /* The kernel says that some rule did it; more than one can have. */
 static void suspect_causes(json_t *causes, const struct fate *f, const char *host)
 {
-	json_t *evidence = add_cause(causes, "explicit-drop", "a rule or policy of %s dropped it",
-				     host);
+	json_t *evidence =
+		add_cause(causes, "explicit-drop", "a rule or policy of %s dropped it", host);
 
 	for (size_t i = 0; i < f->suspects.count; i++) {
 		const struct suspect *s = &f->suspects.list[i];
@@ -93,8 +94,9 @@ static void suspect_causes(json_t *causes, const struct fate *f, const char *hos
 		add_evidence(evidence, "it may be %s/%s: %s", s->table->table, s->chain, s->text);
 	}
 	if (!f->suspects.complete)
-		add_evidence(evidence,
-			     "there are rules whose effect on it is not known: trace it to be sure");
+		add_evidence(
+			evidence,
+			"there are rules whose effect on it is not known: trace it to be sure");
 }
 
 static void kernel_causes(json_t *causes, const struct fate *f, const char *host)

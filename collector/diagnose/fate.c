@@ -225,9 +225,9 @@ static const char *cause_of(const struct inquiry *q, const struct fate *f, const
 	if (!strcmp(r->name, "IP_INHDR") && f->freed->ttl <= 1)
 		return "ttl-expired";
 	if (!strcmp(r->name, "IP_INADDRERRORS") || !strcmp(r->name, "IP_INNOROUTES"))
-		return known && !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4) ?
-			       "forwarding-disabled" :
-			       "no-route";
+		return known && !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4)
+			       ? "forwarding-disabled"
+			       : "no-route";
 	return r->cause;
 }
 
@@ -258,6 +258,9 @@ static bool freed(struct fate *f, const struct inquiry *q)
 		       hop_reached(f->hop, CHECKPOINT_POST_LAST);
 
 	if (!r || r->class > REASON_REFUSED)
+		return false;
+	/* Every ICMP message is taken by the kernel itself: that no ping waited for it harms nobody. */
+	if (r->class == REASON_REFUSED && proto_is_icmp(f->hop->sj->j.tuples[0].proto))
 		return false;
 	f->reason = r->name;
 	f->observed = true;

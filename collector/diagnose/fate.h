@@ -26,18 +26,18 @@ struct fate {
 	enum verdict verdict;
 	enum death death;
 	const struct path *path;
-	const struct hop *hop;    /* the last one; where it died, if it died */
-	const struct step *step;  /* RULE, POLICY: the step that ended it */
-	struct resolved resolved; /* of step */
-	const struct step *freed; /* LABEL_KERNEL of the last hop; NULL none */
-	struct suspects suspects; /* DROPPED without a trace: rules that may have done it */
+	const struct hop *hop;         /* the last one; where it died, if it died */
+	const struct step *step;       /* RULE, POLICY: the step that ended it */
+	struct resolved resolved;      /* of step */
+	const struct step *freed;      /* LABEL_KERNEL of the last hop; NULL none */
+	struct suspects suspects;      /* DROPPED without a trace: rules that may have done it */
 	const struct suspect *culprit; /* the only one of them; NULL none */
-	const char *reason;       /* the kernel's name or ours; UNKNOWN: a sentence */
-	const char *cause;        /* a cause's id that the evidence shows directly; NULL none */
-	const char *next;         /* LOST: the host that it did not reach */
-	const char *reject_with;  /* REJECTED */
-	bool observed;            /* else inferred */
-	bool provisional;         /* evidence may still be on its way */
+	const char *reason;            /* the kernel's name or ours; UNKNOWN: a sentence */
+	const char *cause;       /* a cause's id that the evidence shows directly; NULL none */
+	const char *next;        /* LOST: the host that it did not reach */
+	const char *reject_with; /* REJECTED */
+	bool observed;           /* else inferred */
+	bool provisional;        /* evidence may still be on its way */
 };
 
 /* Journeys, batches and commits take this long; before that silence means nothing. */

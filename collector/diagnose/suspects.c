@@ -6,7 +6,8 @@
 
 enum { VISITED_MAX = 512 };
 
-static const int64_t COUNTED_NS = 60LL * NS_PER_S; /* counters are read that often, or say nothing */
+static const int64_t COUNTED_NS =
+	60LL * NS_PER_S; /* counters are read that often, or say nothing */
 
 struct search {
 	const struct inquiry *q;
@@ -70,11 +71,12 @@ static bool rule_may(const struct search *s, const struct rule *r)
 static bool target_spares(const char *target)
 {
 	static const char *const known[] = {
-		"ACCEPT", "RETURN",     "DNAT",    "SNAT",     "MASQUERADE", "REDIRECT", "NETMAP",
-		"LOG",    "NFLOG",      "MARK",    "CONNMARK", "CT",         "NOTRACK",  "TRACE",
-		"TCPMSS", "TTL",        "HL",      "DSCP",     "TOS",        "CLASSIFY", "CHECKSUM",
-		"SET",    "CONNSECMARK", "SECMARK", "AUDIT",    "TPROXY",     "RATEEST",  "TEE",
-		"LED",    "TCPOPTSTRIP", "ECN",     "IDLETIMER", "",
+		"ACCEPT",  "RETURN",    "DNAT",     "SNAT", "MASQUERADE",  "REDIRECT",
+		"NETMAP",  "LOG",       "NFLOG",    "MARK", "CONNMARK",    "CT",
+		"NOTRACK", "TRACE",     "TCPMSS",   "TTL",  "HL",          "DSCP",
+		"TOS",     "CLASSIFY",  "CHECKSUM", "SET",  "CONNSECMARK", "SECMARK",
+		"AUDIT",   "TPROXY",    "RATEEST",  "TEE",  "LED",         "TCPOPTSTRIP",
+		"ECN",     "IDLETIMER", "",
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -96,10 +98,9 @@ static void add(struct search *s, const struct chain *c, uint32_t number, const 
 		o->complete = false;
 		return;
 	}
-	o->list[o->count] = (struct suspect){ .table = &s->table->entry,
-					      .chain = c->name,
-					      .number = number,
-					      .text = text };
+	o->list[o->count] = (struct suspect){
+		.table = &s->table->entry, .chain = c->name, .number = number, .text = text
+	};
 	if (rule)
 		o->list[o->count].rule = *rule;
 	o->count++;
@@ -150,8 +151,9 @@ static void search_chain(struct search *s, const struct chain *c)
 /* 1 */
 static void search_table(struct search *s, const struct fleet_table *known)
 {
-	struct table_at at = fleet_table_at(s->q->fleet, s->hop->sj->host, known->entry.backend,
-					    known->entry.family, known->entry.table, s->hop->sj->at);
+	struct table_at at =
+		fleet_table_at(s->q->fleet, s->hop->sj->host, known->entry.backend,
+			       known->entry.family, known->entry.table, s->hop->sj->at);
 
 	if (at.state == TABLE_CHANGING || at.state == TABLE_LATE)
 		s->out->complete = false;
@@ -235,8 +237,8 @@ static bool on_counters(void *arg, const struct stored_counters *sc)
 {
 	struct counting *n = arg;
 
-	if (sc->c.baseline || sc->before.v > n->at.v + sc->error || sc->at.v < n->at.v - sc->error ||
-	    sc->at.v - sc->before.v > COUNTED_NS)
+	if (sc->c.baseline || sc->before.v > n->at.v + sc->error ||
+	    sc->at.v < n->at.v - sc->error || sc->at.v - sc->before.v > COUNTED_NS)
 		return true;
 	for (size_t i = 0; i < n->out->count; i++) {
 		const struct suspect *s = &n->out->list[i];

@@ -166,7 +166,8 @@ size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const ch
 /* What these sources lose is no packet. */
 static bool is_about_packets(const char *source)
 {
-	static const char *const others[] = { "conntrack", "changes", "counters", "audit", "ruleset" };
+	static const char *const others[] = { "conntrack", "changes", "counters", "audit",
+					      "ruleset" };
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (!strcmp(others[i], source))

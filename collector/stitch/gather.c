@@ -14,6 +14,9 @@ enum {
 	TUPLES_ASKED_MAX = 512, /* different tuples that one question follows */
 	CONNS_MAX = 1024,
 	JOIN_MARGIN_MS = 3000, /* a packet may have met other hosts this much outside the window */
+	FREED_MS =
+		300, /* between a packet's last step and the kernel's word that it freed it ... */
+	FREED_LATE_MS = 10000, /* ... and if it waited for a neighbour's address */
 };
 
 struct gathering {
@@ -25,6 +28,7 @@ struct gathering {
 	size_t row_cap;
 	size_t fps_done, tuples_done; /* journeys whose fingerprints and tuples were asked */
 	size_t conns_done;
+	bool *ended; /* by index in the list: it became the end of another one */
 	struct tuple asked[TUPLES_ASKED_MAX];
 	size_t asked_count;
 	struct wall_ns since, until;
@@ -210,6 +214,80 @@ static int ask_errors(struct gathering *w)
 	return 0;
 }
 
+static const struct step *freed_step(const struct journey *j)
+{
+	const struct step *last = j->step_count ? &j->steps[j->step_count - 1] : NULL;
+
+	return last && last->label == LABEL_KERNEL ? last : NULL;
+}
+
+/* The packet's passage through that host which ended when the kernel freed it: the first that nothing else has ended. */
+static struct stored_journey *passage_of(struct gathered *g, const struct stored_journey *freed)
+{
+	const char *reason = freed_step(&freed->j)->prefix;
+	bool late = reason && !strncmp(reason, "NEIGH_", 6);
+	int64_t longest = (int64_t)(late ? FREED_LATE_MS : FREED_MS) * NS_PER_MS;
+	struct stored_journey *first = NULL;
+
+	for (size_t i = 0; i < g->count; i++) {
+		struct stored_journey *sj = &g->list[i];
+		int64_t waited = freed->at.v - sj->at.v;
+
+		if (sj == freed || sj->host != freed->host || sj->j.fp != freed->j.fp ||
+		    !sj->j.step_count || freed_step(&sj->j) || waited < 0 || waited > longest)
+			continue;
+		if (!first || sj->at.v < first->at.v)
+			first = sj;
+	}
+	return first;
+}
+
+static int add_end(struct gathering *w, struct stored_journey *sj, const struct journey *freed)
+{
+	struct journey *j = &sj->j;
+	struct step *steps = arena_alloc(w->f->arena, (j->step_count + 1u) * sizeof(*steps));
+	uint8_t tuple = 0;
+
+	if (!steps)
+		return -ENOMEM;
+	memcpy(steps, j->steps, j->step_count * sizeof(*steps));
+	steps[j->step_count] = freed->steps[0];
+	while (tuple < j->tuple_count && !tuple_equal(&j->tuples[tuple], &freed->tuples[0]))
+		tuple++;
+	if (tuple == j->tuple_count && tuple < TUPLES_MAX)
+		j->tuples[j->tuple_count++] = freed->tuples[0];
+	steps[j->step_count].tuple = tuple < TUPLES_MAX ? tuple : TUPLES_MAX - 1;
+	j->steps = steps;
+	j->step_count++;
+	return 0;
+}
+
+/*
+ * A packet that waited (for its neighbour's address, in a queue) is freed long after its agent has told its journey: that the
+ * kernel did so is the end of it.
+ */
+static int join_ends(struct gathering *w)
+{
+	struct gathered *g = w->g;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->count; i++) {
+		const struct journey *j = &g->list[i].j;
+		struct stored_journey *passage = NULL;
+
+		if (j->step_count == 1 && j->fp && freed_step(j))
+			passage = passage_of(g, &g->list[i]);
+		if (passage && add_end(w, passage, j) < 0)
+			return -ENOMEM;
+		w->ended[i] = passage != NULL;
+	}
+	for (size_t i = 0; i < g->count; i++)
+		if (!w->ended[i])
+			g->list[kept++] = g->list[i];
+	g->count = kept;
+	return 0;
+}
+
 static int by_time(const void *pa, const void *pb)
 {
 	const struct stored_journey *a = pa, *b = pb;
@@ -244,7 +322,8 @@ int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t 
 	g->list = arena_alloc(f->arena, g->cap * sizeof(*g->list));
 	g->conns = arena_alloc(f->arena, g->conn_cap * sizeof(*g->conns));
 	w->rows = arena_alloc(f->arena, w->row_cap * sizeof(*w->rows));
-	if (!g->list || !g->conns || !w->rows)
+	w->ended = arena_alloc(f->arena, g->cap * sizeof(*w->ended));
+	if (!g->list || !g->conns || !w->rows || !w->ended)
 		return -ENOMEM;
 
 	r = ask(w, &q);
@@ -264,6 +343,7 @@ int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t 
 		r = ask_errors(w);
 	if (r < 0)
 		return r;
-	qsort(g->list, g->count, sizeof(*g->list), by_time);
-	return 0;
+	if (g->count)
+		qsort(g->list, g->count, sizeof(*g->list), by_time);
+	return join_ends(w);
 }

@@ -172,7 +172,7 @@ def test_ttl_ends_at_once_after_the_lease_began(fleet, std):
     begin(fleet, "udp 10.0.1.2 10.0.3.2:53")
     std.cl.udp(SERVER, 53, timeout=0.1)
     answer = fleet.where("udp 10.0.1.2 10.0.3.2:53")
-    check(answer, verdict="discarded", died_at={"host": "rt", "kind": "kernel", "reason": "TTL_EXPIRED", "rule": None})
+    check(answer, verdict="discarded", died_at={"host": "rt", "kind": "kernel", "reason": "IP_INHDR", "rule": None})
     assert answer["causes"][0]["id"] == "ttl-expired"
 
 

@@ -59,10 +59,28 @@ def test_dnat_in_output_belongs_to_the_sender(fleet, std):
         "rule_text": "-A OUTPUT -d 192.0.2.1/32 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.0.3.2:8443"}])
 
 
-def test_lost_where_nobody_watches(fleet, std):
-    """The server's link layer eats it before any hook that we see; rules further on are innocent."""
+def test_dropped_where_no_trace_goes(fleet, std):
+    """A netdev chain eats it before any hook that is traced: the kernel says a rule did; rules further on are innocent."""
     std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP")
     std.sv.nft("table netdev mine { chain eat { type filter hook ingress device eth0 priority 0; ip protocol tcp drop; }; }")
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace(FLOW)
+    assert std.cl.tcp("10.0.3.2", 443).outcome == "silent"
+    time.sleep(2 * GONE)
+    answer = fleet.where(FLOW)
+    check(answer, verdict="dropped", direction="original", confidence="inferred",
+          died_at={"host": "sv", "kind": "kernel", "reason": "NETFILTER_DROP", "table": None, "chain": None, "rule": None,
+                   "candidates": []})
+    assert hosts(answer) == ["cl", "gw", "rt", "sv"]
+
+
+def test_lost_where_nobody_watches(fleet, std):
+    """A host without agent between the router and the server eats it; rules further on are innocent."""
+    std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP")
+    std.sv.ip("link set eth0 down")
+    std.sv.ip("link set eth0 address 02:00:00:00:00:99", "link set eth0 up", "route add default via 10.0.3.1")
+    std.rt.ip("neigh replace 10.0.3.2 lladdr 02:00:00:00:00:77 dev net nud permanent")
     fleet.start_collector()
     fleet.start_agents()
     fleet.trace(FLOW)

@@ -10,7 +10,8 @@
 #include "agent/helper/events.h"
 
 enum {
-	SO_SET_REPLACE = 64, /* IPT_SO_SET_REPLACE and IP6T_SO_SET_REPLACE; iptables' struct begins with the table's name */
+	SO_SET_REPLACE =
+		64, /* IPT_SO_SET_REPLACE and IP6T_SO_SET_REPLACE; iptables' struct begins with the table's name */
 	SOL_IP = 0,
 	SOL_IPV6 = 41,
 	NOBODY = -1,
@@ -58,7 +59,9 @@ static void add_command(struct change_event_raw *e)
 	unsigned long from = mm ? BPF_CORE_READ(mm, arg_start) : 0;
 	unsigned long n = mm ? BPF_CORE_READ(mm, arg_end) - from : 0;
 
-	asm volatile("" : "+r"(n)); /* the verifier must see the check on the very value that is used */
+	asm volatile(
+		""
+		: "+r"(n)); /* the verifier must see the check on the very value that is used */
 	if (n > EVENT_COMMAND_MAX)
 		n = EVENT_COMMAND_MAX;
 	e->command_len = 0;

@@ -24,7 +24,13 @@ enum {
 #define RTF_LOCAL 0x80000000u
 
 /* As in common/journey.h, which a BPF program cannot include; the helper checks that they agree. */
-enum { HOOK_PREROUTING = 2, HOOK_INPUT = 3, HOOK_FORWARD = 4, HOOK_OUTPUT = 5, HOOK_POSTROUTING = 6 };
+enum {
+	HOOK_PREROUTING = 2,
+	HOOK_INPUT = 3,
+	HOOK_FORWARD = 4,
+	HOOK_OUTPUT = 5,
+	HOOK_POSTROUTING = 6
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -50,7 +56,7 @@ struct {
 /* Packets that were not told, by slot and reason; the worker maps it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, EVENT_HOSTS * EVENT_REASONS);
+	__uint(max_entries, EVENT_HOSTS *EVENT_REASONS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, uint32_t);
 	__type(value, uint64_t);
@@ -107,8 +113,8 @@ static int bucket_pays(void)
 
 static void count_excess(uint32_t host, uint32_t reason)
 {
-	uint32_t at = host * EVENT_REASONS +
-		      (reason < EVENT_REASONS - 1 ? reason : EVENT_REASONS - 1);
+	uint32_t at =
+		host * EVENT_REASONS + (reason < EVENT_REASONS - 1 ? reason : EVENT_REASONS - 1);
 	uint64_t *n = bpf_map_lookup_elem(&excess, &at);
 
 	if (n)
@@ -179,7 +185,9 @@ static void fill(struct drop_event *e, const struct sk_buff *skb)
 	__builtin_memset(e->mac, 0, sizeof(e->mac));
 	if (network != NO_HEADER && tail > network)
 		n = tail - network;
-	asm volatile("" : "+r"(n)); /* the verifier must see the check on the very value that is used */
+	asm volatile(
+		""
+		: "+r"(n)); /* the verifier must see the check on the very value that is used */
 	if (n > EVENT_PACKET_MAX)
 		n = EVENT_PACKET_MAX;
 	if (n > 0 && bpf_probe_read_kernel(e->packet, n, head + network) < 0)
