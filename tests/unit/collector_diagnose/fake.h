@@ -346,18 +346,6 @@ int reader_content(struct reader *r, const struct content_id *id, struct arena *
 	return 0;
 }
 
-int reader_counters(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
-		    counters_take *take, void *arg)
-{
-	(void)r;
-	(void)host;
-	(void)since;
-	(void)until;
-	(void)take;
-	(void)arg;
-	return 0;
-}
-
 int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out, size_t *count)
 {
 	(void)r;
