@@ -289,7 +289,7 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	}
 	switch ((enum helper_op)q->op) {
 	case HELPER_DUMP:
-		if (q->what != DUMP_CONNTRACK) {
+		if (q->what == DUMP_RULESET || q->what == DUMP_COUNTERS) {
 			if (dumper_has(&p->dumper, q->tag))
 				return -EPROTO;
 			r = dumper_ask(&p->dumper, q->tag, q->what, q->known);

@@ -211,10 +211,14 @@ static void take_reasons(struct events *e, int fd)
 static void on_reasons(void *arg, const struct helper_request *q, const struct helper_answer *a,
 		       int fd)
 {
+	struct events *e = arg;
+
 	(void)q;
-	(void)a;
 	if (fd >= 0)
-		take_reasons(arg, fd);
+		take_reasons(e, fd);
+	else
+		snprintf(e->rings[EVENTS_DROPS].why, sizeof(e->rings[EVENTS_DROPS].why),
+			 "the kernel's reasons have no names here: %s", a->why);
 }
 
 static void on_lost(void *arg, const struct helper_request *q, const struct helper_answer *a,
