@@ -218,7 +218,7 @@ static void on_reasons(void *arg, const struct helper_request *q, const struct h
 		take_reasons(e, fd);
 	else
 		snprintf(e->rings[EVENTS_DROPS].why, sizeof(e->rings[EVENTS_DROPS].why),
-			 "the kernel's reasons have no names here: %s", a->why);
+			 "the kernel's reasons have no names here: %.150s", a->why);
 }
 
 static void on_lost(void *arg, const struct helper_request *q, const struct helper_answer *a,
