@@ -105,8 +105,8 @@ def test_a_host_that_does_not_let_itself_be_traced(pair):
 
 def test_root_of_a_user_namespace_only(pair):
     """All of it in a user namespace: what cannot be had there is said, what can works."""
-    script = ("mount -t tmpfs run /run && mkdir /run/netns && ip link set lo up && ip netns add in && "
-              "%s --listen 127.0.0.1:9471 --http 127.0.0.1:9470 --store $1/ustore --insecure & sleep 0.5; "
+    script = ("set -e; mount -t tmpfs run /run; mkdir /run/netns; ip link set lo up; ip netns add in; "
+              "%s --listen 127.0.0.1:9471 --http 127.0.0.1:9470 --store $1/ustore --insecure & "
               "exec %s --id u --netns in --collector 127.0.0.1:9471 --state $1/ustate --insecure --allow-trace"
               % (BIN / "lasthop-collector", BIN / "lasthop-agent"))
     log = pair.dir / "user.log"
@@ -117,12 +117,14 @@ def test_root_of_a_user_namespace_only(pair):
         inner = wait_until("its first process", lambda: run(["pgrep", "-P", world.pid], check=False).stdout.strip(), 5)
 
         def ready():
-            done = run(["nsenter", "-t", inner, "-U", "-n", "-m", "--preserve-credentials", "--", BIN / "lasthop", "--collector",
+            done = run(["nsenter", "-t", inner, "-U", "-n", "-m", "-p", "--preserve-credentials", "--", BIN / "lasthop", "--collector",
                         "http://127.0.0.1:9470", "hosts", "--json"], check=False)
             return done.returncode == 0 and json.loads(done.stdout)["hosts"] and json.loads(done.stdout)["hosts"][0]
 
-        host = wait_until("u is there\n" + log.read_text(), lambda: (h := ready()) and h["state"] == "ready" and h,
-                          2 * fleets.READY)
+        try:
+            host = wait_until("u is there", lambda: (h := ready()) and h["state"] == "ready" and h, 2 * fleets.READY)
+        except fleets.Trouble as e:
+            raise fleets.Trouble("%s\n%s" % (e, log.read_text())) from None
         states = {s["name"]: s["state"] for s in host["sources"]}
         assert states["ruleset"] == "on" and states["conntrack"] == "on" and states["host"] == "on"
         for source in host["sources"]:
