@@ -13,12 +13,18 @@ enum {
 	ETH_LEN = 14,
 	ETH_P_IP = 0x0800,
 	ETH_P_IPV6 = 0x86dd,
+	IPPROTO_HOPOPTS = 0,
+	IPPROTO_IGMP = 2,
+	IPPROTO_ICMPV6 = 58,
+	IP_LEN = 20,
+	IPV6_LEN = 40,
 	NO_HEADER = 0xffff,
 	REFDST_NOREF = 1, /* the low bit of _skb_refdst */
-	RTN_LOCAL = 2,    /* .. RTN_BROADCAST 3, RTN_MULTICAST 5 */
+	RTN_LOCAL = 2,
 	RTN_BROADCAST = 3,
 	RTN_MULTICAST = 5,
 	RTF_ANYCAST = 0x00100000,
+	DST_METADATA = 0x0080,
 	IFF_LOOPBACK = 8,
 };
 #define RTF_LOCAL 0x80000000u
@@ -121,50 +127,75 @@ static void count_excess(uint32_t host, uint32_t reason)
 		__sync_fetch_and_add(n, 1);
 }
 
+/* Was it handed to OUTPUT with its device, as what the kernel makes by itself? */
+static int sent_with_device(const struct drop_event *e)
+{
+	uint8_t proto = e->protocol == ETH_P_IP ? e->packet[9] : e->packet[6];
+
+	if (e->protocol == ETH_P_IP)
+		return proto == IPPROTO_IGMP;
+	return proto == IPPROTO_ICMPV6 || proto == IPPROTO_HOPOPTS;
+}
+
+static int is_local(const struct drop_event *e, struct dst_entry *dst)
+{
+	if (e->protocol == ETH_P_IP)
+		return BPF_CORE_READ((struct rtable *)dst, rt_type) == RTN_LOCAL;
+	return (BPF_CORE_READ((struct rt6_info *)dst, rt6i_flags) & (RTF_LOCAL | RTF_ANYCAST)) != 0;
+}
+
+static int is_group(const struct drop_event *e, struct dst_entry *dst)
+{
+	uint8_t type;
+
+	if (e->protocol != ETH_P_IP)
+		return e->packet[24] == 0xff;
+	type = BPF_CORE_READ((struct rtable *)dst, rt_type);
+	return type == RTN_BROADCAST || type == RTN_MULTICAST;
+}
+
+/* Sent by this host: no device in OUTPUT, or a tunnel's, and in POSTROUTING the one that it leaves by. */
+static uint32_t hooks_out(const struct drop_event *e, struct net_device *dev, struct dst_entry *dst)
+{
+	if (!dev || BPF_CORE_READ(dst, dev) != dev)
+		return 1 << HOOK_OUTPUT;
+	return 1 << HOOK_POSTROUTING | (sent_with_device(e) ? 1 << HOOK_OUTPUT : 0);
+}
+
 /*
- * Which hooks the packet may have been in: received and not routed yet, PREROUTING; routed to this host, INPUT; to another one,
- * FORWARD while it still has the device that it came in by, else one of FORWARD and POSTROUTING, since both may be one device.
- * What this host sends has no device in OUTPUT, and the one that it leaves by in POSTROUTING.
+ * Received: not routed yet, PREROUTING; routed to this host, INPUT; to another one, FORWARD while it has the device that it came
+ * in by, POSTROUTING with another, and either of them where both are the same. What this host hears of its own (lo, groups)
+ * keeps its route on the way in.
  */
+static uint32_t hooks_in(const struct drop_event *e, struct net_device *dev, struct dst_entry *dst)
+{
+	int port = BPF_CORE_READ(dev, rx_handler) !=
+		   NULL; /* of a bridge, which has hooks of its own */
+
+	if (!dst)
+		return port ? 0 : 1 << HOOK_PREROUTING;
+	if (is_group(e, dst))
+		return 1 << HOOK_PREROUTING | 1 << HOOK_INPUT | 1 << HOOK_FORWARD;
+	if (is_local(e, dst))
+		return 1 << HOOK_INPUT |
+		       (BPF_CORE_READ(dev, flags) & IFF_LOOPBACK ? 1 << HOOK_PREROUTING : 0);
+	if (port || (e->dev == e->iif && BPF_CORE_READ(dst, dev) == dev))
+		return 1 << HOOK_FORWARD | 1 << HOOK_POSTROUTING;
+	return e->dev == e->iif ? 1 << HOOK_FORWARD : 1 << HOOK_POSTROUTING;
+}
+
 static void place(struct drop_event *e, const struct sk_buff *skb, struct net_device *dev)
 {
 	unsigned long ref = BPF_CORE_READ(skb, _skb_refdst) & ~(unsigned long)REFDST_NOREF;
 	struct dst_entry *dst = (struct dst_entry *)ref;
-	int local;
 
-	e->outgoing = 0;
-	if (!dev) {
-		e->hooks = 1 << HOOK_OUTPUT;
-		return;
-	}
-	if (!dst) { /* a port of a bridge: perhaps the bridge's own hooks */
-		e->hooks = BPF_CORE_READ(dev, rx_handler) ? 0 : 1 << HOOK_PREROUTING;
-		return;
-	}
-	if (!e->iif) {
-		e->outgoing = 1;
-		e->hooks = 1 << HOOK_POSTROUTING;
-		return;
-	}
-	if (e->protocol == ETH_P_IP) {
-		uint8_t type = BPF_CORE_READ((struct rtable *)dst, rt_type);
-
-		local = type == RTN_LOCAL || type == RTN_BROADCAST || type == RTN_MULTICAST;
-	} else {
-		local = (BPF_CORE_READ((struct rt6_info *)dst, rt6i_flags) &
-			 (RTF_LOCAL | RTF_ANYCAST)) != 0;
-	}
-	if (local) { /* what goes through lo keeps its route */
-		e->hooks = 1 << HOOK_INPUT;
-		if (BPF_CORE_READ(dev, flags) & IFF_LOOPBACK)
-			e->hooks |= 1 << HOOK_PREROUTING;
-		return;
-	}
-	e->hooks = 1 << HOOK_FORWARD;
-	if (BPF_CORE_READ(dst, dev) == dev) {
-		e->outgoing = 1;
-		e->hooks |= 1 << HOOK_POSTROUTING;
-	}
+	if (dst &&
+	    BPF_CORE_READ(dst, flags) & DST_METADATA) /* of a tunnel that it came by: no route */
+		dst = NULL;
+	e->hooks = 0;
+	if (e->captured >= IPV6_LEN || (e->captured >= IP_LEN && e->protocol == ETH_P_IP))
+		e->hooks = dev && e->iif ? hooks_in(e, dev, dst) : hooks_out(e, dev, dst);
+	e->outgoing = dev && (!e->iif || e->dev != e->iif);
 }
 
 static void fill(struct drop_event *e, const struct sk_buff *skb)
