@@ -22,7 +22,8 @@ enum {
 	STEPS_EACH = 16, /* what open_max journeys may hold on average */
 	NAMES_MAX = 1 << 20,
 	COMPLETE_IDLE_MS = 50, /* a journey whose last checkpoint came is whole after that */
-	KERNEL_SLACK_MS = 50,  /* a first step without kernel time may be told that late */
+	KERNEL_SLACK_MS = 50,  /* a step with a time of receipt may be told that late */
+	KERNEL_EXACT_MS = 1,   /* a time of the kernel's is off by that much at most */
 };
 
 struct placed {
@@ -45,6 +46,7 @@ struct open {
 	struct boot_ns last;
 	uint32_t hooks; /* 1 << enum hook */
 	bool complete;  /* its last checkpoint came */
+	bool exact;     /* the time of what was told first is the kernel's */
 	struct told told[FROM_COUNT];
 	struct journey j; /* without its steps; tuples in order of arrival */
 };
@@ -257,6 +259,11 @@ static enum from from_of(const struct trace_event *e)
 	return e->step.backend == BACKEND_LEGACY ? FROM_LEGACY : FROM_NFT;
 }
 
+static int64_t slack(bool kernel_time)
+{
+	return (int64_t)(kernel_time ? KERNEL_EXACT_MS : KERNEL_SLACK_MS) * NS_PER_MS;
+}
+
 /*
  * Can the kernel have freed o's packet at e? A packet is freed once, after all that it met: nothing of o is younger (but for the
  * time that reading takes), and no hook of it lies behind those where that may have been.
@@ -267,11 +274,19 @@ static bool ends(const struct open *o, const struct trace_event *e)
 
 	if (o->told[FROM_KERNEL].count > 0)
 		return false;
-	if (e->step.at.v + (int64_t)KERNEL_SLACK_MS * NS_PER_MS < o->j.at.v ||
+	if (e->step.at.v + slack(o->exact) < o->j.at.v ||
 	    e->step.at.v - o->j.at.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
 		return false;
 	/* Hooks are numbered in the order in which packets meet them. */
 	return mask == 0 || o->hooks < mask << 1;
+}
+
+/* Is e of a time when o's packet was dead? Then it is of another one. */
+static bool outlives(const struct open *o, const struct trace_event *e)
+{
+	const struct told *k = &o->told[FROM_KERNEL];
+
+	return k->count > 0 && e->step.at.v > k->list[0].step.at.v + slack(e->step.kernel_time);
 }
 
 /* Can e come after what its source told of o? */
@@ -280,8 +295,8 @@ static bool follows(const struct open *o, const struct trace_event *e, enum from
 	const struct told *t = &o->told[from];
 	int64_t place;
 
-	if (from == FROM_KERNEL)
-		return ends(o, e);
+	if (e->has_packet && outlives(o, e))
+		return false;
 	if (e->received.v - o->last.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
 		return false;
 	if (e->step.label == LABEL_LOG)
@@ -298,6 +313,25 @@ static bool follows(const struct open *o, const struct trace_event *e, enum from
 	return !in_base_chain(e) || e->step.number > t->base_number;
 }
 
+static int64_t apart(const struct open *o, const struct trace_event *e)
+{
+	int64_t ns = o->j.at.v - e->step.at.v;
+
+	return ns < 0 ? -ns : ns;
+}
+
+/* Of the journeys of this key the one that began nearest to when the kernel freed its packet; NULL: none of them. */
+static struct open *find_freed(struct assembler *a, uint64_t key, const struct trace_event *e)
+{
+	struct open *o, *best = NULL;
+
+	for (o = *key_bucket(a, key); o; o = o->key_next) {
+		if (o->key == key && ends(o, e) && (!best || apart(o, e) < apart(best, e)))
+			best = o;
+	}
+	return best;
+}
+
 /* The journey of this key that e goes on with; NULL when it begins a new one. */
 static struct open *find(struct assembler *a, uint64_t key, const struct trace_event *e,
 			 enum from from)
@@ -306,6 +340,8 @@ static struct open *find(struct assembler *a, uint64_t key, const struct trace_e
 
 	if (!a->by_key)
 		return NULL;
+	if (from == FROM_KERNEL)
+		return find_freed(a, key, e);
 	for (o = *key_bucket(a, key); o; o = o->key_next) {
 		if (o->key == key && (!start || o->told[from].count > 0))
 			start = o;
@@ -376,6 +412,7 @@ static struct open *begin(struct assembler *a, uint64_t key, const struct trace_
 		return NULL;
 	o->key = key;
 	o->j.at = e->step.at;
+	o->exact = e->step.kernel_time;
 	packet_copy(&o->j, &e->packet);
 	for (at = key_bucket(a, key); *at; at = &(*at)->key_next)
 		;

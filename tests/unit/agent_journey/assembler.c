@@ -143,6 +143,34 @@ static void native(struct bench *b, const char *chain, uint64_t handle, uint32_t
 	add(b, &e);
 }
 
+/* The kernel freed p at b->now, which is told `late_us` later; mask: the hooks in which that may have been. */
+static void freed_late(struct bench *b, const char *reason, uint32_t mask, const struct packet *p,
+		       int64_t late_us)
+{
+	struct trace_event e = { .has_packet = true, .packet = *p };
+
+	b->now.v += 1000;
+	e.step.label = LABEL_KERNEL;
+	e.step.prefix = reason;
+	e.step.number = mask;
+	e.step.kernel_time = true;
+	e.step.table = e.step.chain = "";
+	e.step.at = b->now;
+	e.received.v = b->now.v + late_us * 1000;
+	e.step.ttl = p->ttl;
+	assembler_add(b->a, &e);
+}
+
+static void freed(struct bench *b, const char *reason, uint32_t mask, const struct packet *p)
+{
+	freed_late(b, reason, mask, p, 0);
+}
+
+static void later(struct bench *b, int64_t ms)
+{
+	b->now.v += ms * NS_PER_MS;
+}
+
 static void settle(struct bench *b)
 {
 	b->now.v += (int64_t)JOURNEY_IDLE_MS * NS_PER_MS;
@@ -163,6 +191,8 @@ static void expect(const struct journey *j, const char *want)
 				 checkpoint_name(s->checkpoint));
 		else if (s->label == LABEL_LOG)
 			snprintf(text + len, sizeof(text) - len, "%slog", i ? " " : "");
+		else if (s->label == LABEL_KERNEL)
+			snprintf(text + len, sizeof(text) - len, "%s!%s", i ? " " : "", s->prefix);
 		else if (s->backend == BACKEND_NATIVE)
 			snprintf(text + len, sizeof(text) - len, "%s%s#%lu", i ? " " : "", s->chain,
 				 (unsigned long)s->handle);
@@ -545,6 +575,123 @@ static void more_names_than_we_keep_end_journeys_but_lose_none(void **state)
 	assert_int_equal(assembler_losses(b->a).orphans, 0);
 }
 
+enum { IN = 1 << HOOK_INPUT, FWD = 1 << HOOK_FORWARD };
+
+static void what_the_kernel_frees_ends_its_journey(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &p);
+	freed(b, "NETFILTER_DROP", FWD, &p);
+	settle(b);
+	assert_int_equal(b->count, 1);
+	expect(&b->got[0], "<pre_first> filter1 !NETFILTER_DROP");
+}
+
+static void an_untraced_death_is_a_journey(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	freed(b, "NO_SOCKET", 0, &p);
+	settle(b);
+	assert_int_equal(b->count, 1);
+	expect(&b->got[0], "!NO_SOCKET");
+	assert_int_equal(b->got[0].at.v, b->got[0].steps[0].at.v);
+	assert_int_equal(b->got[0].tuple_count, 1);
+}
+
+/* Its ring may be read before the sockets. */
+static void a_death_may_be_told_first(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+	struct boot_ns began = b->now;
+
+	later(b, 1);
+	freed(b, "NETFILTER_DROP", IN, &p);
+	b->now = began;
+	legacy(b, HOOK_PREROUTING, "raw", "PREROUTING", 1, &p);
+	legacy(b, HOOK_INPUT, "filter", "INPUT", 1, &p);
+	settle(b);
+	assert_int_equal(b->count, 1);
+	expect(&b->got[0], "raw1 filter1 !NETFILTER_DROP");
+}
+
+static void a_second_death_is_another_packet(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	freed(b, "NETFILTER_DROP", IN, &p);
+	freed(b, "NETFILTER_DROP", IN, &p);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	expect(&b->got[0], "!NETFILTER_DROP");
+	expect(&b->got[1], "!NETFILTER_DROP");
+}
+
+/* Equal packets 100 ms apart, both open: each death belongs to the one that it is next to. */
+static void a_death_goes_to_the_packet_of_its_time(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	legacy(b, HOOK_INPUT, "filter", "INPUT", 1, &p);
+	later(b, 100);
+	legacy(b, HOOK_INPUT, "filter", "INPUT", 1, &p);
+	freed(b, "NETFILTER_DROP", IN, &p); /* the first one's was not told */
+	settle(b);
+	assert_int_equal(b->count, 2);
+	expect(&b->got[0], "filter1");
+	expect(&b->got[1], "filter1 !NETFILTER_DROP");
+}
+
+static void nothing_follows_a_death(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	freed(b, "NETFILTER_DROP", IN, &p); /* nobody traced it */
+	later(b, 100);
+	legacy(b, HOOK_INPUT, "filter", "INPUT", 1, &p); /* an equal one, which is */
+	settle(b);
+	assert_int_equal(b->count, 2);
+	expect(&b->got[0], "!NETFILTER_DROP");
+	expect(&b->got[1], "filter1");
+}
+
+/* A place that lies behind where the packet was seen: another packet's. */
+static void a_death_does_not_go_back(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &p);
+	freed(b, "NETFILTER_DROP", 1 << HOOK_PREROUTING, &p);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	expect(&b->got[0], "filter1");
+	expect(&b->got[1], "!NETFILTER_DROP");
+}
+
+static void a_late_death_is_not_of_a_younger_packet(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+	struct boot_ns died = b->now;
+
+	later(b, 150);
+	legacy(b, HOOK_INPUT, "filter", "INPUT", 1, &p);
+	b->now = died;
+	freed_late(b, "NETFILTER_DROP", IN, &p, 151000);
+	later(b, 151);
+	settle(b);
+	assert_int_equal(b->count, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -569,6 +716,14 @@ int main(void)
 		TEST(log_lines_join_without_moving_the_place),
 		TEST(interfaces_come_from_the_hooks_that_have_them),
 		TEST(more_names_than_we_keep_end_journeys_but_lose_none),
+		TEST(what_the_kernel_frees_ends_its_journey),
+		TEST(an_untraced_death_is_a_journey),
+		TEST(a_death_may_be_told_first),
+		TEST(a_second_death_is_another_packet),
+		TEST(a_death_goes_to_the_packet_of_its_time),
+		TEST(nothing_follows_a_death),
+		TEST(a_death_does_not_go_back),
+		TEST(a_late_death_is_not_of_a_younger_packet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
