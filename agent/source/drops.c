@@ -1,6 +1,7 @@
 #include "agent/source/drops.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <string.h>
 
 #include "agent/helper/events.h"
@@ -44,7 +45,8 @@ int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t 
 	if (d.kind != EVENT_DROP || d.captured > EVENT_PACKET_MAX)
 		return -EBADMSG;
 	*e = (struct trace_event){ .received = now, .mark = d.mark };
-	if (packet_decode(&e->packet, d.packet, d.captured, NULL, 0) < 0)
+	if ((d.protocol != ETH_P_IP && d.protocol != ETH_P_IPV6) ||
+	    packet_decode(&e->packet, d.packet, d.captured, NULL, 0) < 0)
 		return -EBADMSG;
 	*host = d.host;
 	e->has_packet = true;
