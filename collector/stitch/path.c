@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "common/reasons.h"
 
 static const int64_t JOIN_NS = 2LL * NS_PER_S;
+static const int64_t DEATH_SLACK_NS = 100LL * NS_PER_MS; /* times of receipt come late */
 
 NAMES(link_kind_name, enum link_kind, LINKS)
 NAMES(link_surety_name, enum link_surety, LINK_SURETIES)
@@ -139,6 +141,28 @@ static bool came_back(const struct path *p, const struct hop *h, const struct st
 	return false;
 }
 
+/* Did the packet die there by the kernel's own word? That is the end of its path. */
+static bool died(const struct stored_journey *sj)
+{
+	for (uint16_t i = 0; i < sj->j.step_count; i++) {
+		const struct step *s = &sj->j.steps[i];
+		const struct reason *r =
+			s->label == LABEL_KERNEL && s->prefix ? reason_find(s->prefix) : NULL;
+
+		if (r && r->class <= REASON_REFUSED)
+			return true;
+	}
+	return false;
+}
+
+/* 5: could a packet that died in `dead` have been in `other`? Only before. */
+static bool was_before(const struct stored_journey *other, const struct stored_journey *dead)
+{
+	if (died(other) || first_ttl(&other->j) < first_ttl(&dead->j))
+		return false;
+	return other->at.v <= dead->at.v + other->error + dead->error + DEATH_SLACK_NS;
+}
+
 /* -1: another packet; else how well sj fits the path. */
 static int joins(const struct path *p, const struct stored_journey *sj)
 {
@@ -158,6 +182,10 @@ static int joins(const struct path *p, const struct stored_journey *sj)
 			return -1;
 		if (other->host == sj->host && !came_back(p, &p->hops[i], sj)) /* 4 */
 			return -1;
+		if (died(sj) && !was_before(other, sj)) /* 5 */
+			return -1;
+		if (died(other) && !was_before(sj, other))
+			return -1;
 		if (how == FIT_NONE && first_ttl(&other->j) == first_ttl(&sj->j))
 			how = -1; /* a translator nobody watches would have routed it, too */
 		if (how > best)
@@ -166,7 +194,7 @@ static int joins(const struct path *p, const struct stored_journey *sj)
 	return best;
 }
 
-/* 5 */
+/* 6 */
 static int hop_cmp(const void *pa, const void *pb)
 {
 	const struct hop *a = pa, *b = pb;

@@ -51,7 +51,8 @@ struct paths {
  *  4. the same host twice is the same packet only if it came back changed (with a lower TTL, translated as another
  *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
  *     one that shares neither an address nor a TTL step with any hop
- *  5. order: falling TTL, OUTPUT before PREROUTING, then time
+ *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path
+ *  6. order: falling TTL, OUTPUT before PREROUTING, then time
  */
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
 	       struct arena *arena);

@@ -456,6 +456,53 @@ static void ruling_5_a_death_beside_arrivals_is_partial(void **state)
 	assert_int_equal(number("packets"), 1);
 }
 
+/* The kernel freed it there; nobody traced it. */
+static void freed(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple, const char *reason,
+		  uint8_t ttl)
+{
+	struct step *s = add_step(journey(h, t, fp, tuple, ACK, 1), ttl);
+
+	s->label = LABEL_KERNEL;
+	s->prefix = reason;
+}
+
+/* Two flows whose packets have one fingerprint (IPv6 has no id, a fingerprint no ports). */
+static void path_5_a_packet_dies_once(void **state)
+{
+	struct tuple one = tcp("10.0.1.2", 40000, "10.0.3.2", 443),
+		     two = tcp("10.0.1.2", 40001, "10.0.3.2", 444);
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	freed(cl, 1000, 7, one, "IP_OUTNOROUTES", 64);
+	freed(sv, 1500, 7, two, "NO_SOCKET", 62);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("died_at.host"), "cl");
+	assert_string_equal(text("died_at.reason"), "IP_OUTNOROUTES");
+	ask("tcp 10.0.1.2 10.0.3.2:444");
+	assert_string_equal(text("died_at.host"), "sv");
+	assert_string_equal(text("verdict"), "refused");
+}
+
+static void path_5_a_packet_is_nowhere_after_its_death(void **state)
+{
+	struct tuple one = tcp("10.0.1.2", 40000, "10.0.3.2", 443),
+		     two = tcp("10.0.1.2", 40001, "10.0.3.2", 444);
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	freed(cl, 1000, 7, one, "IP_OUTNOROUTES", 64);
+	checkpoint(receives(sv, 1500, 7, two, ACK, 1), CHECKPOINT_IN_LAST, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	assert_string_equal(text("died_at.host"), "cl");
+	assert_int_equal(json_array_size(at("hops")), 1);
+	ask("tcp 10.0.1.2 10.0.3.2:444");
+	assert_string_equal(text("verdict"), "delivered");
+}
+
 static void a_dead_reply_is_told_with_its_direction(void **state)
 {
 	static const char *const guard =
@@ -679,6 +726,8 @@ int main(void)
 		T(ruling_2_an_answer_proves_arrival),
 		T(ruling_3_a_retransmission_that_arrived_counts),
 		T(ruling_5_a_death_beside_arrivals_is_partial),
+		T(path_5_a_packet_dies_once),
+		T(path_5_a_packet_is_nowhere_after_its_death),
 		T(a_dead_reply_is_told_with_its_direction),
 		T(two_clients_behind_one_address_stay_apart),
 		T(a_tuple_used_twice_answers_for_the_newest),
