@@ -334,32 +334,45 @@ static struct source_fact namespaces_fact(const struct host *h)
 	return f;
 }
 
-static void tell_sources(struct host *h, struct boot_ns now)
+/*
+ * What the sources are; *said of them are to be told to people. False: how opening one of them goes is not known yet.
+ */
+static bool list_sources(const struct host *h, struct source_fact list[static HOST_SOURCES_MAX],
+			 uint32_t *count, uint32_t *said)
 {
-	struct source_fact list[HOST_SOURCES_MAX] = {
-		fact_of(h, SLOT_LEGACY),    fact_of(h, SLOT_NFT),
-		fact_of(h, SLOT_CONNTRACK), { .name = "ruleset", .state = SOURCE_ON },
-		fact_of(h, SLOT_HOST),      counters_fact(h),
-	};
-	uint32_t count = 6, said;
-	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 0, list } };
-	char line[SAID_TEXT_MAX];
+	bool known = resolved(h, SLOT_CONNTRACK) && resolved(h, SLOT_HOST) &&
+		     h->opening[SLOT_LEGACY] != OPENING_ASKED &&
+		     h->opening[SLOT_NFT] != OPENING_ASKED &&
+		     (h->rules.known || h->rules.why[0] != '\0');
 
-	/* What is being opened is told when it is known how that went. */
-	if (!resolved(h, SLOT_CONNTRACK) || !resolved(h, SLOT_HOST) ||
-	    h->opening[SLOT_LEGACY] == OPENING_ASKED || h->opening[SLOT_NFT] == OPENING_ASKED ||
-	    (!h->rules.known && h->rules.why[0] == '\0') ||
-	    !h->env->sources(h->env->arg, list, &count))
-		return;
-	said = count;
-	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
-	if (h->beyond)
-		list[count++] = namespaces_fact(h);
-	r.sources.count = count;
+	list[0] = fact_of(h, SLOT_LEGACY);
+	list[1] = fact_of(h, SLOT_NFT);
+	list[2] = fact_of(h, SLOT_CONNTRACK);
+	list[3] = (struct source_fact){ .name = "ruleset", .state = SOURCE_ON };
 	if (h->rules.why[0] != '\0') {
 		list[3].state = SOURCE_FAILED;
 		list[3].why = h->rules.why;
 	}
+	list[4] = fact_of(h, SLOT_HOST);
+	list[5] = counters_fact(h);
+	*count = 6;
+	known &= h->env->sources(h->env->arg, list, count);
+	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
+	*said = *count;
+	if (h->beyond)
+		list[(*count)++] = namespaces_fact(h);
+	return known;
+}
+
+static void tell_sources(struct host *h, struct boot_ns now)
+{
+	struct source_fact list[HOST_SOURCES_MAX];
+	struct record r = { .kind = RECORD_SOURCES, .sources = { now, 0, list } };
+	char line[SAID_TEXT_MAX];
+	uint32_t said;
+
+	if (!list_sources(h, list, &r.sources.count, &said))
+		return;
 	h->sources_changed = false;
 	host_emit(h, &r);
 	for (uint32_t i = 0; i < said; i++)
@@ -573,19 +586,18 @@ void host_clear(struct host *h)
 void host_end(struct host *h)
 {
 	struct boot_ns now = boot_now();
-	struct source_fact off[SLOT_COUNT + 1];
-	struct record sources = { .kind = RECORD_SOURCES, .sources = { now, 0, off } };
+	struct source_fact list[HOST_SOURCES_MAX];
+	struct record sources = { .kind = RECORD_SOURCES, .sources = { now, 0, list } };
 	struct record ended = { .kind = RECORD_ENDED, .ended = { now } };
+	uint32_t said;
 
 	leases_lost(h, ENDED_WHY);
 	assembler_flush(h->assembler);
-	for (int i = 0; i < SLOT_COUNT; i++) {
-		if (i != SLOT_DUMP)
-			off[sources.sources.count++] =
-				(struct source_fact){ slots[i].ops->name, SOURCE_OFF, ENDED_WHY };
+	(void)list_sources(h, list, &sources.sources.count, &said);
+	for (uint32_t i = 0; i < sources.sources.count; i++) {
+		list[i].state = SOURCE_OFF;
+		list[i].why = ENDED_WHY;
 	}
-	off[sources.sources.count++] = (struct source_fact){ "ruleset", SOURCE_OFF, ENDED_WHY };
-	off[sources.sources.count++] = (struct source_fact){ "counters", SOURCE_OFF, ENDED_WHY };
 	host_emit(h, &sources);
 	host_emit(h, &ended);
 	host_clear(h);

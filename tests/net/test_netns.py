@@ -3,6 +3,7 @@
 The agents that follow everything run in a world of their own: mounts, processes and an initial network namespace that
 nothing of this machine can be seen from.
 """
+import functools
 import json
 import os
 import pathlib
@@ -135,6 +136,16 @@ def test_hosts_come_and_go_with_their_namespaces(world):
     world.wait_states(_="ready", blue="ready", red="retired")
     wait_until("its rules", lambda: "-A INPUT -s 192.0.2.7/32 -j DROP" in world.lasthop("rules", "show", "m/blue", check=False).stdout,
                READY)
+    # What the kernel drops there without a trace is told of that host.
+    world.run("ip", "link", "add", "to-blue", "type", "veth", "peer", "name", "eth0", "netns", "blue")
+    for where, link, address in ((world.run, "to-blue", "192.0.2.7/24"), (functools.partial(world.inside, "blue"), "eth0", "192.0.2.8/24")):
+        where("ip", "addr", "add", address, "dev", link)
+        where("ip", "link", "set", link, "up")
+    world.run("ping", "-q", "-c", "2", "-W", "1", "192.0.2.8", check=False)
+    flow = ("where", "icmp", "192.0.2.7", "192.0.2.8", "--json")
+    answer = wait_until("the drops of blue", lambda: (a := json.loads(world.lasthop(*flow, check=False).stdout or "{}"))
+                        and a.get("died_at") and a, READY)
+    assert (answer["died_at"]["host"], answer["died_at"]["rule"]) == ("m/blue", 1)
     world.run("ip", "netns", "add", "red")
     world.wait_states(_="ready", blue="ready", red="ready")
 
