@@ -135,8 +135,9 @@ struct lease_fact {
  * How a number of packets is to be taken. EXACT: this many. NEW: the rule was not there before; what it came with
  * (iptables-restore -c) is in it. RESET: it was set to zero
  * meanwhile, or may have been; there were at least as many. Told even if that is none.
+ * UNCOUNTED: it has no counter, which a baseline says, or the first record that knows it.
  */
-#define COUNTER_MARKS(X) X(EXACT, "exact") X(NEW, "new") X(RESET, "reset")
+#define COUNTER_MARKS(X) X(EXACT, "exact") X(NEW, "new") X(RESET, "reset") X(UNCOUNTED, "uncounted")
 enum counter_mark {
 #define X(id, text) COUNTER_##id,
 	COUNTER_MARKS(X)

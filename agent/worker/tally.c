@@ -26,6 +26,9 @@ enum {
 	NOWHERE = UINT32_MAX,
 };
 
+/* Beside COUNTER_NONE packets: it has no counter; it was not there. */
+enum { HAS_NO_COUNTER, IS_NEW };
+
 /* --- shapes ------------------------------------------------------------------------------------------------------ */
 
 static void shape_clear(struct tally_shape *s)
@@ -286,7 +289,7 @@ static int remap(struct counters_value **values, const struct mapping *m, uint32
 	if (!next)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++)
-		next[i] = m->from[i] == NOWHERE ? (struct counters_value){ COUNTER_NONE, 0 }
+		next[i] = m->from[i] == NOWHERE ? (struct counters_value){ COUNTER_NONE, IS_NEW }
 						: (*values)[m->from[i]];
 	free(*values);
 	*values = next;
@@ -454,8 +457,10 @@ static bool entry_of(const struct tally *t, const struct counters_value *now, ui
 	const struct counters_value *was = &t->values[i];
 	struct counters_value v = now[i];
 
-	if (v.packets == COUNTER_NONE)
-		return false;
+	if (v.packets == COUNTER_NONE) {
+		e->mark = COUNTER_UNCOUNTED;
+		return baseline || (was->packets == COUNTER_NONE && was->bytes == IS_NEW);
+	}
 	e->mark = unsure ? COUNTER_RESET : COUNTER_EXACT;
 	if (baseline) {
 		e->mark = COUNTER_EXACT;

@@ -26,7 +26,7 @@ struct tally {
 	char table[TABLE_NAME_MAX + 1];
 	struct tally_shape shape;      /* of the newest text */
 	struct tally_shape old;        /* of `values`, when that was another */
-	struct counters_value *values; /* owned; as last taken; COUNTER_NONE: the rule is new */
+	struct counters_value *values; /* owned; as last taken; see tally.c */
 	struct counters_value
 		*shadow; /* owned; before the last reset, of those that it hit; NULL none */
 	bool dipped;     /* the last read showed less than before */

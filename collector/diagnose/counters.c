@@ -128,7 +128,7 @@ static bool is_wanted(const struct counters_ask *c, const struct hits_table *t, 
 
 	if (c->chain && strcmp(c->chain, h->chain) != 0)
 		return false;
-	if (!moved && (h->gone || !t->first.v))
+	if (!moved && (h->gone || h->uncounted || !t->first.v))
 		return false;
 	return c->only == COUNTERS_ALL || moved == (c->only == COUNTERS_MOVED);
 }

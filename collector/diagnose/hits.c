@@ -335,6 +335,7 @@ static void base(struct making *m, const struct stored_counters *c)
 	if (c->c.part == 0) {
 		m->base_parts = 0;
 		for (size_t i = 0; i < m->t->count; i++) {
+			m->t->list[i].uncounted = false;
 			m->t->list[i].total_known = true;
 			m->t->list[i].total_packets = m->t->list[i].total_bytes = 0;
 		}
@@ -346,6 +347,7 @@ static void base(struct making *m, const struct stored_counters *c)
 
 static void total(struct hit *hit, const struct counter_entry *e, bool baseline)
 {
+	hit->uncounted = e->mark == COUNTER_UNCOUNTED;
 	if (e->mark == COUNTER_RESET)
 		hit->total_known = false;
 	if (e->mark == COUNTER_NEW)

@@ -16,6 +16,7 @@ struct hit {
 	bool gone;        /* not in the newest content any more */
 	bool at_least;    /* counters went back meanwhile */
 	bool at_most;     /* what it came with is in it */
+	bool uncounted;   /* it has no counter */
 	uint64_t packets, bytes;
 	struct wall_ns last; /* the newest reading that showed it moved; 0 none */
 	double *trend;       /* packets in each bucket; NULL: none */

@@ -225,12 +225,19 @@ struct counting {
 	struct wall_ns at;
 	uint64_t grown[SUSPECTS_MAX];
 	bool read[SUSPECTS_MAX];
+	bool unsure[SUSPECTS_MAX]; /* it was set to zero meanwhile, or does not count */
 };
 
 static bool same_table(const struct stored_table *t, const struct counters *c)
 {
 	return t->backend == c->backend && t->family == c->family && !strcmp(t->table, c->table) &&
 	       !memcmp(&t->content, &c->content, sizeof(t->content));
+}
+
+static void count_entry(struct counting *n, size_t i, const struct counter_entry *e)
+{
+	n->grown[i] += e->packets;
+	n->unsure[i] |= e->mark == COUNTER_RESET || e->mark == COUNTER_UNCOUNTED;
 }
 
 static bool on_counters(void *arg, const struct stored_counters *sc)
@@ -245,11 +252,12 @@ static bool on_counters(void *arg, const struct stored_counters *sc)
 
 		if (!same_table(s->table, &sc->c))
 			continue;
-		n->read[i] = true;
+		/* Policies of nftables count only where somebody has asked for it. */
+		n->read[i] = s->number > 0 || s->table->backend == BACKEND_LEGACY;
 		for (uint32_t k = 0; k < sc->c.count; k++)
 			if (sc->c.entries[k].rule == s->number &&
 			    !strcmp(sc->c.entries[k].chain, s->chain))
-				n->grown[i] += sc->c.entries[k].packets;
+				count_entry(n, i, &sc->c.entries[k]);
 	}
 	return true;
 }
@@ -264,6 +272,7 @@ static int narrow(struct suspects *o, const struct inquiry *q, const struct hop 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < o->count; i++) {
+		n.read[i] &= !n.unsure[i] || n.grown[i] > 0;
 		o->list[i].counted = n.read[i];
 		o->list[i].packets = n.grown[i];
 		if (n.read[i] && n.grown[i] == 0)

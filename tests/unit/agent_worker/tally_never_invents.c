@@ -294,9 +294,14 @@ static void what_has_no_counter_is_silent(void **state)
 				   "\t\ttcp dport 1 counter packets 0 bytes 0\n"
 				   "\t\ttcp dport 2 drop\n\t}\n\n\tchain deep {\n"
 				   "\t\tcounter packets 0 bytes 0\n\t}\n}\n";
+	static const char more[] = "table inet mixed {\n\tchain in {\n"
+				   "\t\ttype filter hook input priority filter; policy accept;\n"
+				   "\t\ttcp dport 1 counter packets 0 bytes 0\n"
+				   "\t\ttcp dport 2 drop\n\t}\n\n\tchain deep {\n"
+				   "\t\tcounter packets 0 bytes 0\n\t\taccept\n\t}\n}\n";
 	struct counters_chain chains[2] = { { .name = "deep", .rules = 1 },
 					    { .name = "in", .rules = 2, .policy = 1 } };
-	struct counters_value values[4] = {
+	struct counters_value values[5] = {
 		{ 7, 700 }, { 5, 500 }, { COUNTER_NONE, 0 }, { COUNTER_NONE, 0 }
 	};
 	struct counted_table c = { .name = "mixed",
@@ -316,6 +321,17 @@ static void what_has_no_counter_is_silent(void **state)
 	values[1] = (struct counters_value){ 6, 600 };
 	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), 0);
 	assert_string_equal(told.text, "deep 1 +2, in 1 +1");
+	/* It is said once of what is new. */
+	id.b[0] = 2;
+	told.text[0] = '\0';
+	assert_int_equal(tally_text(&t, &id, more, sizeof(more) - 1), 0);
+	chains[0].rules = 2;
+	memmove(values + 2, values + 1, 3 * sizeof(values[0]));
+	values[1] = (struct counters_value){ COUNTER_NONE, 0 };
+	c.value_count = 5;
+	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), 0);
+	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), 0);
+	assert_string_equal(told.text, "deep 2 +0 uncounted");
 	tally_clear(&t);
 }
 
