@@ -1,7 +1,6 @@
 /*
- * The text is trusted only when the digest is the same before and after it was made; a ruleset that
- * changes all the time is handed over after three tries, with its restless tables marked as torn
- * and no digest, so that the next question reads it again.
+ * Each table is read with one system call, and its text and its digest are made of the same bytes: it is never torn, whatever
+ * changes meanwhile. What has changed since shows at the next question.
  */
 #include "agent/helper/dumper.h"
 
@@ -23,7 +22,7 @@
 #include "agent/helper/nftcounters.h"
 #include "agent/helper/rawcounters.h"
 
-enum { TRIES = 3, CHILD_SECONDS = 30 };
+enum { CHILD_SECONDS = 30 };
 
 void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit)
 {
@@ -139,19 +138,22 @@ static int render_all(struct dumper *d, const struct rawtables *t, int fd, struc
 	return r;
 }
 
-static int mark_torn(int fd, const struct rawtables *before, const struct rawtables *after)
+/* The digest of what was told; tables that vanished meanwhile have no part in it. */
+static int told(uint64_t *digest, int fd)
 {
+	struct rawtables tables = { .count = 0 };
 	struct ruleset_part part;
 	off_t at = 0;
 	ssize_t n;
 
 	while ((n = pread(fd, &part, sizeof(part), at)) == sizeof(part)) {
-		part.table[sizeof(part.table) - 1] = '\0';
-		part.torn = rawtable_differs(before, after, (enum family)part.family, part.table);
-		if (pwrite(fd, &part, sizeof(part), at) != sizeof(part))
-			return -EIO;
+		if (tables.count == RAWTABLES_MAX)
+			return -E2BIG;
+		tables.list[tables.count++].digest = part.digest;
 		at += (off_t)sizeof(part) + part.len;
 	}
+	rawtables_sum(&tables);
+	*digest = tables.digest;
 	return n == 0 ? 0 : -EIO;
 }
 
@@ -165,51 +167,49 @@ static int seal(int fd)
 	return 0;
 }
 
-static int dump(struct dumper *d, struct why *why)
+/* Has nothing changed? Only asked where there is something to compare with. */
+static int unchanged(struct dumper *d, struct why *why)
 {
 	struct helper_answer *a = &d->answer;
-	struct rawtables first, second;
 	int64_t cpu = thread_cpu_ns();
-	int fd, r, try = 0;
+	struct rawtables tables;
+	int r;
 
-	a->before = boot_now().v;
-	r = rawtables_read(&first, &d->sockets, NULL, NULL, why);
+	if (!d->known)
+		return false;
+	r = rawtables_read(&tables, &d->sockets, FAMILY_NONE, NULL, NULL, why);
 	if (r < 0)
 		return r;
 	a->after = boot_now().v;
 	a->cpu_ns = thread_cpu_ns() - cpu;
-	a->digest = first.digest;
-	if (first.digest == d->known)
-		return 0;
+	a->digest = tables.digest;
+	return tables.digest == d->known;
+}
 
+static int dump(struct dumper *d, struct why *why)
+{
+	struct helper_answer *a = &d->answer;
+	struct rawtables tables;
+	int fd, r;
+
+	a->before = boot_now().v;
+	r = unchanged(d, why);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = rawtables_list(&tables, why);
+	if (r < 0)
+		return r;
 	fd = memfd_create("ruleset", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return why_set(why, -errno, "cannot make a memfd: %s", strerror(errno));
-	for (;;) {
-		int64_t between;
-
-		r = render_all(d, &first, fd, why);
-		if (r < 0)
-			goto out;
-		between = boot_now().v;
-		r = rawtables_read(&second, &d->sockets, NULL, NULL, why);
-		if (r < 0)
-			goto out;
-		a->after = boot_now().v;
-		if (second.digest == first.digest)
-			break;
-		if (++try == TRIES) {
-			a->digest = 0;
-			r = mark_torn(fd, &first, &second);
-			if (r < 0)
-				goto out;
-			break;
-		}
-		first = second;
-		a->digest = first.digest;
-		a->before = between;
-	}
-	r = seal(fd);
+	a->before = boot_now().v;
+	r = render_all(d, &tables, fd, why);
+	if (r < 0)
+		goto out;
+	a->after = boot_now().v;
+	r = told(&a->digest, fd);
+	if (r == 0)
+		r = seal(fd);
 	if (r < 0)
 		goto out;
 	d->fd = fd;
@@ -232,7 +232,7 @@ static int count(struct dumper *d, struct why *why)
 		return why_set(why, -errno, "cannot make a memfd: %s", strerror(errno));
 	rawcounters_init(&counters, fd);
 	a->before = boot_now().v;
-	r = rawtables_read(&tables, &d->sockets, rawcounters_take, &counters, why);
+	r = rawtables_read(&tables, &d->sockets, FAMILY_NONE, rawcounters_take, &counters, why);
 	a->after = boot_now().v;
 	a->digest = tables.digest;
 	rawcounters_clear(&counters);

@@ -123,6 +123,7 @@ struct ruleset_part {
 	uint32_t torn;            /* the table changed under every try */
 	uint32_t len;
 	char table[64];
+	uint64_t digest; /* legacy: of the raw table; the answer's is made of these */
 };
 
 /*

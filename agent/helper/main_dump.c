@@ -7,17 +7,19 @@
 
 /* Ours first: the headers of libiptc have a macro icmp_id. */
 #include "agent/helper/ipc.h"
-#include "agent/helper/ours.h"
+#include "agent/helper/rawchains.h"
 #include "common/journey.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <libiptc/libip6tc.h>
-#include <libiptc/libiptc.h>
+#include <net/if.h> /* before the kernel's, which know how to follow it */
+#include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { TABLES_MAX = 16, OUT_BUFFER = 64 << 10, RAW_SHOWN = 128 };
+enum { OUT_BUFFER = 64 << 10, RAW_SHOWN = 128 };
 
 #define UNSUPPORTED "[unsupported revision]"
 
@@ -44,22 +46,12 @@ struct view {
 	const char *target_name;
 };
 
-/* libiptc, once for both families. */
+/* What differs between the families. */
 struct reader {
 	enum family family;
 	uint8_t nfproto;
-	const char *names;
-	struct xtc_handle *(*init)(const char *table);
-	const char *(*first_chain)(struct xtc_handle *h);
-	const char *(*next_chain)(struct xtc_handle *h);
-	int (*builtin)(const char *chain, struct xtc_handle *const h);
-	const char *(*policy)(const char *chain, struct xt_counters *c, struct xtc_handle *h);
-	const void *(*first_rule)(const char *chain, struct xtc_handle *h);
-	const void *(*next_rule)(const void *rule, struct xtc_handle *h);
-	void (*view)(struct view *v, const void *rule, struct xtc_handle *h);
+	void (*view)(struct view *v, const void *entry);
 	void (*print_ends)(const struct view *v);
-	void (*free)(struct xtc_handle *h);
-	const char *(*strerror)(int err);
 };
 
 static void put_prefix(char letter, bool inverse, int family, const void *addr, const void *mask,
@@ -102,9 +94,9 @@ static void print_ends6(const struct view *v)
 	put_prefix('d', v->inverse & IP6T_INV_DSTIP, AF_INET6, &ip->dst, &ip->dmsk, 16);
 }
 
-static void view4(struct view *v, const void *rule, struct xtc_handle *h)
+static void view4(struct view *v, const void *entry)
 {
-	const struct ipt_entry *e = rule;
+	const struct ipt_entry *e = entry;
 
 	*v = (struct view){
 		.ip = &e->ip,
@@ -119,13 +111,12 @@ static void view4(struct view *v, const void *rule, struct xtc_handle *h)
 		.matches = (const char *)e + sizeof(*e),
 		.matches_end = (const char *)e + e->target_offset,
 		.target = (const void *)((const char *)e + e->target_offset),
-		.target_name = iptc_get_target(e, h),
 	};
 }
 
-static void view6(struct view *v, const void *rule, struct xtc_handle *h)
+static void view6(struct view *v, const void *entry)
 {
-	const struct ip6t_entry *e = rule;
+	const struct ip6t_entry *e = entry;
 
 	*v = (struct view){
 		.ip = &e->ipv6,
@@ -139,63 +130,12 @@ static void view6(struct view *v, const void *rule, struct xtc_handle *h)
 		.matches = (const char *)e + sizeof(*e),
 		.matches_end = (const char *)e + e->target_offset,
 		.target = (const void *)((const char *)e + e->target_offset),
-		.target_name = ip6tc_get_target(e, h),
 	};
 }
 
-static const void *first4(const char *chain, struct xtc_handle *h)
-{
-	return iptc_first_rule(chain, h);
-}
-
-static const void *next4(const void *rule, struct xtc_handle *h)
-{
-	return iptc_next_rule(rule, h);
-}
-
-static const void *first6(const char *chain, struct xtc_handle *h)
-{
-	return ip6tc_first_rule(chain, h);
-}
-
-static const void *next6(const void *rule, struct xtc_handle *h)
-{
-	return ip6tc_next_rule(rule, h);
-}
-
 static const struct reader readers[] = {
-	{
-		.family = FAMILY_IPV4,
-		.nfproto = NFPROTO_IPV4,
-		.names = "/proc/self/net/ip_tables_names",
-		.init = iptc_init,
-		.first_chain = iptc_first_chain,
-		.next_chain = iptc_next_chain,
-		.builtin = iptc_builtin,
-		.policy = iptc_get_policy,
-		.first_rule = first4,
-		.next_rule = next4,
-		.view = view4,
-		.print_ends = print_ends4,
-		.free = iptc_free,
-		.strerror = iptc_strerror,
-	},
-	{
-		.family = FAMILY_IPV6,
-		.nfproto = NFPROTO_IPV6,
-		.names = "/proc/self/net/ip6_tables_names",
-		.init = ip6tc_init,
-		.first_chain = ip6tc_first_chain,
-		.next_chain = ip6tc_next_chain,
-		.builtin = ip6tc_builtin,
-		.policy = ip6tc_get_policy,
-		.first_rule = first6,
-		.next_rule = next6,
-		.view = view6,
-		.print_ends = print_ends6,
-		.free = ip6tc_free,
-		.strerror = ip6tc_strerror,
-	},
+	{ FAMILY_IPV4, NFPROTO_IPV4, view4, print_ends4 },
+	{ FAMILY_IPV6, NFPROTO_IPV6, view6, print_ends6 },
 };
 
 static void put_interface(char letter, bool inverse, const char *name, const unsigned char *mask)
@@ -306,92 +246,72 @@ static void put_rule(const struct reader *r, const char *chain, const struct vie
 	putchar('\n');
 }
 
-static void put_table(const struct reader *r, struct xtc_handle *h, const char *table)
+static void put_chain(const struct reader *r, const struct rawchains *c,
+		      const struct rawchain *chain)
 {
-	struct xt_counters ignored;
-	const char *chain;
-	const void *rule;
+	const char *base = c->entries->entries;
+	struct rawentry entry;
 	struct view v;
+	uint32_t at;
+
+	for (at = chain->first; at < chain->end; at = entry.next) {
+		entry = rawchains_entry(c, at);
+		r->view(&v, base + at);
+		if (v.target->u.user.name[0] == '\0')
+			v.target_name = rawchains_verdict(
+				c, ((const struct xt_standard_target *)v.target)->verdict,
+				entry.next);
+		put_rule(r, chain->name, &v);
+	}
+}
+
+static void put_table(const struct reader *r, const struct rawchains *c, const char *table)
+{
+	uint32_t i;
 
 	printf("*%s\n", table);
-	for (chain = r->first_chain(h); chain; chain = r->next_chain(h))
-		printf(":%s %s [0:0]\n", chain,
-		       r->builtin(chain, h) ? r->policy(chain, &ignored, h) : "-");
-	for (chain = r->first_chain(h); chain; chain = r->next_chain(h)) {
-		for (rule = r->first_rule(chain, h); rule; rule = r->next_rule(rule, h)) {
-			r->view(&v, rule, h);
-			if (!ours_is(v.matches, v.matches_end, v.target, 0))
-				put_rule(r, chain, &v);
-		}
-	}
+	for (i = 0; i < c->count; i++)
+		printf(":%s %s [0:0]\n", c->list[i].name,
+		       c->list[i].policy ? c->list[i].policy : "-");
+	for (i = 0; i < c->count; i++)
+		put_chain(r, c, &c->list[i]);
 	puts("COMMIT");
 }
 
-static int dump_table(const struct reader *r, const char *table)
-{
-	struct ruleset_part part = { .backend = BACKEND_LEGACY, .family = r->family };
-	struct xtc_handle *h = r->init(table);
-	off_t start, end;
+struct dump {
+	const struct reader *reader;
+	off_t parts[RAWTABLES_MAX]; /* where their headers are */
+	uint32_t count;
+};
 
-	if (!h) {
-		fprintf(stderr, "cannot read table %s: %s\n", table, r->strerror(errno));
-		return 1;
-	}
-	snprintf(part.table, sizeof(part.table), "%.*s", XT_TABLE_MAXNAMELEN - 1, table);
+/* One table, as it was at the moment in which the kernel gave it. */
+static int dump_table(void *arg, const struct rawentries *e)
+{
+	struct ruleset_part part = { .backend = BACKEND_LEGACY, .family = e->family };
+	struct dump *d = arg;
+	struct rawchains chains;
+	off_t start, end;
+	int ret;
+
+	if (d->count == RAWTABLES_MAX)
+		return -E2BIG;
+	ret = rawchains_open(&chains, e);
+	if (ret < 0)
+		return ret;
+	snprintf(part.table, sizeof(part.table), "%s", e->name);
 	start = lseek(STDOUT_FILENO, 0, SEEK_CUR);
 	fwrite(&part, sizeof(part), 1, stdout);
-	put_table(r, h, table);
-	r->free(h);
+	put_table(d->reader, &chains, e->name);
+	rawchains_clear(&chains);
 
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "cannot write table %s: %s\n", table, strerror(errno));
-		return 1;
-	}
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return -EIO;
 	end = lseek(STDOUT_FILENO, 0, SEEK_CUR);
-	if (start < 0 || end - start - (off_t)sizeof(part) > CONTENT_MAX) {
-		fprintf(stderr, "table %s has more than %d MiB of text\n", table,
-			CONTENT_MAX >> 20);
-		return 1;
-	}
+	if (start < 0 || end - start - (off_t)sizeof(part) > CONTENT_MAX)
+		return -EFBIG;
 	part.len = (uint32_t)(end - start - (off_t)sizeof(part));
-	return pwrite(STDOUT_FILENO, &part, sizeof(part), start) == sizeof(part) ? 0 : 1;
-}
-
-/* The order in which packets meet them; what is none of these comes after. */
-static int place(const char *table)
-{
-	static const char *const order[] = { "raw", "mangle", "nat", "filter", "security" };
-	int i, count = (int)(sizeof(order) / sizeof(order[0]));
-
-	for (i = 0; i < count; i++)
-		if (strcmp(order[i], table) == 0)
-			break;
-	return i;
-}
-
-static int by_place(const void *a, const void *b)
-{
-	const char *x = a, *y = b;
-
-	return place(x) != place(y) ? place(x) - place(y) : strcmp(x, y);
-}
-
-static int list_tables(const struct reader *r, char names[static TABLES_MAX][XT_TABLE_MAXNAMELEN])
-{
-	FILE *f = fopen(r->names, "re");
-	char line[XT_TABLE_MAXNAMELEN + 2];
-	int count = 0;
-
-	if (!f)
-		return 0;
-	while (count < TABLES_MAX && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		snprintf(names[count++], XT_TABLE_MAXNAMELEN, "%.*s", XT_TABLE_MAXNAMELEN - 1,
-			 line);
-	}
-	fclose(f);
-	qsort(names, (size_t)count, sizeof(names[0]), by_place);
-	return count;
+	d->parts[d->count++] = start;
+	return pwrite(STDOUT_FILENO, &part, sizeof(part), start) == sizeof(part) ? 0 : -EIO;
 }
 
 static void __attribute__((noreturn, format(printf, 2, 3)))
@@ -416,6 +336,19 @@ static int every_revision(const char *name, uint8_t revision, int option)
 	return 1;
 }
 
+/* The digests, which are known when all of a table's bytes have been seen. */
+static int digests_put(const struct dump *d, const struct rawtables *t)
+{
+	uint32_t i;
+
+	for (i = 0; i < d->count; i++)
+		if (pwrite(STDOUT_FILENO, &t->list[i].digest, sizeof(t->list[i].digest),
+			   d->parts[i] + (off_t)offsetof(struct ruleset_part, digest)) !=
+		    sizeof(t->list[i].digest))
+			return -EIO;
+	return 0;
+}
+
 int dump_main(const char *family)
 {
 	struct xtables_globals globals = {
@@ -424,9 +357,13 @@ int dump_main(const char *family)
 		.exit_err = give_up,
 		.compat_rev = every_revision,
 	};
-	char names[TABLES_MAX][XT_TABLE_MAXNAMELEN];
+	static char buffer[OUT_BUFFER];
+	struct rawsockets sockets = { -1, -1 };
 	const struct reader *r = NULL;
-	int i, count, status = 0;
+	struct why why = { "" };
+	struct rawtables tables;
+	struct dump d = { .count = 0 };
+	int i, status;
 
 	for (i = 0; i < (int)(sizeof(readers) / sizeof(readers[0])); i++)
 		if (strcmp(family, family_name(readers[i].family)) == 0)
@@ -434,12 +371,16 @@ int dump_main(const char *family)
 	if (!r)
 		return 2;
 
-	setvbuf(stdout, NULL, _IOFBF, OUT_BUFFER);
+	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	xtables_modprobe_program = "/dev/null"; /* not a program: nothing is ever loaded */
 	if (xtables_init_all(&globals, r->nfproto) < 0)
 		return 1;
-	count = list_tables(r, names);
-	for (i = 0; i < count && status == 0; i++)
-		status = dump_table(r, names[i]);
-	return status;
+	d.reader = r;
+	status = rawtables_read(&tables, &sockets, r->family, dump_table, &d, &why);
+	if (status == 0)
+		status = digests_put(&d, &tables);
+	if (status < 0)
+		fprintf(stderr, "%s\n", why.text[0] ? why.text : strerror(-status));
+	rawsockets_clear(&sockets);
+	return status < 0 ? 1 : 0;
 }

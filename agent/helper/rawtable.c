@@ -18,7 +18,7 @@
 
 #include "agent/helper/ours.h"
 
-enum { READ_TRIES = 5, TABLE_BYTES_MAX = 512 << 20 };
+enum { READ_TRIES = 20, TABLE_BYTES_MAX = 512 << 20 };
 
 /* Both families have the same layout but for the entries; the option numbers are the same, too. */
 _Static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "one getinfo for both");
@@ -179,11 +179,31 @@ out:
 	return r;
 }
 
-int rawtables_read(struct rawtables *t, struct rawsockets *s, rawtable_take *take, void *arg,
-		   struct why *why)
+/* The order in which packets meet them; what is none of these comes after. */
+static int place(const char *table)
 {
-	uint32_t i;
-	int fd, r, tries;
+	static const char *const order[] = { "raw", "mangle", "nat", "filter", "security" };
+	int i, count = (int)(sizeof(order) / sizeof(order[0]));
+
+	for (i = 0; i < count; i++)
+		if (strcmp(order[i], table) == 0)
+			break;
+	return i;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct rawtable *x = a, *y = b;
+
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	return place(x->name) != place(y->name) ? place(x->name) - place(y->name)
+						: strcmp(x->name, y->name);
+}
+
+int rawtables_list(struct rawtables *t, struct why *why)
+{
+	int r;
 
 	memset(t, 0, sizeof(*t));
 	r = list_family(t, FAMILY_IPV4);
@@ -191,48 +211,57 @@ int rawtables_read(struct rawtables *t, struct rawsockets *s, rawtable_take *tak
 		r = list_family(t, FAMILY_IPV6);
 	if (r < 0)
 		return why_set(why, r, "cannot read which legacy tables exist: %s", strerror(-r));
-
-	for (i = 0; i < t->count; i++) {
-		struct rawtable *table = &t->list[i];
-
-		fd = socket_of(s, table->family);
-		if (fd < 0)
-			return why_set(why, fd,
-				       fd == -EPERM ? "CAP_NET_RAW is missing, without which "
-						      "tables of iptables-legacy cannot be read"
-						    : "cannot open a raw socket: %s",
-				       strerror(-fd));
-		/* EAGAIN: the table was replaced between both questions. */
-		for (tries = 0, r = -EAGAIN; r == -EAGAIN && tries < READ_TRIES; tries++)
-			r = read_once(table, fd, take, arg);
-		if (r < 0)
-			return why_set(why, r, "cannot read table %s: %s", table->name,
-				       strerror(-r));
-		t->digest = XXH3_64bits_withSeed(&table->digest, sizeof(table->digest), t->digest);
-	}
-	if (t->digest == 0)
-		t->digest = 1;
+	qsort(t->list, t->count, sizeof(t->list[0]), by_place);
 	return 0;
 }
 
-static const struct rawtable *rawtable_find(const struct rawtables *t, enum family family,
-					    const char *name)
+void rawtables_sum(struct rawtables *t)
 {
 	uint32_t i;
 
+	t->digest = 0;
 	for (i = 0; i < t->count; i++)
-		if (t->list[i].family == family && strcmp(t->list[i].name, name) == 0)
-			return &t->list[i];
-	return NULL;
+		t->digest = XXH3_64bits_withSeed(&t->list[i].digest, sizeof(t->list[i].digest),
+						 t->digest);
+	if (t->digest == 0)
+		t->digest = 1;
 }
 
-bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family,
-		      const char *name)
+/* EAGAIN: the table was replaced between both questions. */
+static int read_table(struct rawtable *table, int fd, rawtable_take *take, void *arg)
 {
-	const struct rawtable *x = rawtable_find(a, family, name),
-			      *y = rawtable_find(b, family, name);
+	int r = -EAGAIN, tries;
 
-	if (!x || !y)
-		return x != y;
-	return x->digest != y->digest;
+	for (tries = 0; r == -EAGAIN && tries < READ_TRIES; tries++)
+		r = read_once(table, fd, take, arg);
+	return r;
+}
+
+int rawtables_read(struct rawtables *t, struct rawsockets *s, enum family only, rawtable_take *take,
+		   void *arg, struct why *why)
+{
+	uint32_t i, count = 0;
+	int fd, r;
+
+	r = rawtables_list(t, why);
+	if (r < 0)
+		return r;
+	for (i = 0; i < t->count; i++) {
+		struct rawtable *table = &t->list[count];
+
+		if (only != FAMILY_NONE && t->list[i].family != only)
+			continue;
+		*table = t->list[i];
+		count++;
+		fd = socket_of(s, table->family);
+		if (fd < 0)
+			return why_set(why, fd, "cannot open a raw socket: %s", strerror(-fd));
+		r = read_table(table, fd, take, arg);
+		if (r < 0)
+			return why_set(why, r, "cannot read table %s: %s", table->name,
+				       strerror(-r));
+	}
+	t->count = count;
+	rawtables_sum(t);
+	return 0;
 }

@@ -21,7 +21,8 @@ struct rawtable {
 struct rawtables {
 	uint64_t digest; /* of them all; never 0 */
 	uint32_t count;
-	struct rawtable list[RAWTABLES_MAX];
+	struct rawtable
+		list[RAWTABLES_MAX]; /* IPv4 first, in the order in which packets meet them */
 };
 
 /* What the kernel is asked through; kept open between reads, since it belongs to the namespace. */
@@ -44,16 +45,17 @@ struct rawentries {
 /* 0 or -errno. */
 typedef int rawtable_take(void *arg, const struct rawentries *e);
 
+/* Which tables exist in the calling thread's namespace; no more is asked. 0 or -errno with why. */
+int rawtables_list(struct rawtables *t, struct why *why);
 /*
- * Reads the digests of the tables that exist in the calling thread's namespace; asks about no
- * other, since that would load it. take, unless NULL, is called with each table once. 0 or -errno
- * with why.
+ * Reads the digests of the tables of a family (FAMILY_NONE: of both) that exist in the calling thread's
+ * namespace; asks about no other, since that would load it. take, unless NULL, is called with
+ * each table once, in the list's order. 0 or -errno with why.
  */
-int rawtables_read(struct rawtables *t, struct rawsockets *s, rawtable_take *take, void *arg,
-		   struct why *why);
-/* Did family's table differ between both? Also true when only one has it. */
-bool rawtable_differs(const struct rawtables *a, const struct rawtables *b, enum family family,
-		      const char *name);
+int rawtables_read(struct rawtables *t, struct rawsockets *s, enum family only, rawtable_take *take,
+		   void *arg, struct why *why);
+/* Sets the digest of them all from those of each. */
+void rawtables_sum(struct rawtables *t);
 /*
  * Feeds one table's entries to the digest; for tests of what counts as a change. -EBADMSG when
  * offsets do not add up.

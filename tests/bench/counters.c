@@ -53,7 +53,7 @@ static void helper(struct rawsockets *s)
 
 	must(fd >= 0);
 	rawcounters_init(&c, fd);
-	must(rawtables_read(&t, s, rawcounters_take, &c, &why) == 0);
+	must(rawtables_read(&t, s, FAMILY_NONE, rawcounters_take, &c, &why) == 0);
 	rawcounters_clear(&c);
 	must(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0);
 	close(fd);

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -26,7 +27,7 @@ PATTERNS_MAX = 32
 CT, TRANSLATES, BLIND = 1, 3, 4
 
 ANSWER = struct.Struct("=IIiIQqqqQQ200s")
-PART = struct.Struct("=IIII64s")
+PART = struct.Struct("=IIII64sQ")
 SECOND = 10**9
 
 
@@ -617,7 +618,7 @@ def parts(fd):
     data = os.pread(fd, 1 << 28, 0)
     found, at = [], 0
     while at < len(data):
-        backend, family, torn, length, table = PART.unpack_from(data, at)
+        backend, family, torn, length, table, _ = PART.unpack_from(data, at)
         at += PART.size
         found.append((backend, family, torn, table.split(b"\0")[0].decode(), data[at:at + length].decode()))
         at += length
@@ -795,21 +796,30 @@ def test_ruleset_memfd_is_sealed(ns, start):
             change()
 
 
-def test_restless_ruleset_is_marked_torn(ns, start):
-    load_rules(ns, "iptables", RULES4)
+def test_a_table_is_told_as_it_stood_at_one_moment(ns, start):
+    """Two rules that always change together, thousands of others between them."""
+    def rules(mark):
+        lines = ["-A FORWARD -m mark --mark %d -j ACCEPT" % mark, *["-A FORWARD -s 10.0.%d.%d -j ACCEPT" % (i >> 8, i & 255)
+                                                                for i in range(5000)], "-A FORWARD -m mark --mark %d -j DROP" % mark]
+        return "*filter\n:FORWARD ACCEPT [0:0]\n" + "\n".join(lines) + "\nCOMMIT\n"
+
+    ns.run("iptables-legacy-restore", input=rules(1))
     h = start(ns.name)
-    script = """i=0; while :; do i=$((i+1)); iptables-legacy -R FORWARD 1 -m mark --mark $i -j deep; done"""
-    with subprocess.Popen(["ip", "netns", "exec", ns.name, "sh", "-c", script]) as restless:
-        time.sleep(0.2)
-        torn = None
-        for _ in range(20):
-            a = h.ask(DUMP, what=DUMP_RULESET)
-            by_name = {p[3]: p[2] for p in parts(a.fd())}
-            if by_name["filter"]:
-                torn = (a.digest, by_name)
-                break
-        restless.kill()
-    assert torn == (0, {"raw": 0, "mangle": 0, "nat": 0, "filter": 1})
+    texts = []
+    with tempfile.TemporaryDirectory() as place:
+        for mark in (1, 2):
+            pathlib.Path(place, str(mark)).write_text(rules(mark))
+        script = "while :; do iptables-legacy-restore %s/1; iptables-legacy-restore %s/2; done" % (place, place)
+        with subprocess.Popen(["ip", "netns", "exec", ns.name, "sh", "-c", script]) as restless:
+            for _ in range(20):
+                a = h.ask(DUMP, what=DUMP_RULESET)
+                texts += [p[4] for p in parts(a.fd())]
+            restless.kill()
+    for text in texts:
+        marks = [line.split()[5] for line in text.split("\n") if "--mark" in line]
+        assert len(marks) == 2 and marks[0] == marks[1]
+    assert len(set(texts)) == 2
+    assert h.ask(DUMP, what=DUMP_RULESET, known=h.ask(DUMP, what=DUMP_RULESET).digest).fds == []
 
 
 def big_ruleset(ns, count):
