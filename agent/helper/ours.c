@@ -13,6 +13,8 @@
 /* "lasthop 0123456789abcdef lease 4f21" */
 #define COMMENT_START "lasthop "
 
+#define ALIGNED XT_ALIGN(1) /* how the kernel lays out entries */
+
 enum { AGENT_DIGITS = 16 };
 
 void ours_comment(char comment[static OURS_COMMENT_MAX], uint64_t agent, uint64_t lease)
@@ -48,7 +50,8 @@ bool ours_is(const void *matches, const void *end, const void *target, uint64_t 
 		const struct xt_entry_match *m = (const void *)at;
 		const struct xt_comment_info *c = (const void *)m->data;
 
-		if (m->u.match_size < sizeof(*m) || m->u.match_size > (const char *)end - at)
+		if (m->u.match_size < sizeof(*m) || m->u.match_size % ALIGNED ||
+		    m->u.match_size > (const char *)end - at)
 			return false;
 		if (strncmp(m->u.user.name, "comment", sizeof(m->u.user.name)) == 0 &&
 		    m->u.match_size >= sizeof(*m) + sizeof(*c) &&
@@ -82,7 +85,7 @@ static int entry_at(enum family family, const char *p, uint32_t left, struct ent
 			return -EBADMSG;
 		*e = (struct entry){ sizeof(*v6), v6->target_offset, v6->next_offset };
 	}
-	if (e->next > left || e->target < e->matches ||
+	if (e->next % ALIGNED || e->target % ALIGNED || e->next > left || e->target < e->matches ||
 	    e->next < e->target + sizeof(struct xt_entry_target))
 		return -EBADMSG;
 	return 0;

@@ -65,11 +65,11 @@ static void add_commented(struct table *t, const char *target, const char *comme
 	struct xt_entry_target *g = (void *)((char *)m + match);
 
 	m->u.match_size = (uint16_t)match;
-	strcpy(m->u.user.name, "comment");
+	snprintf(m->u.user.name, sizeof(m->u.user.name), "comment");
 	snprintf(((struct xt_comment_info *)(void *)m->data)->comment, XT_MAX_COMMENT_LEN, "%s",
 		 comment);
 	g->u.target_size = sizeof(*g);
-	strcpy(g->u.user.name, target);
+	snprintf(g->u.user.name, sizeof(g->u.user.name), "%s", target);
 	entry_end(t, head(t) + match, head(t) + match + sizeof(*g));
 }
 
