@@ -10,7 +10,7 @@
 #include "collector/api/text.h"
 #include "common/content.h"
 
-enum { ANSWER_MEMORY = 64 << 20, LOSS_WINDOW_S = 15 * 60 };
+enum { ANSWER_MEMORY = 64 << 20, LOSS_WINDOW_S = 15 * 60, RETIRED_SHOWN_S = 24 * 3600 };
 
 struct answer_hosts {
 	struct exchange *x;
@@ -126,7 +126,13 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 		struct sources sources = { 0 };
 		struct facts facts = { 0 };
 		size_t len = strcspn(h->id, "/");
-		bool has_sources = reader_sources(r, h->host, arena, &sources) == 0;
+		bool has_sources;
+
+		/* Containers come and go by the thousand. */
+		if (live_retired(h, c) &&
+		    q->now.v - h->last_seen.v > RETIRED_SHOWN_S * (int64_t)NS_PER_S)
+			continue;
+		has_sources = reader_sources(r, h->host, arena, &sources) == 0;
 
 		if (reader_facts(r, h->host, q->now, arena, &facts) < 0)
 			facts.addr_count = 0;

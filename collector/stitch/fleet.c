@@ -15,6 +15,9 @@ enum {
 		20, /* an end is told after the rules went; a beginning, once they stand */
 };
 
+/* When a host ended is known as well as its clock is. */
+#define ENDED_SLACK_NS (3600LL * NS_PER_S)
+
 int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since,
 	       struct wall_ns until)
 {
@@ -36,8 +39,12 @@ int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wa
 	if (!f->hosts)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		struct fleet_host *h = &f->hosts[f->host_count++];
+		struct fleet_host *h = &f->hosts[f->host_count];
 
+		/* Namespaces that ended long before have nothing to say, and there may be very many. */
+		if (hosts[i].retired && hosts[i].last_seen.v < since.v - ENDED_SLACK_NS)
+			continue;
+		f->host_count++;
 		h->host = hosts[i].host;
 		h->id = hosts[i].id;
 		h->retired = hosts[i].retired;

@@ -291,8 +291,7 @@ static int apply_ended(struct db *d, const struct origin *o, uint64_t host, cons
 		if (!s)
 			return -EIO;
 		sqlite3_bind_int64(s, 1, (int64_t)host);
-		if (ends[i] != STMT_end_host)
-			sqlite3_bind_int64(s, 2, wall(o, e->at));
+		sqlite3_bind_int64(s, 2, wall(o, e->at));
 		r = db_run(s);
 	}
 	return r;

@@ -13,7 +13,7 @@
 	  " ON CONFLICT(name) DO UPDATE SET agent=?2, last_seen=iif(?4, last_seen, ?3), retired=?4")		\
 	X(see_host, "UPDATE host SET last_seen=max(last_seen, ?2) WHERE id=?1")				\
 	X(retire_host, "UPDATE host SET retired=1 WHERE name=?1")						\
-	X(end_host, "UPDATE host SET retired=1 WHERE id=?1")							\
+	X(end_host, "UPDATE host SET retired=1, last_seen=max(last_seen, ?2) WHERE id=?1")				\
 	X(begin_host, "UPDATE host SET retired=0 WHERE id=?1 AND retired=1")					\
 	X(end_tables, "UPDATE table_history SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")		\
 	X(end_conns, "UPDATE conn SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")			\
