@@ -669,7 +669,9 @@ static int agent_open(struct agent *a, struct why *why)
 	r = hosts_open(&a->hosts, &a->options, &a->env, on_hosts_changed, a, why);
 	if (r == 0)
 		r = events_open(&a->events, &a->hosts, a->link,
-				&(struct events_env){ a, watch_ring, NULL });
+				&(struct events_env){ .arg = a,
+						      .drops_rate = a->options.drops_rate,
+						      .watch = watch_ring });
 	if (r == 0)
 		r = uplink_open(&a->uplink, &a->loop, (struct sockaddr *)&addr, a->spool,
 				&uplink_ops, a);

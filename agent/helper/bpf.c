@@ -161,6 +161,9 @@ static int set_rate(struct bpf_object *o, uint32_t rate)
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
 
 	values.price_ns = (uint64_t)NS_PER_S * (uint64_t)(cpus > 0 ? cpus : 1) / (rate ? rate : 1);
+	/* What a CPU may save up must buy a packet, however many CPUs share the rate. */
+	if (values.burst_ns < values.price_ns)
+		values.burst_ns = values.price_ns;
 	return map ? bpf_map__set_initial_value(map, &values, sizeof(values)) : -ENOENT;
 }
 

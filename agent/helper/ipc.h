@@ -96,7 +96,7 @@ struct helper_request {
 	uint32_t netns; /* index, in the order of --netns */
 	uint32_t what;  /* OPEN: enum helper_source; DUMP: enum helper_dump; RCVBUF: bytes wanted */
 	uint64_t
-		known; /* DUMP_RULESET: the digest of the last answer, 0 none; DUMP_COUNTERS: above; STOP, LEASE_STATE: lease id */
+		known; /* DUMP_RULESET: the digest of the last answer, 0 none; DUMP_COUNTERS: above; STOP, LEASE_STATE: lease id; OPEN of DROPS, DROPS_LOST: drops a second, at most and 0: DROPS_RATE */
 	struct helper_lease lease; /* LEASE: a new one, or the same id again with other contents */
 };                                 /* RCVBUF carries the socket as SCM_RIGHTS */
 

@@ -121,6 +121,8 @@ static int bpf_request(struct helper *h, const struct helper_request *q, struct 
 {
 	if (q->op == HELPER_DUMP)
 		return bpf_reasons(why);
+	if (q->known > 0 && q->known < DROPS_RATE)
+		h->bpf.drop_rate = (uint32_t)q->known;
 	switch ((enum helper_source)q->what) {
 	case SOURCE_DROPS:
 		return bpf_ring(&h->bpf, BPF_DROPS, why);

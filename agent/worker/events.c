@@ -266,7 +266,7 @@ static void on_ring(void *arg, const struct helper_request *q, const struct help
 
 static int ask(struct events *e, uint32_t op, uint32_t what, link_answer *done, void *arg)
 {
-	struct helper_request q = { .op = op, .what = what };
+	struct helper_request q = { .op = op, .what = what, .known = e->env.drops_rate };
 
 	return link_ask(e->link, &q, -1, done, arg);
 }

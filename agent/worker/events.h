@@ -14,6 +14,7 @@ struct events;
 
 struct events_env {
 	void *arg;
+	uint32_t drops_rate; /* a second, at most DROPS_RATE: told one by one */
 	/* A descriptor to poll for reading, for good: then call events_read(). */
 	void (*watch)(void *arg, enum events_source s, int fd);
 	/* Somebody replaced a legacy table of the host. */

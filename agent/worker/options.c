@@ -43,7 +43,7 @@ enum { FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
 
 /* The file, as libcyaml reads it. */
 struct file_limits {
-	uint32_t lease_seconds, lease_rate;
+	uint32_t lease_seconds, lease_rate, drops_rate;
 };
 
 struct file {
@@ -63,6 +63,7 @@ static const cyaml_schema_value_t netns_entry = {
 static const cyaml_schema_field_t limit_fields[] = {
 	CYAML_FIELD_UINT("lease_seconds", CYAML_FLAG_OPTIONAL, struct file_limits, lease_seconds),
 	CYAML_FIELD_UINT("lease_rate", CYAML_FLAG_OPTIONAL, struct file_limits, lease_rate),
+	CYAML_FIELD_UINT("drops_rate", CYAML_FLAG_OPTIONAL, struct file_limits, drops_rate),
 	CYAML_FIELD_END,
 };
 
@@ -205,6 +206,8 @@ static int file_apply(struct options *o, const struct file *f, struct why *why)
 		o->lease_seconds = f->limits.lease_seconds;
 	if (f->limits.lease_rate && f->limits.lease_rate < o->lease_rate)
 		o->lease_rate = f->limits.lease_rate;
+	if (f->limits.drops_rate && f->limits.drops_rate < o->drops_rate)
+		o->drops_rate = f->limits.drops_rate;
 	return r;
 }
 
@@ -269,6 +272,7 @@ int options_read(struct options *o, int argc, char **argv, struct why *why)
 
 	*o = (struct options){ .lease_seconds = LEASE_SECONDS_MAX,
 			       .lease_rate = LEASE_RATE_MAX,
+			       .drops_rate = DROPS_RATE,
 			       .counters_seconds = COUNTERS_SECONDS };
 	r = argv_read(o, argc, argv, why);
 	if (r < 0 || o->help || o->version)

@@ -18,6 +18,7 @@ struct options {
 	bool netns_all;               /* follow all there are; then there are no names */
 	bool allow_trace, insecure, help, version;
 	uint32_t lease_seconds, lease_rate; /* at most */
+	uint32_t drops_rate;                /* at most; those beyond are counted */
 	uint32_t counters_seconds;          /* between two reads; 0: never */
 };
 
