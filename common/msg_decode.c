@@ -274,6 +274,8 @@ static void ruleset(struct decoder *d, struct ruleset_fact *r, const Pb__Ruleset
 	r->table = text(d, &m->table, TABLE_NAME_MAX);
 	if (m->content.len)
 		bytes_exact(d, r->content.b, &m->content, CONTENT_ID_LEN);
+	if (m->handles.len)
+		bytes_exact(d, r->handles.b, &m->handles, CONTENT_ID_LEN);
 	r->torn = m->torn;
 }
 

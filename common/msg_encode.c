@@ -381,6 +381,8 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		m->table = text(r->ruleset.table);
 		if (memcmp(&r->ruleset.content, &none, sizeof(none)))
 			m->content = bytes(r->ruleset.content.b, CONTENT_ID_LEN);
+		if (memcmp(&r->ruleset.handles, &none, sizeof(none)))
+			m->handles = bytes(r->ruleset.handles.b, CONTENT_ID_LEN);
 		m->torn = r->ruleset.torn;
 		return 0;
 	}

@@ -46,6 +46,7 @@ struct ruleset_fact {
 	uint8_t backend, family;
 	const char *table;
 	struct content_id content; /* all zero: the table is gone */
+	struct content_id handles; /* nftables: of its rules, chain by chain; all zero: none */
 	bool torn;                 /* it changed under every try to read it */
 };
 

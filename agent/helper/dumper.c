@@ -14,21 +14,28 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/helper/child.h"
 #include "agent/helper/nftcounters.h"
+#include "agent/helper/nftlist.h"
 #include "agent/helper/rawcounters.h"
 
-enum { CHILD_SECONDS = 30 };
+enum { TRIES = 3, CHILD_SECONDS = 30, NFT_LOOK_S = 60 };
 
-void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit)
+void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit,
+		 const atomic_uint *commits)
 {
-	*d = (struct dumper){
-		.ns = ns, .done = done, .quit = quit, .sockets = { -1, -1 }, .fd = -1
-	};
+	*d = (struct dumper){ .ns = ns,
+			      .done = done,
+			      .quit = quit,
+			      .sockets = { -1, -1 },
+			      .commits = commits,
+			      .last.fd = -1,
+			      .fd = -1 };
 }
 
 static int64_t thread_cpu_ns(void)
@@ -119,23 +126,54 @@ static int render(struct dumper *d, const char *family, int fd, struct why *why)
 	return r;
 }
 
-static int render_all(struct dumper *d, const struct rawtables *t, int fd, struct why *why)
+/* What stands, as far as numbers tell: equal ones mean that nothing has changed. */
+struct standing {
+	uint64_t legacy;     /* digest of the legacy tables */
+	uint32_t generation; /* of nftables; 0: it is not there */
+	uint32_t nft;        /* the same without our own changes */
+};
+
+/* Of both; never 0. */
+static uint64_t digest_of(const struct standing *s)
 {
-	bool v4 = false, v6 = false;
-	uint32_t i;
+	uint64_t digest = s->legacy ^ (uint64_t)s->nft * UINT64_C(0x9e3779b97f4a7c15);
+
+	return digest ? digest : 1;
+}
+
+/* nf_tables may be loaded at any time; asking for it would load it. */
+static void look_for_nft(struct dumper *d)
+{
+	int64_t now = boot_now().v;
+
+	if (d->nft || (d->nft_looked && now - d->nft_at < (int64_t)NFT_LOOK_S * NS_PER_S))
+		return;
+	d->nft = nft_present();
+	d->nft_looked = true;
+	d->nft_at = now;
+}
+
+static int read_generation(struct dumper *d, struct standing *s, struct why *why)
+{
+	unsigned int ours = atomic_load(d->commits);
 	int r = 0;
 
-	for (i = 0; i < t->count; i++) {
-		v4 |= t->list[i].family == FAMILY_IPV4;
-		v6 |= t->list[i].family == FAMILY_IPV6;
+	s->generation = 0;
+	if (d->nft)
+		r = nft_generation(&s->generation);
+	s->nft = s->generation ? s->generation - ours : 0;
+	return r < 0 ? why_set(why, r, "cannot ask nftables: %s", strerror(-r)) : 0;
+}
+
+static int copy_last(const struct dumper *d, off_t from, off_t until, int fd)
+{
+	while (from < until) {
+		ssize_t n = sendfile(fd, d->last.fd, &from, (size_t)(until - from));
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
 	}
-	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return -errno;
-	if (v4)
-		r = render(d, "ipv4", fd, why);
-	if (r == 0 && v6)
-		r = render(d, "ipv6", fd, why);
-	return r;
+	return 0;
 }
 
 /* The digest of what was told; tables that vanished meanwhile have no part in it. */
@@ -157,6 +195,84 @@ static int told(uint64_t *digest, int fd)
 	return n == 0 ? 0 : -EIO;
 }
 
+/* s->legacy is what is known of them so far, and then what was told. */
+static int render_legacy(struct dumper *d, struct standing *s, int fd, struct why *why)
+{
+	struct rawtables t;
+	bool v4 = false, v6 = false;
+	uint32_t i;
+	int r;
+
+	if (s->legacy && d->last.fd >= 0 && d->last.stands.legacy == s->legacy)
+		return copy_last(d, 0, d->last.split, fd);
+	r = rawtables_list(&t, why);
+	for (i = 0; r == 0 && i < t.count; i++) {
+		v4 |= t.list[i].family == FAMILY_IPV4;
+		v6 |= t.list[i].family == FAMILY_IPV6;
+	}
+	if (r == 0 && v4)
+		r = render(d, "ipv4", fd, why);
+	if (r == 0 && v6)
+		r = render(d, "ipv6", fd, why);
+	return r < 0 ? r : told(&s->legacy, fd);
+}
+
+static int mark_torn(int fd, off_t at)
+{
+	struct ruleset_part part;
+	ssize_t n;
+
+	while ((n = pread(fd, &part, sizeof(part), at)) == sizeof(part)) {
+		part.torn = 1;
+		if (pwrite(fd, &part, sizeof(part), at) != sizeof(part))
+			return -EIO;
+		at += (off_t)sizeof(part) + part.len;
+	}
+	return n == 0 ? 0 : -EIO;
+}
+
+/*
+ * The tables of nftables, behind those before split. The generation must be the same before and after; what changes all the time
+ * is told after some tries, and marked. *torn then.
+ */
+static int render_nft(struct dumper *d, struct standing *s, int fd, off_t split, bool *torn,
+		      struct why *why)
+{
+	struct standing after = *s;
+	int r = read_generation(d, s, why);
+
+	*torn = false;
+	if (r < 0 || !s->generation)
+		return r;
+	if (d->last.fd >= 0 && d->last.stands.nft == s->nft)
+		return copy_last(d, d->last.split, d->last.size, fd);
+	for (int try = 0; try < TRIES; try++) {
+		if (ftruncate(fd, split) < 0 || lseek(fd, split, SEEK_SET) < 0)
+			return -errno;
+		r = render(d, "nft", fd, why);
+		if (r == 0)
+			r = read_generation(d, &after, why);
+		if (r < 0 || after.nft == s->nft)
+			return r;
+		s->generation = after.generation;
+		s->nft = after.nft;
+	}
+	*torn = true;
+	return mark_torn(fd, split);
+}
+
+/* The next render copies from it what has not changed by then. Its pages are the worker's, too. */
+static void keep_last(struct dumper *d, const struct standing *s, int fd, off_t split)
+{
+	if (d->last.fd >= 0)
+		close(d->last.fd);
+	d->last.fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	d->last.stands.legacy = s->legacy;
+	d->last.stands.nft = s->nft;
+	d->last.split = split;
+	d->last.size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+}
+
 /* The worker maps it: nobody may shorten or change it under its eyes. */
 static int seal(int fd)
 {
@@ -168,7 +284,7 @@ static int seal(int fd)
 }
 
 /* Has nothing changed? Only asked where there is something to compare with. */
-static int unchanged(struct dumper *d, struct why *why)
+static int unchanged(struct dumper *d, struct standing *s, struct why *why)
 {
 	struct helper_answer *a = &d->answer;
 	int64_t cpu = thread_cpu_ns();
@@ -178,38 +294,47 @@ static int unchanged(struct dumper *d, struct why *why)
 	if (!d->known)
 		return false;
 	r = rawtables_read(&tables, &d->sockets, FAMILY_NONE, NULL, NULL, why);
+	s->legacy = tables.digest;
+	if (r == 0)
+		r = read_generation(d, s, why);
 	if (r < 0)
 		return r;
 	a->after = boot_now().v;
 	a->cpu_ns = thread_cpu_ns() - cpu;
-	a->digest = tables.digest;
-	return tables.digest == d->known;
+	a->digest = digest_of(s);
+	a->value = s->generation;
+	return a->digest == d->known;
 }
 
 static int dump(struct dumper *d, struct why *why)
 {
 	struct helper_answer *a = &d->answer;
-	struct rawtables tables;
+	struct standing s = { 0 };
+	off_t split = 0;
+	bool torn;
 	int fd, r;
 
+	look_for_nft(d);
 	a->before = boot_now().v;
-	r = unchanged(d, why);
+	r = unchanged(d, &s, why);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = rawtables_list(&tables, why);
-	if (r < 0)
-		return r;
 	fd = memfd_create("ruleset", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return why_set(why, -errno, "cannot make a memfd: %s", strerror(errno));
 	a->before = boot_now().v;
-	r = render_all(d, &tables, fd, why);
+	r = render_legacy(d, &s, fd, why);
+	if (r == 0) {
+		split = lseek(fd, 0, SEEK_END);
+		r = render_nft(d, &s, fd, split, &torn, why);
+	}
 	if (r < 0)
 		goto out;
 	a->after = boot_now().v;
-	r = told(&a->digest, fd);
-	if (r == 0)
-		r = seal(fd);
+	a->digest = torn ? 0 : digest_of(&s);
+	a->value = s.generation;
+	keep_last(d, &s, torn ? -1 : fd, split);
+	r = seal(fd);
 	if (r < 0)
 		goto out;
 	d->fd = fd;
@@ -222,19 +347,25 @@ out:
 static int count(struct dumper *d, struct why *why)
 {
 	struct helper_answer *a = &d->answer;
-	int64_t cpu = thread_cpu_ns();
+	int64_t cpu;
 	struct rawcounters counters;
+	struct standing s = { 0 };
 	struct rawtables tables;
 	int fd, r;
 
+	look_for_nft(d);
+	cpu = thread_cpu_ns();
 	fd = memfd_create("counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return why_set(why, -errno, "cannot make a memfd: %s", strerror(errno));
 	rawcounters_init(&counters, fd);
 	a->before = boot_now().v;
 	r = rawtables_read(&tables, &d->sockets, FAMILY_NONE, rawcounters_take, &counters, why);
+	s.legacy = tables.digest;
+	if (r == 0)
+		r = read_generation(d, &s, why);
 	a->after = boot_now().v;
-	a->digest = tables.digest;
+	a->digest = digest_of(&s);
 	rawcounters_clear(&counters);
 	if (r == 0 && d->known) {
 		/* Without them those of legacy tables stand all the same; no generation says so. */
@@ -359,6 +490,8 @@ void dumper_clear(struct dumper *d)
 		pthread_join(d->thread, NULL);
 	if (d->fd >= 0)
 		close(d->fd);
+	if (d->last.fd >= 0)
+		close(d->last.fd);
 	rawsockets_clear(&d->sockets);
-	*d = (struct dumper){ .done = -1, .quit = -1, .sockets = { -1, -1 }, .fd = -1 };
+	dumper_init(d, NULL, -1, -1, NULL);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "agent/helper/ipc.h"
 #include "agent/helper/netns.h"
@@ -17,6 +18,17 @@ struct dumper {
 	const struct netns *ns; /* borrowed */
 	int done, quit;         /* borrowed: eventfds; done is signalled by each dump that ends */
 	struct rawsockets sockets;
+	const atomic_uint *commits; /* borrowed: our own of nftables' changes */
+	bool nft_looked, nft;       /* is nf_tables there? */
+	int64_t nft_at;             /* when that was found out; CLOCK_BOOTTIME */
+	struct {
+		int fd; /* owned; the last memfd that was handed over; -1 none */
+		struct {
+			uint64_t legacy; /* digest of the legacy tables that it begins with */
+			uint32_t nft;    /* generation of those of nftables, which follow */
+		} stands;
+		off_t split, size; /* where they begin, and the end */
+	} last;
 	struct dump_request {
 		uint32_t tag, what;
 		uint64_t known;
@@ -32,7 +44,8 @@ struct dumper {
 	int fd; /* owned; -1 none */
 };
 
-void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit);
+void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit,
+		 const atomic_uint *commits);
 /* Is a dump with this tag running or waiting? */
 bool dumper_has(const struct dumper *d, uint32_t tag);
 /* Starts a dump, or lets it wait for the one that runs. 0, -EBUSY when too many wait, -errno. */

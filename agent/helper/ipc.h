@@ -105,7 +105,7 @@ struct helper_answer {
 	uint32_t op, tag;
 	int32_t error;   /* 0 or -errno */
 	uint32_t value;  /* RCVBUF: what the kernel gave; DUMP: nftables' generation, 0: not read */
-	uint64_t digest; /* DUMP_RULESET: of the raw tables; equal to `known`: unchanged, no fd */
+	uint64_t digest; /* DUMP_RULESET: of the tables; equal to `known`: unchanged, no fd */
 	int64_t before, after;    /* DUMP_RULESET: CLOCK_BOOTTIME around the read */
 	int64_t cpu_ns;           /* DUMP_RULESET: what the unchanged check cost */
 	uint64_t traced, refused; /* LEASE_STATE, STOP: packets since the lease began */
@@ -116,11 +116,16 @@ struct helper_answer {
 /*
  * A ruleset memfd: for each table that exists one of these, then `len` bytes of text exactly as iptables-save
  * prints that table, without the comment lines and with every counter as [0:0]. Order: family ipv4 then
- * ipv6, tables raw, mangle, nat, filter, security.
+ * ipv6, tables raw, mangle, nat, filter, security. Then those of nftables: as iptables-nft-save prints them, or else as `nft -s
+ * list table` does, each followed by its rules' handles.
  */
+enum { RULESET_TEXT, RULESET_HANDLES };
+
 struct ruleset_part {
 	uint32_t backend, family; /* common/journey.h */
 	uint32_t torn;            /* the table changed under every try */
+	uint32_t
+		kind; /* HANDLES: of the rules of the table before: "chain NAME", then one a line */
 	uint32_t len;
 	char table[64];
 	uint64_t digest; /* legacy: of the raw table; the answer's is made of these */

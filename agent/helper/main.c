@@ -30,6 +30,7 @@
 #include "agent/helper/guard.h"
 #include "agent/helper/ipc.h"
 #include "agent/helper/main_dump.h"
+#include "agent/helper/main_nft.h"
 #include "agent/helper/place.h"
 #include "agent/helper/request.h"
 #include "agent/helper/sockets.h"
@@ -672,7 +673,7 @@ int main(int argc, char *argv[])
 	if ((argc == 2 || argc == 3) && strcmp(argv[1], "--guard") == 0)
 		return guard_main(argc == 3 ? argv[2] : NULL);
 	if (argc == 3 && strcmp(argv[1], "--dump") == 0)
-		return dump_main(argv[2]);
+		return strcmp(argv[2], "nft") == 0 ? dump_nft_main() : dump_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--arm") == 0)
 		return arm_main(argv[2]);
 	if (!start_read(&s, argc, argv)) {

@@ -12,7 +12,7 @@ void place_init(struct place *p)
 			     .leases.logger.families = { { .fd = -1 }, { .fd = -1 } },
 			     .quit = -1 };
 	probe_init(&p->leases.probe);
-	dumper_init(&p->dumper, &p->ns, -1, -1);
+	dumper_init(&p->dumper, &p->ns, -1, -1, &p->leases.probe.commits);
 }
 
 int place_begin(struct place *p, const struct netns *ns, const struct lease_config *config,
@@ -34,7 +34,7 @@ int place_begin(struct place *p, const struct netns *ns, const struct lease_conf
 		return r;
 	}
 	leases_sweep(&p->leases);
-	dumper_init(&p->dumper, &p->ns, done, p->quit);
+	dumper_init(&p->dumper, &p->ns, done, p->quit, &p->leases.probe.commits);
 	return 0;
 }
 

@@ -29,7 +29,8 @@ enum { BATCH_MAX = 8 << 20, ANSWER_MAX = 8 << 10, ANSWERS_BUFFER = 1 << 20 };
 
 void probe_init(struct probe *p)
 {
-	*p = (struct probe){ .fd = -1 };
+	p->fd = -1;
+	p->standing = false;
 }
 
 int probe_open(struct probe *p, struct why *why)
@@ -157,10 +158,12 @@ int probe_put(struct probe *p, const struct probe_lease *leases, uint32_t count,
 	probe_rules(&b, leases, count, site);
 	batch_end(&b);
 	r = batch_send(p, &b, &failed_seq);
-	if (r == 0)
+	if (r == 0) {
 		p->standing = true;
-	else
+		atomic_fetch_add(&p->commits, 1);
+	} else {
 		r = refused(r, failed_seq == b.table_seq, why);
+	}
 	buf_clear(&b.buf);
 	return r;
 }
@@ -236,7 +239,8 @@ void probe_clear(struct probe *p)
 		batch_begin(&b);
 		add_table(&b, NFT_MSG_DELTABLE, 0);
 		batch_end(&b);
-		batch_send(p, &b, &failed_seq);
+		if (batch_send(p, &b, &failed_seq) == 0)
+			atomic_fetch_add(&p->commits, 1);
 		buf_clear(&b.buf);
 	}
 	if (p->fd >= 0)

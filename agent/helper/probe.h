@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,8 +27,9 @@ struct probe_site {
 };
 
 struct probe {
-	int fd;        /* owned; -1: no table of ours is there */
-	bool standing; /* the table is there */
+	int fd;              /* owned; -1: no table of ours is there */
+	bool standing;       /* the table is there */
+	atomic_uint commits; /* transactions of ours: nftables' generation counts them, too */
 };
 
 void probe_init(struct probe *p);

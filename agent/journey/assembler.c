@@ -511,6 +511,9 @@ static void append(struct assembler *a, struct open *o, const struct trace_event
 		return;
 	}
 	p.step.tuple = tuple_index(o, e, from);
+	/* A chain that was jumped to stands where the last one did. */
+	if (from == FROM_NFT && p.step.hook == HOOK_NONE && t->count > 0)
+		p.step.hook = t->list[t->count - 1].step.hook;
 	if (has_place(e)) {
 		p.place = place_of(e);
 		if (p.place != t->place)

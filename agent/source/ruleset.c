@@ -16,10 +16,31 @@
 
 /* Matches and targets that exist only with connection tracking. */
 static const char *const conntrack_words[] = {
-	"-m conntrack ", "-m state ",       "-m connmark ", "-m connlimit ",
-	"-m connbytes ", "-m connlabel ",   "-m helper ",   "-j CT ",
-	"-j CONNMARK ",  "-j CONNSECMARK ", "-j DNAT ",     "-j SNAT ",
-	"-j MASQUERADE", "-j REDIRECT",     "-j NETMAP ",   "-j SYNPROXY ",
+	"-m conntrack ",
+	"-m state ",
+	"-m connmark ",
+	"-m connlimit ",
+	"-m connbytes ",
+	"-m connlabel ",
+	"-m helper ",
+	"-j CT ",
+	"-j CONNMARK ",
+	"-j CONNSECMARK ",
+	"-j DNAT ",
+	"-j SNAT ",
+	"-j MASQUERADE",
+	"-j REDIRECT",
+	"-j NETMAP ",
+	"-j SYNPROXY ",
+	/* nft */
+	"ct state ",
+	"ct status ",
+	"ct direction ",
+	"ct original ",
+	"ct mark ",
+	"ct count ",
+	"type nat hook ",
+	"notrack",
 };
 
 int ruleset_open(struct ruleset *r, int fd)
@@ -45,11 +66,13 @@ int ruleset_open(struct ruleset *r, int fd)
 			goto bad;
 		if (part.backend >= BACKEND_COUNT || part.family >= FAMILY_COUNT ||
 		    strnlen(part.table, sizeof(part.table)) == sizeof(part.table) ||
-		    part.table[0] == '\0')
+		    part.table[0] == '\0' || part.kind > RULESET_HANDLES ||
+		    (part.kind == RULESET_HANDLES && r->count == 0))
 			goto bad;
 		t = &r->tables[r->count++];
 		t->backend = (uint8_t)part.backend;
 		t->family = (uint8_t)part.family;
+		t->handles = part.kind == RULESET_HANDLES;
 		t->torn = part.torn != 0;
 		memcpy(t->name, part.table, sizeof(t->name));
 		t->offset = at;

@@ -10,10 +10,11 @@
 
 #include "common/limits.h"
 
-enum { RULESET_TABLES_MAX = 64 };
+enum { RULESET_TABLES_MAX = 256 };
 
 struct ruleset_table {
 	uint8_t backend, family;
+	bool handles; /* no text: the handles of the rules of the table before */
 	bool torn;
 	char name[TABLE_NAME_MAX + 1];
 	size_t offset, len; /* of the text, in the memfd */

@@ -58,15 +58,33 @@ static void emit_borrowed(void *arg, const struct record *r)
 
 /* What the sources tell. */
 
+/* A trace of nftables names its chain only; where that stands, the texts say. */
+static void place_nft(const struct host *h, struct trace_event *e)
+{
+	const struct basechain *c =
+		basechains_find(&h->rules.chains, e->step.family, e->step.table, e->step.chain);
+
+	if (!c)
+		return;
+	e->step.hook = c->hook;
+	e->priority = c->priority;
+	e->priority_known = true;
+}
+
 static void on_trace(void *arg, const struct trace_event *e)
 {
 	struct host *h = arg;
-	struct trace_event theirs = *e;
+	struct trace_event copy;
 
-	if (h->env->fallback) {
-		if (!ours_correct(&h->ours, &theirs))
+	if (e->step.backend == BACKEND_NATIVE && !e->step.checkpoint && h->rules.chains.count) {
+		copy = *e;
+		place_nft(h, &copy);
+		e = &copy;
+	} else if (h->env->fallback) {
+		copy = *e;
+		if (!ours_correct(&h->ours, &copy))
 			return;
-		e = &theirs;
+		e = &copy;
 	}
 	assembler_add(h->assembler, e);
 	if (!h->assembler_due.v)

@@ -31,7 +31,7 @@ static int table_find(const struct ruleset *in, const struct ruleset_table *t)
 {
 	for (uint32_t i = 0; i < in->count; i++) {
 		if (in->tables[i].backend == t->backend && in->tables[i].family == t->family &&
-		    strcmp(in->tables[i].name, t->name) == 0)
+		    in->tables[i].handles == t->handles && strcmp(in->tables[i].name, t->name) == 0)
 			return (int)i;
 	}
 	return -1;
@@ -52,6 +52,29 @@ static struct record table_record(const struct ruleset_table *t, uint32_t host,
 	};
 }
 
+/* The handles' content, which follows the table's own; all zero: none. */
+static struct content_id handles_of(const struct ruleset *now, const struct content_id *ids,
+				    uint32_t i)
+{
+	if (i + 1 < now->count && now->tables[i + 1].handles && now->tables[i + 1].len > 0)
+		return ids[i + 1];
+	return (struct content_id){ 0 };
+}
+
+/* Does table i stand as it was told last? */
+static bool told(const struct rules *r, const struct ruleset *now, const struct content_id *ids,
+		 uint32_t i)
+{
+	int was = table_find(&r->newest, &now->tables[i]);
+	struct content_id before, after = handles_of(now, ids, i);
+
+	if (was < 0 || memcmp(&r->ids[was], &ids[i], sizeof(ids[i])) != 0)
+		return false;
+	before = handles_of(&r->newest, r->ids, (uint32_t)was);
+	return memcmp(&before, &after, sizeof(before)) == 0 &&
+	       r->newest.tables[was].torn == now->tables[i].torn;
+}
+
 static void emit_changes(const struct rules *r, const struct ruleset *now,
 			 const struct content_id *ids, const struct helper_answer *a, uint32_t host,
 			 rules_emit *emit, void *arg)
@@ -59,19 +82,17 @@ static void emit_changes(const struct rules *r, const struct ruleset *now,
 	struct boot_ns before = r->known ? r->last : (struct boot_ns){ 0 };
 	struct boot_ns at = { a->after };
 	struct record rec;
-	int was;
 
 	for (uint32_t i = 0; i < now->count; i++) {
-		was = table_find(&r->newest, &now->tables[i]);
-		if (was >= 0 && memcmp(&r->ids[was], &ids[i], sizeof(ids[i])) == 0 &&
-		    r->newest.tables[was].torn == now->tables[i].torn)
+		if (now->tables[i].handles || told(r, now, ids, i))
 			continue;
 		rec = table_record(&now->tables[i], host, before, at);
 		rec.ruleset.content = ids[i];
+		rec.ruleset.handles = handles_of(now, ids, i);
 		emit(arg, &rec);
 	}
 	for (uint32_t i = 0; i < r->newest.count; i++) {
-		if (table_find(now, &r->newest.tables[i]) >= 0)
+		if (r->newest.tables[i].handles || table_find(now, &r->newest.tables[i]) >= 0)
 			continue;
 		rec = table_record(&r->newest.tables[i], host, before, at);
 		rec.ruleset.torn = false;
@@ -109,6 +130,14 @@ static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint
 		return -ENOMEM;
 	}
 	r->site = site_of(&now, text);
+	basechains_clear(&r->chains);
+	for (uint32_t i = 0; text && i < now.count; i++) {
+		const struct ruleset_table *t = &now.tables[i];
+
+		if (t->backend != BACKEND_LEGACY && !t->handles)
+			(void)basechains_add(&r->chains, (enum backend)t->backend, t->family,
+					     t->name, text + t->offset, t->len);
+	}
 	ruleset_unmap(&now, text);
 
 	emit_changes(r, &now, ids, a, host, emit, arg);
@@ -196,8 +225,11 @@ void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *
 	struct record rec;
 
 	for (uint32_t i = 0; r->known && i < r->newest.count; i++) {
+		if (r->newest.tables[i].handles)
+			continue;
 		rec = table_record(&r->newest.tables[i], host, (struct boot_ns){ 0 }, r->last);
 		rec.ruleset.content = r->ids[i];
+		rec.ruleset.handles = handles_of(&r->newest, r->ids, i);
 		emit(arg, &rec);
 	}
 }
@@ -207,7 +239,8 @@ int rules_table(const struct rules *r, uint8_t backend, uint8_t family, const ch
 	for (uint32_t i = 0; i < r->newest.count; i++) {
 		const struct ruleset_table *t = &r->newest.tables[i];
 
-		if (t->backend == backend && t->family == family && strcmp(t->name, name) == 0)
+		if (!t->handles && t->backend == backend && t->family == family &&
+		    strcmp(t->name, name) == 0)
 			return (int)i;
 	}
 	return -1;
@@ -225,5 +258,6 @@ int rules_find(const struct rules *r, const struct content_id *id)
 void rules_clear(struct rules *r)
 {
 	ruleset_clear(&r->newest);
+	basechains_clear(&r->chains);
 	rules_init(r);
 }

@@ -102,6 +102,31 @@ static int tables_of(uint64_t host, const struct stored_table *tables, size_t co
 	return n;
 }
 
+/* Which backends have tables there. */
+static json_t *backends_of(uint64_t host, const struct stored_table *tables, size_t count)
+{
+	json_t *list = json_array();
+
+	for (int b = 0; b < BACKEND_COUNT; b++) {
+		bool has = false;
+
+		for (size_t i = 0; i < count && !has; i++)
+			has = tables[i].host == host && tables[i].backend == b &&
+			      tables[i].until.v == 0 && !content_id_none(&tables[i].content);
+		if (has)
+			json_array_append_new(list, json_string(backend_name((enum backend)b)));
+	}
+	return list;
+}
+
+/* Rules in both firewalls: packets meet all of them. */
+static bool is_mixed(const json_t *backends)
+{
+	return json_array_size(backends) > 1 &&
+	       !strcmp(json_string_value(json_array_get(backends, 0)),
+		       backend_name(BACKEND_LEGACY));
+}
+
 static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 {
 	struct wall_ns since = { q->now.v - (int64_t)LOSS_WINDOW_S * NS_PER_S };
@@ -109,7 +134,7 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 	struct stored_loss *losses = NULL;
 	struct stored_table *tables = NULL;
 	size_t host_count = 0, loss_count = 0, table_count = 0, i;
-	json_t *list, *host;
+	json_t *list, *host, *backends;
 	int err;
 
 	err = reader_hosts(r, arena, &hosts, &host_count);
@@ -149,6 +174,9 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 		json_object_set_new(host, "addresses", addresses_of(&facts));
 		json_object_set_new(host, "tables",
 				    json_integer(tables_of(h->host, tables, table_count)));
+		backends = backends_of(h->host, tables, table_count);
+		json_object_set_new(host, "backends", backends);
+		json_object_set_new(host, "mixed", json_boolean(is_mixed(backends)));
 		json_array_append_new(list, host);
 	}
 	q->answer = json_pack("{s:o}", "hosts", list);

@@ -98,6 +98,12 @@ void hosts_draw(struct screen *s, const json_t *answer, const struct view *v)
 		screen_column(s, name + 2 + STATE_WIDTH + LAG_WIDTH);
 		draw_sources(s, host);
 		screen_end(s, name + 2 + STATE_WIDTH + LAG_WIDTH);
+		if (field_true(host, "mixed")) {
+			screen_put(
+				s, STYLE_PLAIN,
+				"  ! mixed: rules of iptables-legacy and of nftables, packets meet both");
+			screen_end(s, 4);
+		}
 		draw_missing(s, host);
 		draw_losses(s, host, v);
 	}

@@ -105,7 +105,8 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}",
 			 "at", s->kernel_time ? json_wall(hop_step_at(h, s)) : json_null(),
 			 "backend",
-			 ours || log ? json_null() : json_string(backend_name(s->backend)),
+			 ours || log ? json_null()
+				     : json_string(backend_name(resolved_backend(r, s))),
 			 "family", ours || log ? json_null() : json_or_null(family_name(s->family)),
 			 "table", ours ? json_null() : json_or_null(s->table), "chain",
 			 ours ? json_string(hook_name(s->hook)) : json_or_null(s->chain), "kind",
@@ -166,7 +167,7 @@ static const char *nat_rule(const struct inquiry *q, const struct hop *h, bool s
 		const struct step *s = &j->steps[i];
 		const char *kind;
 
-		if (!step_of_table(s) || strcmp(s->table, "nat"))
+		if (!step_of_table(s) || (s->backend == BACKEND_LEGACY && strcmp(s->table, "nat")))
 			continue;
 		resolve_step(r, q, h, s);
 		kind = r->kind == RESOLVED_RULE ? nat_target_kind(r->rule.target, source) : NULL;
@@ -385,9 +386,9 @@ static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 			 s->number ? json_integer(s->number) : json_null(), "handle", "rule_text",
 			 json_text(s->text), "jumps", "reason", json_or_null(f->reason), "between",
 			 "reject_with", json_or_null(f->reject_with), "content", content, "since",
-			 s->table->from_min.v ? json_wall(s->table->from) : json_null(),
+			 s->table->since_min.v ? json_wall(s->table->since) : json_null(),
 			 "changed_by", json_changed_by(s->table), "since_before",
-			 s->table->from_min.v ? json_null() : json_wall(s->table->from));
+			 s->table->since_min.v ? json_null() : json_wall(s->table->since));
 }
 
 static json_t *json_died(const struct inquiry *q, const struct fate *f)
@@ -404,31 +405,29 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 	t = by_rule ? f->resolved.table : NULL;
 	if (t)
 		content_id_print(&t->content, content);
-	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
-			 "host", fh ? fh->id : "?", "backend",
-			 by_rule ? json_string(backend_name(f->step->backend)) : json_null(),
-			 "family",
-			 by_rule ? json_or_null(family_name(f->step->family)) : json_null(),
-			 "table", by_rule ? json_or_null(f->step->table) : json_null(), "chain",
-			 by_rule ? json_or_null(f->step->chain) : json_null(), "kind",
-			 death_name(f->death), "rule",
-			 f->death == DEATH_RULE && f->resolved.number
-				 ? json_integer(f->resolved.number)
-				 : json_null(),
-			 "handle",
-			 by_rule && f->step->handle ? json_integer((json_int_t)f->step->handle)
-						    : json_null(),
-			 "rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(),
-			 "jumps", by_rule ? json_jumps(q, f) : json_array(), "reason",
-			 json_or_null(f->reason), "between",
-			 f->next && f->death == DEATH_LINK
-				 ? json_pack("[s,s]", fh ? fh->id : "?", f->next)
-				 : json_null(),
-			 "reject_with", json_or_null(f->reject_with), "content",
-			 json_or_null(content), "since",
-			 t && t->from_min.v ? json_wall(t->from) : json_null(), "changed_by",
-			 json_changed_by(t), "since_before",
-			 t && !t->from_min.v ? json_wall(t->from) : json_null());
+	return json_pack(
+		"{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "host",
+		fh ? fh->id : "?", "backend",
+		by_rule ? json_string(backend_name(resolved_backend(&f->resolved, f->step)))
+			: json_null(),
+		"family", by_rule ? json_or_null(family_name(f->step->family)) : json_null(),
+		"table", by_rule ? json_or_null(f->step->table) : json_null(), "chain",
+		by_rule ? json_or_null(f->step->chain) : json_null(), "kind", death_name(f->death),
+		"rule",
+		f->death == DEATH_RULE && f->resolved.number ? json_integer(f->resolved.number)
+							     : json_null(),
+		"handle",
+		by_rule && f->step->handle ? json_integer((json_int_t)f->step->handle)
+					   : json_null(),
+		"rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(), "jumps",
+		by_rule ? json_jumps(q, f) : json_array(), "reason", json_or_null(f->reason),
+		"between",
+		f->next && f->death == DEATH_LINK ? json_pack("[s,s]", fh ? fh->id : "?", f->next)
+						  : json_null(),
+		"reject_with", json_or_null(f->reject_with), "content", json_or_null(content),
+		"since", t && t->since_min.v ? json_wall(t->since) : json_null(), "changed_by",
+		json_changed_by(t), "since_before",
+		t && !t->since_min.v ? json_wall(t->since) : json_null());
 }
 
 json_t *json_died_at(const struct inquiry *q, const struct fate *f)

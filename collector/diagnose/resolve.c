@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/statement.h"
+
 /* A time of receipt is later than the event by no more than this, unless the agent was stopped. */
 static const int64_t RECEIPT_NS = 100LL * NS_PER_MS;
 
@@ -117,6 +119,72 @@ static void resolve_legacy(struct resolved *out, const struct inquiry *q, const 
 	out->reason = "ruleset-changed";
 }
 
+/* The rule with the step's handle, as the content at that time has it. False: it is not in there. */
+static bool resolve_handle(struct resolved *out, const struct inquiry *q, struct fleet_table *t,
+			   const struct step *s)
+{
+	const struct chain *c = table_chain(&t->parsed, s->chain);
+	uint32_t number = c ? fleet_handle(q->fleet, t, s->chain, s->handle) : 0;
+	const struct rule_text *text = number ? chain_rule(c, number) : NULL;
+
+	if (!text)
+		return false;
+	out->table = &t->entry;
+	out->number = number;
+	out->text = arena_strndup(q->arena, text->text, text->len);
+	if (t->entry.backend == BACKEND_NATIVE)
+		statement_parse(&out->rule, &out->is_jump, text->text, text->len);
+	else if (rule_parse(&out->rule, text->text, text->len) == 0)
+		out->is_jump = out->rule.target[0] && table_chain(&t->parsed, out->rule.target);
+	return true;
+}
+
+static void policy_text(struct resolved *out, const struct inquiry *q, const struct step *s)
+{
+	char line[CHAIN_NAME_MAX + 32];
+
+	snprintf(out->policy, sizeof(out->policy), "%s",
+		 s->verdict == STEP_VERDICT_DROP ? "DROP" : "ACCEPT");
+	snprintf(line, sizeof(line), "-P %s %s", s->chain, out->policy);
+	if (out->table && out->table->backend == BACKEND_NATIVE)
+		snprintf(line, sizeof(line), "policy %s;",
+			 s->verdict == STEP_VERDICT_DROP ? "drop" : "accept");
+	out->text = arena_strndup(q->arena, line, strlen(line));
+}
+
+/*
+ * nft tells the verdict itself, and the rule by its handle, which no other rule of the table ever has: where it stands and
+ * what it says is in the content of that time. A table that was deleted and made anew begins its handles anew.
+ */
+static void resolve_nft(struct resolved *out, const struct inquiry *q, const struct hop *h,
+			const struct step *s)
+{
+	struct wall_ns t = hop_step_at(h, s);
+	struct table_at at =
+		fleet_table_at(q->fleet, h->sj->host, BACKEND_NFT, s->family, s->table, t);
+	bool found = false;
+
+	memset(out, 0, sizeof(*out));
+	if (at.state == TABLE_NONE)
+		at = fleet_table_at(q->fleet, h->sj->host, BACKEND_NATIVE, s->family, s->table, t);
+	out->sure = true;
+	out->kind = s->label == LABEL_RULE     ? RESOLVED_RULE
+		    : s->label == LABEL_POLICY ? RESOLVED_POLICY
+					       : RESOLVED_RETURN;
+	if (at.tables[0])
+		out->table = &at.tables[0]->entry;
+	if (out->kind == RESOLVED_POLICY)
+		policy_text(out, q, s);
+	if (out->kind != RESOLVED_RULE)
+		return;
+	for (int i = 1; i >= 0 && !found; i--)
+		found = at.tables[i] && resolve_handle(out, q, at.tables[i], s);
+	if (found)
+		return;
+	out->reason = at.state == TABLE_NONE ? "no-ruleset" : "ruleset-changed";
+	need_read(q, h->sj->host);
+}
+
 void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h,
 		  const struct step *s)
 {
@@ -132,15 +200,7 @@ void resolve_step(struct resolved *out, const struct inquiry *q, const struct ho
 		resolve_legacy(out, q, h, s);
 		return;
 	}
-	/* nft tells the verdict itself; positions and texts of its rules are not stored yet. */
-	memset(out, 0, sizeof(*out));
-	out->sure = true;
-	out->kind = s->label == LABEL_RULE     ? RESOLVED_RULE
-		    : s->label == LABEL_POLICY ? RESOLVED_POLICY
-					       : RESOLVED_RETURN;
-	if (out->kind == RESOLVED_POLICY)
-		snprintf(out->policy, sizeof(out->policy), "%s",
-			 s->verdict == STEP_VERDICT_DROP ? "DROP" : "ACCEPT");
+	resolve_nft(out, q, h, s);
 }
 
 enum step_verdict resolved_verdict(const struct resolved *r, const struct step *s)
@@ -161,8 +221,10 @@ enum step_verdict resolved_verdict(const struct resolved *r, const struct step *
 
 	if (s->label == LABEL_KERNEL)
 		return STEP_VERDICT_NONE;
-	if (s->backend != BACKEND_LEGACY)
-		return s->verdict;
+	if (s->backend != BACKEND_LEGACY) /* its REJECT answers, and drops */
+		return s->verdict == STEP_VERDICT_DROP && !strcmp(target, "REJECT")
+			       ? STEP_VERDICT_REJECT
+			       : s->verdict;
 	if (r->kind == RESOLVED_POLICY)
 		return strcmp(r->policy, "DROP") ? STEP_VERDICT_ACCEPT : STEP_VERDICT_DROP;
 	if (r->kind == RESOLVED_RETURN)
@@ -185,4 +247,9 @@ const char *resolved_target(const struct resolved *r)
 	if (r->kind == RESOLVED_RULE && r->rule.target[0])
 		return r->rule.target;
 	return NULL;
+}
+
+enum backend resolved_backend(const struct resolved *r, const struct step *s)
+{
+	return r->table ? (enum backend)r->table->backend : (enum backend)s->backend;
 }

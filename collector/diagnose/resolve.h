@@ -46,5 +46,7 @@ void resolve_step(struct resolved *out, const struct inquiry *q, const struct ho
 		  const struct step *s);
 /* What the step did with the packet, as far as rule or verdict tell. */
 enum step_verdict resolved_verdict(const struct resolved *r, const struct step *s);
+/* What the step's table is of: a trace of nftables does not tell which program made it. */
+enum backend resolved_backend(const struct resolved *r, const struct step *s);
 /* The target in the words of iptables; NULL unknown. */
 const char *resolved_target(const struct resolved *r);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/statement.h"
+
 enum { VISITED_MAX = 512 };
 
 static const int64_t COUNTED_NS =
@@ -199,6 +201,23 @@ static int rank(const char *table)
 	return i;
 }
 
+/* Rules of nft are not evaluated: if any could drop a packet, it may be the one. */
+static void search_native(struct search *s, const struct fleet_table *known)
+{
+	struct table_at at =
+		fleet_table_at(s->q->fleet, s->hop->sj->host, BACKEND_NATIVE, known->entry.family,
+			       known->entry.table, s->hop->sj->at);
+
+	for (int i = 0; i < 2; i++) {
+		const struct table *t = at.tables[i] ? &at.tables[i]->parsed : NULL;
+
+		if (t && t->text && !statements_drop(t->text, strlen(t->text)))
+			continue;
+		if (at.tables[i] || i == 0)
+			s->out->complete = false;
+	}
+}
+
 static void search_hook(struct search *s)
 {
 	struct fleet *f = s->q->fleet;
@@ -212,7 +231,7 @@ static void search_hook(struct search *s)
 			    searched_before(f, i))
 				continue;
 			if (t->backend == BACKEND_NATIVE)
-				s->out->complete = false; /* its rules may drop as well */
+				search_native(s, &f->tables[i]);
 			else if (t->family == family)
 				search_table(s, &f->tables[i]);
 		}

@@ -89,15 +89,18 @@ int wants_of_batch(struct session *s, const struct msg_batch *b)
 	uint32_t i, count = 0;
 
 	for (i = 0; i < b->count; i++)
-		count += b->records[i].kind == RECORD_RULESET;
+		count += b->records[i].kind == RECORD_RULESET ? 2 : 0;
 	if (count == 0)
 		return 0;
 	ids.ids = arena_alloc(&s->ingest->arena, count * sizeof(*ids.ids));
 	if (!ids.ids)
 		return -ENOMEM;
-	for (i = 0; i < b->count; i++)
-		if (b->records[i].kind == RECORD_RULESET)
-			ids.ids[ids.count++] = b->records[i].ruleset.content;
+	for (i = 0; i < b->count; i++) {
+		if (b->records[i].kind != RECORD_RULESET)
+			continue;
+		ids.ids[ids.count++] = b->records[i].ruleset.content;
+		ids.ids[ids.count++] = b->records[i].ruleset.handles;
+	}
 	return wants_ask(s, &ids);
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/content.h"
+
 enum {
 	LOSS_MARGIN_MS =
 		1000, /* a loss may hide events that were made this much earlier or later */
@@ -243,9 +245,39 @@ static bool table_usable(struct fleet *f, struct fleet_table *t)
 	if (!t->tried) {
 		t->tried = true;
 		if (!reader_content(f->reader, &t->entry.content, f->arena, &text, &len))
-			t->usable = table_parse(&t->parsed, text, len) == 0;
+			t->usable = table_parse_as(&t->parsed, t->entry.backend, text, len) == 0;
 	}
 	return t->usable;
+}
+
+uint32_t fleet_handle(struct fleet *f, struct fleet_table *t, const char *chain, uint64_t handle)
+{
+	size_t len = strlen(chain);
+	bool inside = false;
+	uint32_t number = 0;
+	const char *line;
+
+	if (!t->asked) {
+		size_t ignored;
+
+		t->asked = true;
+		if (content_id_none(&t->entry.handles) ||
+		    reader_content(f->reader, &t->entry.handles, f->arena, &t->handles, &ignored) <
+			    0)
+			t->handles = NULL;
+	}
+	for (line = t->handles; line && *line;
+	     line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		if (strncmp(line, "chain ", 6) == 0) {
+			inside = strncmp(line + 6, chain, len) == 0 && line[6 + len] == '\n';
+			number = 0;
+		} else if (inside) {
+			number++;
+			if (strtoull(line, NULL, 10) == handle)
+				return number;
+		}
+	}
+	return 0;
 }
 
 static bool same_table(const struct stored_table *e, uint64_t host, uint8_t backend, uint8_t family,

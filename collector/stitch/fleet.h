@@ -13,6 +13,8 @@ struct fleet_table {
 	struct stored_table entry;
 	struct table parsed; /* owned by the fleet */
 	bool tried, usable;  /* usable: parsed holds it */
+	bool asked;          /* handles were asked for */
+	const char *handles; /* in the arena; NULL: none, or not here yet */
 };
 
 struct fleet_host {
@@ -89,6 +91,10 @@ struct table_at {
 
 struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
 			       const char *table, struct wall_ns t);
+/*
+ * Where the rule with this handle stands in the chain, 1-based; 0: this content has none.
+ */
+uint32_t fleet_handle(struct fleet *f, struct fleet_table *t, const char *chain, uint64_t handle);
 /* Has the host any table of this backend and family whose chain `chain` exists? */
 bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
 		     const char *chain, struct wall_ns t);

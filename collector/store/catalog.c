@@ -25,6 +25,8 @@ static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host,
 			 const struct ruleset_fact *f)
 {
 	int64_t at = wall(o, f->read_at), before = wall(o, f->before), id = 0, last = 0;
+	bool no_handles = content_id_none(&f->handles), same_text = false;
+	int64_t since = at, since_min = 0;
 	bool gone = content_id_none(&f->content), have = false, same = false;
 	sqlite3_stmt *s = db_stmt(d, STMT_get_table);
 	int r;
@@ -36,12 +38,19 @@ static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host,
 	sqlite3_bind_int(s, 3, f->family);
 	db_bind_text(s, 4, f->table);
 	if (sqlite3_step(s) == SQLITE_ROW) {
-		const void *content = sqlite3_column_blob(s, 1);
+		const void *content = sqlite3_column_blob(s, 1), *handles;
 
 		have = true;
 		id = sqlite3_column_int64(s, 0);
 		last = sqlite3_column_int64(s, 2);
-		same = content ? !gone && !memcmp(content, f->content.b, CONTENT_ID_LEN) : gone;
+		same_text =
+			content ? !gone && !memcmp(content, f->content.b, CONTENT_ID_LEN) : gone;
+		handles = sqlite3_column_blob(s, 4);
+		same = same_text &&
+		       (handles ? !no_handles && !memcmp(handles, f->handles.b, CONTENT_ID_LEN)
+				: no_handles);
+		since = same_text ? sqlite3_column_int64(s, 5) : at;
+		since_min = sqlite3_column_int64(s, 6);
 	}
 	sqlite3_reset(s);
 	if (have && same) {
@@ -77,6 +86,9 @@ static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host,
 	sqlite3_bind_int64(s, 6, before);
 	sqlite3_bind_int64(s, 7, at);
 	sqlite3_bind_int(s, 8, f->torn);
+	db_bind_blob(s, 9, no_handles ? NULL : f->handles.b, CONTENT_ID_LEN);
+	sqlite3_bind_int64(s, 10, since);
+	sqlite3_bind_int64(s, 11, same_text ? since_min : before);
 	return db_run(s);
 }
 

@@ -533,7 +533,8 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 	sqlite3_bind_int64(s, 2, since.v);
 	sqlite3_bind_int64(s, 3, until.v);
 	while (sqlite3_step(s) == SQLITE_ROW) {
-		const void *content = sqlite3_column_blob(s, 4);
+		const void *content = sqlite3_column_blob(s, 4),
+			   *handles = sqlite3_column_blob(s, 11);
 		int64_t checked = sqlite3_column_int64(s, 10);
 		struct stored_table *t;
 
@@ -549,9 +550,13 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 					    .from = { sqlite3_column_int64(s, 6) },
 					    .last = { sqlite3_column_int64(s, 7) },
 					    .until = { sqlite3_column_int64(s, 8) },
-					    .torn = sqlite3_column_int(s, 9) };
+					    .torn = sqlite3_column_int(s, 9),
+					    .since = { sqlite3_column_int64(s, 12) },
+					    .since_min = { sqlite3_column_int64(s, 13) } };
 		if (content)
 			memcpy(t->content.b, content, CONTENT_ID_LEN);
+		if (handles)
+			memcpy(t->handles.b, handles, CONTENT_ID_LEN);
 		if (!t->until.v && checked > t->last.v)
 			t->last.v = checked;
 	}

@@ -153,6 +153,9 @@ struct stored_table {
 		last; /* last read that still showed it (later ones while `until` is 0: see checked) */
 	struct wall_ns until; /* first read that showed something else; 0: still in force */
 	bool torn;
+	struct content_id handles; /* nftables: of its rules; all zero: none */
+	struct wall_ns since_min,
+		since; /* as from_min and from, of the text, whatever its handles */
 	const char *user, *program, *command; /* NULL: unknown */
 };
 

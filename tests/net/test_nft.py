@@ -1,0 +1,149 @@
+"""Hosts whose rules are nftables': iptables-nft's and native ones, alone and beside legacy tables."""
+import re
+
+from fleet import Standard, part
+
+FLOW = "tcp 10.0.1.2 10.0.3.2:443"
+
+
+def check(answer, **expected):
+    assert part(answer, expected) == expected
+
+
+def xtables(host, *lines, version=4):
+    """Lines for iptables-nft, without the program's name."""
+    for line in lines:
+        host.run("ip%stables-nft" % ("" if version == 4 else "6"), *line.split())
+    host.changed()
+
+
+def traced(fleet, std, flow=FLOW, send=None):
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace(flow)
+    (send or (lambda: std.cl.tcp("10.0.3.2", 443)))()
+    return fleet.where(flow)
+
+
+def steps(answer, host):
+    return [(s["backend"], s["table"], s["chain"], s["rule"], s["verdict"])
+            for hop in answer["hops"] if hop["host"] == host for s in hop["steps"] if s["kind"] != "checkpoint"]
+
+
+def saved(host, *argv):
+    text = re.sub(r"(?m)^#.*\n", "", host.run(*argv).stdout)
+    return re.sub(r"(?m)^(:.*) \[\d+:\d+\]$", r"\1 [0:0]", text)
+
+
+def test_a_rule_of_iptables_nft_in_a_chain_of_the_admins(fleet, std):
+    xtables(std.gw, "-N GUARD", "-A FORWARD -p udp -j ACCEPT", "-A FORWARD -p tcp -j GUARD",
+            "-A GUARD -p tcp --dport 80 -j ACCEPT", "-A GUARD -p tcp --dport 443 -m comment --comment INC-7 -j DROP")
+    answer = traced(fleet, std)
+    check(answer, verdict="dropped", confidence="observed", died_at={
+        "host": "gw", "backend": "nft", "family": "ipv4", "table": "filter", "chain": "GUARD", "kind": "rule", "rule": 2,
+        "rule_text": "-A GUARD -p tcp -m tcp --dport 443 -m comment --comment INC-7 -j DROP"})
+    assert answer["died_at"]["handle"] > 0
+    assert [(j["chain"], j["rule"]) for j in answer["died_at"]["jumps"]] == [("FORWARD", 2)]
+    shown = fleet.lasthop("rules", "show", "gw", "--backend", "nft", "--family", "ipv4").stdout
+    assert shown == saved(std.gw, "iptables-nft-save")
+
+
+def test_a_policy_of_iptables_nft(fleet, std):
+    xtables(std.sv, "-P INPUT DROP", "-A INPUT -p icmp -j ACCEPT")
+    check(traced(fleet, std), verdict="dropped", died_at={
+        "host": "sv", "backend": "nft", "table": "filter", "chain": "INPUT", "kind": "policy", "rule": None,
+        "rule_text": "-P INPUT DROP"})
+
+
+def test_a_reject_of_iptables_nft(fleet, std):
+    xtables(std.gw, "-A FORWARD -p tcp --dport 443 -j REJECT --reject-with tcp-reset")
+    check(traced(fleet, std), verdict="rejected", reply_seen=False, died_at={
+        "host": "gw", "backend": "nft", "chain": "FORWARD", "rule": 1, "reject_with": "tcp-reset"})
+
+
+def test_translations_of_iptables_nft(fleet):
+    std = Standard(fleet, masquerade=False)
+    xtables(std.gw, "-t nat -A POSTROUTING -o wan -j MASQUERADE")
+    xtables(std.rt, "-t nat -A PREROUTING -d 203.0.113.10/32 -p tcp --dport 443 -j DNAT --to-destination 10.0.3.2:8443")
+    xtables(std.sv, "-A INPUT -p tcp --dport 8443 -j DROP")
+    flow = "tcp 10.0.1.2 203.0.113.10:443"
+    answer = traced(fleet, std, flow, lambda: std.cl.tcp("203.0.113.10", 443, sport=40001))
+    check(answer, verdict="dropped", died_at={"host": "sv", "backend": "nft", "chain": "INPUT", "rule": 1})
+    nat = {hop["host"]: hop["nat"] for hop in answer["hops"]}
+    assert nat["gw"] == [{"kind": "masquerade", "from": "10.0.1.2:40001", "to": "198.18.0.1:40001",
+                          "rule_text": "-A POSTROUTING -o wan -j MASQUERADE"}]
+    assert nat["rt"] == [{"kind": "dnat", "from": "203.0.113.10:443", "to": "10.0.3.2:8443", "rule_text":
+                          "-A PREROUTING -d 203.0.113.10/32 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.0.3.2:8443"}]
+
+
+NATIVE = """
+table inet guard {
+	set good { type inet_service; elements = { 22, 80 }; }
+	chain ports { tcp dport @good accept; tcp dport vmap { 443 : drop, 444 : accept }; }
+	chain forward { type filter hook forward priority -5; policy accept; meta l4proto udp counter accept; meta l4proto tcp goto ports; }
+}
+"""
+
+
+def test_a_verdict_map_of_a_native_table(fleet, std):
+    std.gw.nft(NATIVE)
+    answer = traced(fleet, std)
+    check(answer, verdict="dropped", died_at={
+        "host": "gw", "backend": "native", "family": "inet", "table": "guard", "chain": "ports", "kind": "rule", "rule": 2,
+        "rule_text": "tcp dport vmap { 443 : drop, 444 : accept }"})
+    assert [(j["chain"], j["rule"]) for j in answer["died_at"]["jumps"]] == [("forward", 2)]
+
+
+def test_a_native_reject_and_policy(fleet, std):
+    std.gw.nft("table ip a { chain f { type filter hook forward priority 0; tcp dport 443 reject with tcp reset; }; }")
+    std.sv.nft("table inet b { chain i { type filter hook input priority 0; policy drop; icmp type echo-request accept; }; }")
+    check(traced(fleet, std), verdict="rejected", died_at={
+        "host": "gw", "backend": "native", "table": "a", "chain": "f", "rule": 1, "reject_with": "tcp-reset",
+        "rule_text": "tcp dport 443 reject with tcp reset"})
+    fleet.trace("tcp 10.0.1.2 10.0.3.2:444")
+    std.cl.tcp("10.0.3.2", 444)
+    check(fleet.where("tcp 10.0.1.2 10.0.3.2:444"), verdict="dropped", died_at={
+        "host": "sv", "family": "inet", "table": "b", "chain": "i", "kind": "policy", "rule": None})
+
+
+def test_both_firewalls_in_the_order_in_which_the_packet_met_them(fleet, std):
+    std.gw.rules("-t raw -A PREROUTING -p tcp -j ACCEPT", "-A FORWARD -p tcp -j ACCEPT")
+    xtables(std.gw, "-t mangle -A FORWARD -p tcp -j ACCEPT", "-A FORWARD -p tcp --dport 443 -j DROP")
+    answer = traced(fleet, std)
+    check(answer, verdict="dropped", died_at={"host": "gw", "backend": "nft", "table": "filter", "chain": "FORWARD", "rule": 1})
+    met = [(b, t) for b, t, c, r, v in steps(answer, "gw")]
+    assert met.index(("legacy", "raw")) < met.index(("nft", "mangle")) < met.index(("nft", "filter"))
+    host = next(h for h in fleet.host_list() if h["id"] == "gw")
+    assert host["mixed"] and host["backends"] == ["legacy", "nft"]
+    assert "mixed" in fleet.lasthop("hosts").stdout
+
+
+def test_the_handle_decides_not_the_number(fleet, std):
+    """A rule is put before the one that dropped; the answer about the old packet names the rule where it stood."""
+    xtables(std.gw, "-A FORWARD -p tcp --dport 80 -j ACCEPT", "-A FORWARD -p tcp --dport 443 -j DROP")
+    answer = traced(fleet, std)
+    check(answer, died_at={"rule": 2})
+    xtables(std.gw, "-I FORWARD 1 -p udp -j ACCEPT")
+    std.cl.tcp("10.0.3.2", 443)
+    answer = fleet.where(FLOW)
+    check(answer, verdict="dropped", died_at={
+        "chain": "FORWARD", "rule": 3, "rule_text": "-A FORWARD -p tcp -m tcp --dport 443 -j DROP"})
+
+
+def test_nothing_of_the_host_changes_by_looking(fleet, std):
+    """A native table only: reading makes no table of iptables-nft's, and the generation stands."""
+    std.gw.nft("table inet mine { chain c { type filter hook forward priority 0; tcp dport 1 drop; }; }")
+    before = std.gw.run("nft", "list", "tables").stdout
+    fleet.start_collector()
+    fleet.start_agents()
+    assert fleet.lasthop("rules", "show", "gw", "--backend", "native").stdout == std.gw.run("nft", "-s", "list", "table", "inet", "mine").stdout
+    assert std.gw.run("nft", "list", "tables").stdout == before
+
+
+def test_nobody_traced_it_and_one_rule_of_nft_can_have_done_it(fleet, std):
+    xtables(std.gw, "-A FORWARD -p udp -j DROP", "-A FORWARD -p tcp --dport 443 -j DROP")
+    fleet.start_collector()
+    fleet.start_agents()
+    std.cl.tcp("10.0.3.2", 443)
+    check(fleet.where(FLOW), verdict="dropped", confidence="inferred",
+          died_at={"host": "gw", "backend": "nft", "chain": "FORWARD", "rule": 2})
