@@ -374,8 +374,7 @@ static const char *read_counters(struct answer_where *q, const struct exchange *
 static int answer_drops(struct answer_where *q, const struct where_ask *w, struct reader *r,
 			struct where_need *need)
 {
-	(void)need;
-	return diagnose_drops(&q->answer, &q->drops, w, r);
+	return diagnose_drops(&q->answer, &q->drops, w, r, need);
 }
 
 /* "a,b,c" as a list of names. */

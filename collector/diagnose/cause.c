@@ -4,6 +4,7 @@
  */
 #include "collector/diagnose/cause.h"
 
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,9 +86,21 @@ static void rule_causes(json_t *causes, const struct ruling *r, const char *host
 /* The kernel says that some rule did it; more than one can have. */
 static void suspect_causes(json_t *causes, const struct fate *f, const char *host)
 {
-	json_t *evidence =
-		add_cause(causes, "explicit-drop", "a rule or policy of %s dropped it", host);
+	const struct step *last = f->step;
+	json_t *evidence;
 
+	/* It was traced, and no rule that drops was met. */
+	if (last && last->label != LABEL_CHECKPOINT && !f->suspects.list) {
+		evidence = add_cause(causes, "explicit-drop",
+				     "something within %s %s/%s dropped it, no target of a rule",
+				     host, last->table, last->chain);
+		add_evidence(
+			evidence,
+			"the kernel of %s says that a rule dropped it; the trace ends after number %u of %s",
+			host, last->number, last->chain);
+		return;
+	}
+	evidence = add_cause(causes, "explicit-drop", "a rule or policy of %s dropped it", host);
 	for (size_t i = 0; i < f->suspects.count; i++) {
 		const struct suspect *s = &f->suspects.list[i];
 
@@ -97,6 +110,40 @@ static void suspect_causes(json_t *causes, const struct fate *f, const char *hos
 		add_evidence(
 			evidence,
 			"there are rules whose effect on it is not known: trace it to be sure");
+	else if (f->suspects.count > 1)
+		add_evidence(evidence, "their counters do not tell which: trace it to be sure");
+}
+
+/* What to look at, where no fix can be checked. */
+static void add_hint(json_t *evidence, const struct fate *f, const char *host)
+{
+	const struct tuple *out = hop_tuple_out(f->hop);
+	const char *in_if = f->hop->sj->j.in_if, *id = f->cause;
+	char src[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
+
+	addr_print(&out->src, src);
+	addr_print(&out->dst, dst);
+	if (!strcmp(id, "rp-filter"))
+		add_evidence(
+			evidence,
+			"look: ip route get %s on %s. If the way back rightly differs, sysctl net.ipv4.conf.%s.rp_filter=2 takes it (the greater of it and conf.all counts)",
+			src, host, in_if[0] ? in_if : "INTERFACE");
+	else if (!strcmp(id, "forwarding-disabled"))
+		add_evidence(evidence, "look: sysctl %s on %s",
+			     out->dst.family == 6 ? "net.ipv6.conf.all.forwarding"
+						  : "net.ipv4.ip_forward",
+			     host);
+	else if (!strcmp(id, "no-route"))
+		add_evidence(evidence, "look: ip route get %s on %s", dst, host);
+	else if (!strcmp(id, "neighbor-unreachable"))
+		add_evidence(evidence, "look: ip neighbour on %s", host);
+	else if (!strcmp(id, "not-listening") && proto_has_ports(out->proto))
+		add_evidence(evidence, "look: ss -ln%c 'sport = :%u' on %s",
+			     out->proto == IPPROTO_TCP ? 't' : 'u', out->dport, host);
+	else if (!strcmp(id, "conntrack-full"))
+		add_evidence(evidence,
+			     "look: net.netfilter.nf_conntrack_count and nf_conntrack_max on %s",
+			     host);
 }
 
 static void kernel_causes(json_t *causes, const struct fate *f, const char *host)
@@ -136,6 +183,11 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 			causes, id,
 			"the reverse path filter of %s: its route to the source does not lead through %s",
 			host, in_if[0] ? in_if : "that interface");
+	else if (!strcmp(id, "conntrack-full"))
+		evidence = add_cause(
+			causes, id,
+			"no rule of %s can have dropped it: its connection tracking had no place for it",
+			host);
 	else if (!strcmp(id, "queue-overflow"))
 		evidence = add_cause(causes, id, "a queue or buffer of %s was full", host);
 	else
@@ -158,6 +210,7 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 				? "an ICMP error of %s says so"
 				: "every step seen at %s accepted it, and its routes and settings say so",
 			host);
+	add_hint(evidence, f, host);
 }
 
 json_t *causes_of(const struct inquiry *q, const struct ruling *r)

@@ -90,7 +90,8 @@ struct drops_ask {
  *   "flows": [{"flow": sport null for several, "kind", "in", "out", "packets", "first", "last"}], "flows_omitted"}],
  *  "packets", "omitted": packets that are in none of these, "excess": [{"host", "reason": null for all, "count", "from", "until"}],
  *  "next": row, "unknown_hosts": [of on], "window", "coverage", "losses", "cut", "provisional"}
+ * need: rulesets that should be read, so that rules can be named; with follow nothing is asked for.
  * With follow: "drops", by time, each a place with "flow" and "kind" instead of "flows".
  */
 int diagnose_drops(json_t **answer, const struct drops_ask *d, const struct where_ask *ask,
-		   struct reader *r);
+		   struct reader *r, struct where_need *need);

@@ -339,11 +339,13 @@ static json_t *answer_drops(const struct drops *d, const struct where_ask *ask)
 }
 
 int diagnose_drops(json_t **answer, const struct drops_ask *ask, const struct where_ask *window,
-		   struct reader *r)
+		   struct reader *r, struct where_need *need)
 {
 	struct fleet fleet;
 	struct arena arena;
-	struct inquiry q = { .ask = window, .fleet = &fleet, .arena = &arena };
+	struct inquiry q = {
+		.ask = window, .fleet = &fleet, .arena = &arena, .need = ask->follow ? NULL : need
+	};
 	struct drops d = { .q = &q, .ask = ask };
 	int ret;
 

@@ -124,7 +124,10 @@ static const char *class_of(const struct drop_group *g)
 	if (!k) /* 3 */
 		return NULL;
 	r = reason_find(k->prefix); /* 2 */
-	return r ? reason_class_name(r->class) : "unknown";
+	if (!r)
+		return "unknown";
+	/* A death, but nobody misses that packet. */
+	return reason_class_name(r->class <= REASON_REFUSED ? REASON_CONSEQUENCE : r->class);
 }
 
 const char *drops_reason(const struct drop_group *g)

@@ -12,6 +12,8 @@
 #include "common/reasons.h"
 
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
+/* Where connection tracking takes a packet in, and may drop it. */
+enum { TRACKING_HOOKS = 1 << HOOK_PREROUTING | 1 << HOOK_OUTPUT };
 
 static const int64_t ANSWER_NS = 2LL * NS_PER_S;
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
@@ -215,6 +217,31 @@ static void arrived(struct fate *f, const struct conversation *c)
 	}
 }
 
+static const char *legacy_trouble(const struct inquiry *q, const struct hop *h)
+{
+	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
+
+	for (uint32_t i = 0; fh && fh->has_sources && i < fh->sources.count; i++) {
+		const struct source_fact *s = &fh->sources.list[i];
+
+		if (!strcmp(s->name, "trace-legacy") &&
+		    (s->state == SOURCE_OFF || s->state == SOURCE_FAILED))
+			return s->why ? s->why : "trace-legacy is off";
+	}
+	return NULL;
+}
+
+/* The table's chain that was entered but not left: what ended the packet stands somewhere in it. */
+static bool inside_table(const struct fate *f, const struct step *s)
+{
+	enum step_verdict v;
+
+	if (s->label == LABEL_CHECKPOINT)
+		return false;
+	v = resolved_verdict(&f->resolved, s);
+	return v != STEP_VERDICT_ACCEPT && !(f->resolved.kind == RESOLVED_POLICY);
+}
+
 /* A reason that stands for several things: what the packet and the host's facts say. */
 static const char *cause_of(const struct inquiry *q, const struct fate *f, const struct reason *r)
 {
@@ -231,16 +258,37 @@ static const char *cause_of(const struct inquiry *q, const struct fate *f, const
 	return r->cause;
 }
 
-/* Some rule dropped it: which, if only one can have. */
-static void dropped_by_some_rule(struct fate *f, const struct inquiry *q)
+/*
+ * Was every rule that it met told? Then none that drops was among them: connection tracking did it, or a match within the chain
+ * where the trace ends (hotdrop).
+ */
+static bool traced_whole(const struct inquiry *q, const struct hop *h)
 {
+	const struct journey *j = &h->sj->j;
+
+	return last_step(h) && j->fp && !j->cut && !legacy_trouble(q, h) &&
+	       !fleet_lost(q->fleet, h->sj->host, h->sj->at, hop_last(h));
+}
+
+/* 3a */
+static void dropped_by_some_rule(struct fate *f, const struct inquiry *q, const struct step *s)
+{
+	bool traced = traced_whole(q, f->hop);
+
 	f->verdict = VERDICT_DROPPED;
 	f->death = DEATH_KERNEL;
 	f->observed = false;
-	if (suspects_find(&f->suspects, q, f->hop, f->freed) < 0)
+	if (traced && inside_table(f, s))
 		return;
-	if (!f->suspects.complete || f->suspects.count != 1)
+	if (!traced && suspects_find(&f->suspects, q, f->hop, f->freed) < 0)
 		return;
+	if (!traced && (!f->suspects.complete || f->suspects.count > 1))
+		return;
+	if (f->suspects.count == 0) {
+		if (f->freed->number & TRACKING_HOOKS && !(f->freed->number & ~TRACKING_HOOKS))
+			discarded(f, f->reason, "conntrack-full", false);
+		return;
+	}
 	f->culprit = &f->suspects.list[0];
 	f->death = f->culprit->number ? DEATH_RULE : DEATH_POLICY;
 	if (f->culprit->number && !strcmp(f->culprit->rule.target, "REJECT")) {
@@ -250,8 +298,21 @@ static void dropped_by_some_rule(struct fate *f, const struct inquiry *q)
 	}
 }
 
+/*
+ * 3b: what no socket was there for, and nobody misses: ICMP, which the kernel has taken by then; what comes after a connection
+ * has been closed; a reply to somebody who has gone.
+ */
+static bool nobody_misses(const struct fate *f)
+{
+	const struct journey *j = &f->hop->sj->j;
+
+	if (proto_is_icmp(j->tuples[0].proto) || f->path->direction == DIRECTION_REPLY)
+		return true;
+	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+}
+
 /* 3: true when the kernel's own word decides. */
-static bool freed(struct fate *f, const struct inquiry *q)
+static bool freed(struct fate *f, const struct inquiry *q, const struct step *s)
 {
 	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
 	bool through = hop_reached(f->hop, CHECKPOINT_IN_LAST) ||
@@ -259,8 +320,10 @@ static bool freed(struct fate *f, const struct inquiry *q)
 
 	if (!r || r->class > REASON_REFUSED)
 		return false;
-	/* Every ICMP message is taken by the kernel itself: that no ping waited for it harms nobody. */
-	if (r->class == REASON_REFUSED && proto_is_icmp(f->hop->sj->j.tuples[0].proto))
+	if (r->class == REASON_REFUSED && nobody_misses(f))
+		return false;
+	/* 3c: routers see what was sent to everybody on the link, and send it nowhere. */
+	if (r->class == REASON_DISCARDED && addr_is_multicast(&hop_tuple_out(f->hop)->dst))
 		return false;
 	f->reason = r->name;
 	f->observed = true;
@@ -269,7 +332,7 @@ static bool freed(struct fate *f, const struct inquiry *q)
 		f->death = DEATH_SOCKET;
 		f->cause = r->cause;
 	} else if (r->class == REASON_DROPPED && !through) {
-		dropped_by_some_rule(f, q);
+		dropped_by_some_rule(f, q, s);
 	} else {
 		discarded(f, r->name, r->class == REASON_DROPPED ? NULL : cause_of(q, f, r), true);
 	}
@@ -407,31 +470,6 @@ static const char *unseen_table(const struct inquiry *q, const struct hop *h, en
 	return NULL;
 }
 
-static const char *legacy_trouble(const struct inquiry *q, const struct hop *h)
-{
-	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
-
-	for (uint32_t i = 0; fh && fh->has_sources && i < fh->sources.count; i++) {
-		const struct source_fact *s = &fh->sources.list[i];
-
-		if (!strcmp(s->name, "trace-legacy") &&
-		    (s->state == SOURCE_OFF || s->state == SOURCE_FAILED))
-			return s->why ? s->why : "trace-legacy is off";
-	}
-	return NULL;
-}
-
-/* The table's chain that was entered but not left: what ended the packet stands somewhere in it. */
-static bool inside_table(const struct fate *f, const struct step *s)
-{
-	enum step_verdict v;
-
-	if (s->label == LABEL_CHECKPOINT)
-		return false;
-	v = resolved_verdict(&f->resolved, s);
-	return v != STEP_VERDICT_ACCEPT && !(f->resolved.kind == RESOLVED_POLICY);
-}
-
 static bool has_route(const struct facts *facts, const struct addr *dst)
 {
 	for (uint32_t i = 0; i < facts->route_count; i++) {
@@ -528,6 +566,20 @@ static void vanished(struct fate *f, const struct inquiry *q, const struct conve
 		name_discard(f, q, c, s->hook);
 }
 
+/* 0: the hop that decides: where a copy arrived, else the last one. */
+static const struct hop *deciding_hop(const struct path *p)
+{
+	const struct hop *last = &p->hops[p->hop_count - 1];
+
+	for (size_t i = p->hop_count; freed_step(last) && i-- > 0;) {
+		const struct hop *h = &p->hops[i];
+
+		if (hop_reached(h, CHECKPOINT_IN_LAST) && !freed_step(h))
+			return h;
+	}
+	return last;
+}
+
 void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c,
 	     const struct path *p)
 {
@@ -535,12 +587,12 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 
 	memset(out, 0, sizeof(*out));
 	out->path = p;
-	out->hop = &p->hops[p->hop_count - 1];
+	out->hop = deciding_hop(p);
 	out->freed = freed_step(out->hop);
 	s = last_step(out->hop);
 	if (s && ended_by_rule(out, q, s)) /* 1, 2 */
 		return;
-	if (freed(out, q)) /* 3 */
+	if (freed(out, q, s)) /* 3 */
 		return;
 	if (hop_reached(out->hop, CHECKPOINT_IN_LAST)) /* 4 */
 		arrived(out, c);

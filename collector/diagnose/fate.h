@@ -48,11 +48,13 @@ const char *death_name(enum death d);
 
 /*
  * Decides about one path of a conversation. The first that holds wins:
+ *  0. of copies (bridge, multicast) the one that arrived decides; else what its last host saw
  *  1. nft itself reported a drop, or a queue or another taker
  *  2. the last step is a DROP or REJECT rule, or a policy DROP: that ended it
  *  3. the kernel says that it freed the packet, with a reason that is a death (common/reasons.h): that ended it. A rule
- *     (NETFILTER_DROP) is named if it is the only one that can have done it; behind a hook's last checkpoint it was
- *     connection tracking that did not confirm it. Reasons that are no deaths decide nothing
+ *     (NETFILTER_DROP) is named if it is the only one that can have done it (3a); where none can, and behind a hook's last
+ *     checkpoint, it was connection tracking that did not take or confirm it. Reasons that are no deaths decide nothing, nor
+ *     do packets that nobody misses (3b) or that were for everybody on the link (3c)
  *  4. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
  *     port unreachable
  *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a); the

@@ -8,6 +8,7 @@
 
 enum { VISITED_MAX = 512 };
 
+static const int64_t EDGE_NS = 500LL * NS_PER_MS;
 static const int64_t COUNTED_NS =
 	60LL * NS_PER_S; /* counters are read that often, or say nothing */
 
@@ -157,7 +158,13 @@ static void search_table(struct search *s, const struct fleet_table *known)
 		fleet_table_at(s->q->fleet, s->hop->sj->host, known->entry.backend,
 			       known->entry.family, known->entry.table, s->hop->sj->at);
 
-	if (at.state == TABLE_CHANGING || at.state == TABLE_LATE)
+	/*
+	 * While it changed (or came to be) either content was in force: all that drop in one of them are suspects. What stood
+	 * before the first read ever is not known.
+	 */
+	if (at.state == TABLE_LATE && at.tables[0]->entry.from_min.v > s->hop->sj->at.v)
+		return;
+	if (at.state == TABLE_LATE && !at.tables[0]->entry.from_min.v)
 		s->out->complete = false;
 	for (int i = 0; i < 2; i++) {
 		const struct chain *c;
@@ -242,9 +249,9 @@ static void search_hook(struct search *s)
 struct counting {
 	struct suspects *out;
 	struct wall_ns at;
+	bool moved[SUSPECTS_MAX];
 	uint64_t grown[SUSPECTS_MAX];
-	bool read[SUSPECTS_MAX];
-	bool unsure[SUSPECTS_MAX]; /* it was set to zero meanwhile, or does not count */
+	struct wall_ns from[SUSPECTS_MAX], until[SUSPECTS_MAX]; /* what was read of its table */
 };
 
 static bool same_table(const struct stored_table *t, const struct counters *c)
@@ -253,18 +260,14 @@ static bool same_table(const struct stored_table *t, const struct counters *c)
 	       !memcmp(&t->content, &c->content, sizeof(t->content));
 }
 
-static void count_entry(struct counting *n, size_t i, const struct counter_entry *e)
-{
-	n->grown[i] += e->packets;
-	n->unsure[i] |= e->mark == COUNTER_RESET || e->mark == COUNTER_UNCOUNTED;
-}
-
+/* Counters are stamped a little after the kernel copied them: what was counted near an edge may stand on its other side. */
 static bool on_counters(void *arg, const struct stored_counters *sc)
 {
 	struct counting *n = arg;
+	int64_t margin = EDGE_NS + sc->error;
 
-	if (sc->c.baseline || sc->before.v > n->at.v + sc->error ||
-	    sc->at.v < n->at.v - sc->error || sc->at.v - sc->before.v > COUNTED_NS)
+	if (sc->c.baseline || sc->before.v > n->at.v + margin || sc->at.v < n->at.v - margin ||
+	    sc->at.v - sc->before.v > COUNTED_NS)
 		return true;
 	for (size_t i = 0; i < n->out->count; i++) {
 		const struct suspect *s = &n->out->list[i];
@@ -272,29 +275,43 @@ static bool on_counters(void *arg, const struct stored_counters *sc)
 		if (!same_table(s->table, &sc->c))
 			continue;
 		/* Policies of nftables count only where somebody has asked for it. */
-		n->read[i] = s->number > 0 || s->table->backend == BACKEND_LEGACY;
-		for (uint32_t k = 0; k < sc->c.count; k++)
-			if (sc->c.entries[k].rule == s->number &&
-			    !strcmp(sc->c.entries[k].chain, s->chain))
-				count_entry(n, i, &sc->c.entries[k]);
+		if (s->number == 0 && s->table->backend != BACKEND_LEGACY)
+			continue;
+		if (!n->from[i].v || sc->before.v < n->from[i].v)
+			n->from[i] = sc->before;
+		if (sc->at.v > n->until[i].v)
+			n->until[i] = sc->at;
+		for (uint32_t k = 0; k < sc->c.count; k++) {
+			const struct counter_entry *e = &sc->c.entries[k];
+
+			if (e->rule != s->number || strcmp(e->chain, s->chain) != 0)
+				continue;
+			n->grown[i] += e->packets;
+			n->moved[i] |= e->packets > 0 || e->mark != COUNTER_EXACT;
+		}
 	}
 	return true;
 }
 
 static int narrow(struct suspects *o, const struct inquiry *q, const struct hop *h)
 {
-	struct counting n = { .out = o, .at = h->sj->at };
-	struct wall_ns from = { h->sj->at.v - COUNTED_NS }, until = { h->sj->at.v + COUNTED_NS };
+	int64_t at = h->sj->at.v;
+	struct counting n = { .out = o, .at = { at } };
+	struct wall_ns from = { at - COUNTED_NS }, until = { at + COUNTED_NS };
 	size_t kept = 0;
 	int r = reader_counters(q->fleet->reader, h->sj->host, from, until, on_counters, &n);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < o->count; i++) {
-		n.read[i] &= !n.unsure[i] || n.grown[i] > 0;
-		o->list[i].counted = n.read[i];
+		bool counted =
+			n.from[i].v && n.from[i].v <= at - EDGE_NS && n.until[i].v >= at + EDGE_NS;
+
+		if (!counted && o->count > 1)
+			need_read(q, h->sj->host);
+		o->list[i].counted = counted;
 		o->list[i].packets = n.grown[i];
-		if (n.read[i] && n.grown[i] == 0)
+		if (counted && !n.moved[i])
 			continue;
 		o->list[kept++] = o->list[i];
 	}
@@ -303,6 +320,17 @@ static int narrow(struct suspects *o, const struct inquiry *q, const struct hop 
 		o->complete = false;
 	o->count = kept;
 	return 0;
+}
+
+/* Did the host say later that its tables stood so? */
+static bool was_read_since(const struct inquiry *q, const struct hop *h)
+{
+	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
+
+	if (fh && fh->checked.v >= h->sj->at.v)
+		return true;
+	need_read(q, h->sj->host);
+	return false;
 }
 
 int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,
@@ -315,7 +343,7 @@ int suspects_find(struct suspects *out, const struct inquiry *q, const struct ho
 				 .t = &j->tuples[s->tuple < j->tuple_count ? s->tuple : 0],
 				 .out = out };
 
-	*out = (struct suspects){ .complete = s->number != 0 };
+	*out = (struct suspects){ .complete = s->number != 0 && was_read_since(q, h) };
 	out->list = arena_alloc(q->arena, SUSPECTS_MAX * sizeof(*out->list));
 	if (!out->list)
 		return -ENOMEM;

@@ -31,6 +31,8 @@ struct suspects {
  *  3. of those the ones that drop: DROP, REJECT, a policy DROP; other targets that may, and tables that nobody understands,
  *     leave the list incomplete
  *  4. where counters were read before and after, those that did not move are innocent
+ * Tables must have been read after that moment: else the list is incomplete, and q->need asks for it. It asks, too, when
+ * counters could narrow it down.
  * 0 or -ENOMEM.
  */
 int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,

@@ -198,6 +198,18 @@ static inline void rule(struct journey *j, enum hook hook, const char *table_nam
 	s->number = number;
 }
 
+/* The kernel freed it here. hooks: a mask of those in which that may have been; 0 unknown. */
+static inline __attribute__((unused)) void kernel_freed(struct journey *j, const char *reason,
+							uint32_t hooks, uint8_t ttl)
+{
+	struct step *s = add_step(j, ttl);
+
+	s->label = LABEL_KERNEL;
+	s->family = FAMILY_IPV4;
+	s->prefix = reason;
+	s->number = hooks;
+}
+
 static inline void becomes(struct journey *j, struct tuple t)
 {
 	j->tuples[j->tuple_count++] = t;
@@ -279,6 +291,8 @@ static bool row_matches(const struct stored_journey *s, const struct journey_que
 		if (s->j.fp == q->fps[i])
 			return true;
 	}
+	if (q->ends && !q->flow)
+		return true;
 	for (uint8_t i = 0; q->flow && i < s->j.tuple_count; i++) {
 		struct tuple back = tuple_reverse(&s->j.tuples[i]);
 

@@ -460,7 +460,7 @@ static void ruling_5_a_death_beside_arrivals_is_partial(void **state)
 static void freed(uint64_t h, int64_t t, uint64_t fp, struct tuple tuple, const char *reason,
 		  uint8_t ttl)
 {
-	struct step *s = add_step(journey(h, t, fp, tuple, ACK, 1), ttl);
+	struct step *s = add_step(journey(h, t, fp, tuple, SYN, 1), ttl);
 
 	s->label = LABEL_KERNEL;
 	s->prefix = reason;
