@@ -96,13 +96,15 @@ const struct command commands[] = {
 	  "A sign before a rate: at least so much, since counters were set to zero meanwhile,\n"
 	  "or at most, since the rule came with counters of its own.\n" },
 	{ "drops", cmd_drops, "[FLOW]", true, 0, 0,
-	  WINDOW | OPTION_BIT(ON) | OPTION_BIT(FOLLOW) | OPTION_BIT(FOR) | OPTION_BIT(BRIEF),
+	  WINDOW | OPTION_BIT(ON) | OPTION_BIT(FOLLOW) | OPTION_BIT(FOR) | OPTION_BIT(BRIEF) |
+		  OPTION_BIT(DETAIL),
 	  "what the fleet discards, by rule and reason",
 	  "  lasthop drops\n"
 	  "  lasthop drops -s 10.1.0.0/24 --on 'gw-*' --since 1h\n"
 	  "  lasthop drops --follow -p tcp --dport 443\n"
 	  "Packets that the kernels freed, and those that a rule ended in a trace. What is no\n"
-	  "death (a consequence, or what nobody misses) stands last, with a - before it.\n" },
+	  "death (a consequence, or what nobody misses) stands last, with a - before it, one\n"
+	  "by one with --detail.\n" },
 	{ "help", cmd_help, "[COMMAND]", false, 0, 2, 0, "say how a command is used", NULL },
 	{ "version", cmd_version, "", false, 0, 0, 0, "print the version", NULL },
 	{ "completion", cmd_completion, "bash", false, 1, 1, 0,

@@ -45,16 +45,19 @@ static void put_candidates(struct screen *s, const json_t *died)
 		screen_putf(s, STYLE_PLAIN, ", one of %zu rule%s", n, n == 1 ? "" : "s");
 }
 
-/* "filter/INPUT rule 3  "comment"", or the kernel's reason with the interface. */
+/* "filter/INPUT rule 3  "comment"" (with a ? when it is only the likely one), or the kernel's reason with the interface. */
 static void put_where(struct screen *s, const json_t *place)
 {
 	const json_t *died = json_object_get(place, "died_at");
+	const json_t *candidates = json_object_get(died, "candidates"), *by = died;
 	char text[DRAW_NAME_MAX];
 
-	if (field_text(died, "chain")) {
-		draw_place(text, died);
-		screen_put(s, STYLE_BOLD, text);
-		if (draw_comment(text, field_text(died, "rule_text")))
+	if (!field_text(died, "chain") && json_array_size(candidates) == 1)
+		by = json_array_get(candidates, 0);
+	if (field_text(by, "chain")) {
+		draw_place(text, by);
+		screen_putf(s, STYLE_BOLD, "%s%s", text, by == died ? "" : " ?");
+		if (draw_comment(text, field_text(by, "rule_text")))
 			screen_putf(s, STYLE_PLAIN, "  \"%s\"", text);
 		return;
 	}
@@ -112,7 +115,7 @@ static void draw_place_lines(struct screen *s, const json_t *place, const struct
 		screen_end(s, 6);
 	}
 	json_array_foreach(flows, i, flow) {
-		if (i == FLOWS_SHOWN && n + (size_t)more > FLOWS_SHOWN + 1)
+		if (!v->detail && i == FLOWS_SHOWN && n + (size_t)more > FLOWS_SHOWN + 1)
 			break;
 		screen_put(s, STYLE_PLAIN, "    ");
 		put_flow(s, flow);
@@ -126,6 +129,34 @@ static void draw_place_lines(struct screen *s, const json_t *place, const struct
 		screen_putf(s, STYLE_GREY, "    … and %lld more flows", (long long)more);
 		screen_end(s, 6);
 	}
+}
+
+/* What is no death, in one line: reason and packets, over all hosts. */
+static void draw_rest(struct screen *s, const json_t *places)
+{
+	json_t *sums = json_object();
+	const json_t *place;
+	const char *reason, *lead = "- no deaths: ";
+	json_t *sum;
+	size_t i;
+
+	json_array_foreach(places, i, place) {
+		reason = field_text(place, "reason") ?: "?";
+		if (!is_death(place))
+			json_object_set_new(sums, reason,
+					    json_integer(field_number(sums, reason) +
+							 field_number(place, "packets")));
+	}
+	json_object_foreach(sums, reason, sum) {
+		screen_putf(s, STYLE_GREY, "%s%s ×%lld", lead, reason,
+			    (long long)json_integer_value(sum));
+		lead = ", ";
+	}
+	if (*lead == ',') {
+		screen_put(s, STYLE_GREY, " (--detail)");
+		screen_end(s, 13);
+	}
+	json_decref(sums);
 }
 
 /* --- what else there is to know ------------------------------------------------------------------------------------ */
@@ -253,7 +284,10 @@ void drops_draw(struct screen *s, const json_t *answer, const struct view *v)
 	drops_headline(s, answer);
 	screen_end(s, 0);
 	json_array_foreach(json_object_get(answer, "places"), i, place)
-		draw_place_lines(s, place, v);
+		if (v->detail || is_death(place))
+			draw_place_lines(s, place, v);
+	if (!v->detail)
+		draw_rest(s, json_object_get(answer, "places"));
 	if (i)
 		screen_end(s, 0);
 	draw_footer(s, answer, v);
@@ -399,10 +433,12 @@ static int follow(struct cli *c, const char *flow)
 
 static int status_of(const json_t *answer)
 {
-	const json_t *coverage = json_object_get(answer, "coverage");
+	const json_t *coverage = json_object_get(answer, "coverage"), *place;
+	size_t i;
 
-	if (json_array_size(json_object_get(answer, "places")) > 0)
-		return STATUS_ANSWER;
+	json_array_foreach(json_object_get(answer, "places"), i, place)
+		if (is_death(place))
+			return STATUS_ANSWER;
 	return field_number(coverage, "answering") == field_number(coverage, "asked") &&
 			       json_array_size(json_object_get(coverage, "missing")) == 0 &&
 			       json_array_size(json_object_get(answer, "losses")) == 0
@@ -412,7 +448,7 @@ static int status_of(const json_t *answer)
 
 static int list(struct cli *c, const char *flow)
 {
-	struct view view = { .now = c->now };
+	struct view view = { .now = c->now, .detail = c->args.value[OPTION_DETAIL] };
 	json_t *answer = NULL;
 	int status = ask_drops(c, flow, c->since, NULL, &answer);
 
