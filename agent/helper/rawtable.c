@@ -255,7 +255,11 @@ int rawtables_read(struct rawtables *t, struct rawsockets *s, enum family only, 
 		count++;
 		fd = socket_of(s, table->family);
 		if (fd < 0)
-			return why_set(why, fd, "cannot open a raw socket: %s", strerror(-fd));
+			return why_set(why, fd,
+				       fd == -EPERM ? "CAP_NET_RAW is missing, without which "
+						      "tables of iptables-legacy cannot be read"
+						    : "cannot open a raw socket: %s",
+				       strerror(-fd));
 		r = read_table(table, fd, take, arg);
 		if (r < 0)
 			return why_set(why, r, "cannot read table %s: %s", table->name,

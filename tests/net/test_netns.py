@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from fleet import BIN, GONE, READY, Fleet, Trouble, run, wait_until
+from fleet import BIN, GONE, READY, SLOW, Fleet, Trouble, run, wait_until
 
 
 class World:
@@ -201,7 +201,8 @@ def test_more_namespaces_than_an_agent_may_have(world):
     there = next(s for s in world.states() if s != "m")
     world.run("ip", "netns", "del", there.partition("/")[2])
     wait_until("another one", lambda: any("m/" + n in world.states() for n in missing), READY, 0.2)
-    assert 1 << 10 < memory(world) < 32 << 10
+    if SLOW == 1:       # sanitizers need memory of their own
+        assert 1 << 10 < memory(world) < 32 << 10
 
 
 def memory(world):
