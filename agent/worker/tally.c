@@ -338,19 +338,22 @@ static const struct tally_chain *chain_find(const struct tally_shape *s, const c
 	return bsearch(&key, s->chains, s->chain_count, sizeof(*s->chains), by_name);
 }
 
-/* The reading's values in the order of the shape; the caller frees them. */
+/*
+ * The reading's values in the order of the shape; the caller frees them. iptables-nft-save prints built-in chains that do
+ * not exist yet: they are empty, and count nothing.
+ */
 static int arrange(struct counters_value **out, const struct tally_shape *s,
 		   const struct counted_table *c)
 {
 	const struct counters_value *from = c->values;
 	struct counters_value *values;
-	uint32_t next = 0;
+	uint32_t next = 0, rules = 0;
 
-	if (c->chain_count != s->chain_count || c->value_count != s->value_count)
-		return -ESTALE;
-	values = calloc((size_t)s->value_count + 1, sizeof(*values));
+	values = malloc(((size_t)s->value_count + 1) * sizeof(*values));
 	if (!values)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < s->value_count; i++)
+		values[i] = (struct counters_value){ COUNTER_NONE, HAS_NO_COUNTER };
 	for (uint32_t i = 0; i < c->chain_count; i++) {
 		const struct tally_chain *chain = chain_find(s, c->chains[i].name, next);
 
@@ -362,7 +365,12 @@ static int arrange(struct counters_value **out, const struct tally_shape *s,
 		memcpy(values + chain->first, from,
 		       (chain->rules + chain->policy) * sizeof(*values));
 		from += chain->rules + chain->policy;
+		rules += chain->rules;
 		next = (uint32_t)(chain - s->chains) + 1;
+	}
+	if (rules != rules_of(s)) {
+		free(values);
+		return -ESTALE;
 	}
 	*out = values;
 	return 0;

@@ -280,9 +280,20 @@ static void a_reading_of_other_chains_is_not_taken(void **state)
 	chains[1].rules = 1;
 	memcpy(chains[1].name, "V", 2);
 	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), -ESTALE);
+	/* Without one that has rules; without one that has none. */
+	c.chain_count = 1;
+	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), -ESTALE);
 	s.counts[0]++;
 	assert_int_equal(take(&t, &s, 20, &told), 0);
 	assert_string_equal(told.text, "IN 1 +1");
+	s = (struct state){ "ab|", { 7, 6, 7 } };
+	assert_int_equal(take(&t, &s, 30, &told), 0);
+	values[0] = (struct counters_value){ 9, 900 };
+	values[1] = (struct counters_value){ 6, 600 };
+	values[2] = (struct counters_value){ 7, 700 };
+	c.value_count = 3;
+	assert_int_equal(tally_take(&t, &c, &read, on_counters, &told), 0);
+	assert_string_equal(told.text, "IN 1 +1, IN 1 +1, IN 1 +2");
 	tally_clear(&t);
 }
 
