@@ -15,12 +15,12 @@
 #include "agent/helper/rawchains.h"
 
 struct plain {
-	struct ipt_entry entry;
+	_Alignas(8) char entry[sizeof(struct ipt_entry)];
 	struct xt_standard_target target;
 };
 
 struct head {
-	struct ipt_entry entry;
+	_Alignas(8) char entry[sizeof(struct ipt_entry)];
 	struct xt_error_target target;
 };
 
@@ -36,16 +36,20 @@ struct table {
 
 static void plain(struct plain *p, int verdict)
 {
-	p->entry.target_offset = sizeof(p->entry);
-	p->entry.next_offset = sizeof(*p);
+	struct ipt_entry *e = (void *)p->entry;
+
+	e->target_offset = sizeof(p->entry);
+	e->next_offset = sizeof(*p);
 	p->target.target.u.target_size = sizeof(p->target);
 	p->target.verdict = verdict;
 }
 
 static void head(struct head *h, const char *name)
 {
-	h->entry.target_offset = sizeof(h->entry);
-	h->entry.next_offset = sizeof(*h);
+	struct ipt_entry *e = (void *)h->entry;
+
+	e->target_offset = sizeof(h->entry);
+	e->next_offset = sizeof(*h);
 	h->target.target.u.target_size = sizeof(h->target);
 	memcpy(h->target.target.u.user.name, XT_ERROR_TARGET, sizeof(XT_ERROR_TARGET));
 	memcpy(h->target.errorname, name, strlen(name) + 1);
