@@ -75,3 +75,4 @@ int cmd_trace_list(struct cli *c);
 int cmd_rules_show(struct cli *c);
 int cmd_here(struct cli *c);
 int cmd_counters(struct cli *c);
+int cmd_doctor(struct cli *c);

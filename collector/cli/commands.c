@@ -105,6 +105,11 @@ const struct command commands[] = {
 	  "Packets that the kernels freed, and those that a rule ended in a trace. What is no\n"
 	  "death (a consequence, or what nobody misses) stands last, with a - before it, one\n"
 	  "by one with --detail.\n" },
+	{ "doctor", cmd_doctor, "[HOST]", false, 0, 1, 0, "known causes of trouble, looked for everywhere",
+	  "  lasthop doctor\n"
+	  "  lasthop doctor gw\n"
+	  "exit status: 0 something was found; 1 nothing was, and everything could be looked\n"
+	  "at; 3 not everything could, or no collector\n" },
 	{ "help", cmd_help, "[COMMAND]", false, 0, 2, 0, "say how a command is used", NULL },
 	{ "version", cmd_version, "", false, 0, 0, 0, "print the version", NULL },
 	{ "completion", cmd_completion, "bash", false, 1, 1, 0,
