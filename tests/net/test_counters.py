@@ -128,3 +128,55 @@ def test_what_was_not_read_is_said(fleet, std):
     done = fleet.lasthop("counters", "sv", status=3)
     assert "counters_seconds" in done.stdout and "not read" in done.stdout
     assert fleet.lasthop("counters", "nobody", status=3).stdout == ""
+
+
+NATIVE = """table inet mixed {
+	chain input {
+		type filter hook input priority 10; policy accept;
+		udp dport 53 counter packets 0 bytes 0 comment "seen"
+		udp dport 99 drop
+		udp dport 100 counter packets 0 bytes 0 jump deep
+	}
+	chain deep {
+		counter packets 0 bytes 0 drop
+	}
+}
+"""
+
+
+def test_every_backend_at_once(fleet, std):
+    std.sv.rules("-A INPUT -p udp --dport 53 -j ACCEPT")
+    for rule in ("-A INPUT -p udp --dport 53 -j ACCEPT", "-A INPUT -p udp --dport 54 -j DROP"):
+        std.sv.run("iptables-nft", *rule.split())
+    std.sv.nft(NATIVE)
+    fleet.start_collector()
+    fleet.start_agent(std.sv, config=EVERY)
+    send(std, 53, 3)
+    send(std, 100, 2)
+    send(std, 99, 2)
+
+    def rules(*more):
+        answer = json.loads(fleet.lasthop("counters", "sv", *more, "--json", status=0).stdout)
+        return {(r["backend"], r["chain"], r["rule"]): r for r in answer["rules"]}
+
+    wait_until("all have counted", lambda: rules().get(("native", "deep", 1), {}).get("packets") == 2, PATIENCE, step=0.1)
+    found = rules()
+    for backend, chain, number, packets in (("legacy", "INPUT", 1, 3), ("nft", "INPUT", 1, 3), ("nft", "INPUT", 2, 0),
+                                            ("native", "input", 1, 3), ("native", "input", 3, 2), ("native", "deep", 1, 2)):
+        assert found[backend, chain, number]["packets"] == packets, (backend, chain, number)
+    # What has no counter is not what nothing hits.
+    assert ("native", "input", 2) not in found and ("native", "input", None) not in found
+    assert found["nft", "INPUT", 2]["never_hit"]
+    assert found["native", "input", 1]["rule_text"].startswith("udp dport 53 counter")
+    assert set(key[0] for key in rules("--backend", "nft")) == {"nft"}
+    # A rule before them; and all loaded again, from zero.
+    std.sv.nft("insert rule inet mixed input udp dport 7 counter")
+    std.sv.run("iptables-nft", "-I", "INPUT", "1", "-p", "icmp", "-j", "ACCEPT")
+    std.sv.changed()
+    send(std, 53, 2)
+    wait_until("they moved", lambda: rules().get(("native", "input", 2), {}).get("packets") == 5 and
+               rules().get(("nft", "INPUT", 2), {}).get("packets") == 5, PATIENCE, step=0.1)
+    std.sv.nft("delete table inet mixed\n" + NATIVE)
+    time.sleep(2.5)
+    send(std, 53, 1)
+    wait_until("it counts anew", lambda: rules().get(("native", "input", 1), {}).get("packets") == 6, PATIENCE, step=0.1)
