@@ -27,7 +27,8 @@ PATTERNS_MAX = 32
 CT, TRANSLATES, BLIND = 1, 3, 4
 
 ANSWER = struct.Struct("=IIiIQqqqQQ200s")
-PART = struct.Struct("=IIII64sQ")
+PART = struct.Struct("=IIIII64s4xQ")
+TEXT, HANDLES = range(2)
 SECOND = 10**9
 
 
@@ -618,9 +619,10 @@ def parts(fd):
     data = os.pread(fd, 1 << 28, 0)
     found, at = [], 0
     while at < len(data):
-        backend, family, torn, length, table, _ = PART.unpack_from(data, at)
+        backend, family, torn, kind, length, table, _ = PART.unpack_from(data, at)
         at += PART.size
-        found.append((backend, family, torn, table.split(b"\0")[0].decode(), data[at:at + length].decode()))
+        if kind == TEXT:
+            found.append((backend, family, torn, table.split(b"\0")[0].decode(), data[at:at + length].decode()))
         at += length
     return found
 

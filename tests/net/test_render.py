@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from test_helper import BIN, DUMP, DUMP_RULESET, ROOT, ns, start      # noqa: F401
+from test_helper import BIN, DUMP, DUMP_RULESET, PART, ROOT, TEXT, ns, start      # noqa: F401
 
 DATA = ROOT / "tests" / "data" / "rulesets"
 LEGACY = {4: "iptables-legacy", 6: "ip6tables-legacy"}
@@ -64,9 +64,10 @@ def told(fd):
     data = os.pread(fd, 1 << 28, 0)
     found, at = {}, 0
     while at < len(data):
-        backend, family, torn, length, table, _ = struct.unpack_from("=IIII64sQ", data, at)
-        at += 88
-        found[(backend, family, table.split(b"\0")[0].decode())] = (torn, data[at:at + length])
+        backend, family, torn, kind, length, table, _ = PART.unpack_from(data, at)
+        at += PART.size
+        if kind == TEXT:
+            found[(backend, family, table.split(b"\0")[0].decode())] = (torn, data[at:at + length])
         at += length
     return found
 
@@ -228,7 +229,7 @@ def dump_without(ns, kept):
                            'exec "$0" --dump ipv4 >"$1"', BIN / "lasthop-helper", kept.parent / "out"], capture_output=True)
     assert done.returncode == 0, done.stderr
     data = (kept.parent / "out").read_bytes()
-    return data[88:].split(b"\n")
+    return data[PART.size:].split(b"\n")
 
 
 def test_unknown_extensions_are_kept_raw(ns, tmp_path):
