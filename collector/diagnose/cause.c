@@ -150,6 +150,7 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 {
 	const char *id = f->cause, *in_if = f->hop->sj->j.in_if;
 	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
+	bool sunk = r && r->class == REASON_UNTOLD && f->reason && !strcmp(f->reason, r->name);
 	json_t *evidence;
 
 	if (f->verdict == VERDICT_DROPPED) {
@@ -170,6 +171,11 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 				     host);
 	else if (!strcmp(id, "ttl-expired"))
 		evidence = add_cause(causes, id, "its TTL ended at %s", host);
+	else if (!strcmp(id, "no-route") && sunk)
+		evidence =
+			add_cause(causes, id,
+				  "a route of %s swallows it: blackhole, unreachable or prohibit",
+				  host);
 	else if (!strcmp(id, "no-route"))
 		evidence = add_cause(causes, id, "%s has no route to its destination", host);
 	else if (!strcmp(id, "neighbor-unreachable"))
@@ -192,7 +198,12 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 		evidence = add_cause(causes, id, "a queue or buffer of %s was full", host);
 	else
 		return;
-	if (r)
+	if (sunk)
+		add_evidence(
+			evidence,
+			"the kernel of %s freed it and gave no reason; its best route to the destination is such a one",
+			host);
+	else if (r)
 		add_evidence(evidence, "the kernel of %s says so: %s (%s)", host, r->name, r->text);
 	else if (f->verdict == VERDICT_REFUSED)
 		add_evidence(

@@ -3,6 +3,7 @@
  */
 #include "collector/diagnose/fate.h"
 
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -480,6 +481,37 @@ static bool has_route(const struct facts *facts, const struct addr *dst)
 	return false;
 }
 
+/* The route that the host's facts have for it, of whatever table; NULL none. */
+static const struct facts_route *best_route(const struct facts *facts, const struct addr *dst)
+{
+	const struct facts_route *best = NULL;
+
+	for (uint32_t i = 0; i < facts->route_count; i++) {
+		const struct facts_route *r = &facts->routes[i];
+
+		if (r->dst.addr.family == dst->family && prefix_has(&r->dst, dst) &&
+		    (!best || r->dst.len > best->dst.len))
+			best = r;
+	}
+	return best;
+}
+
+/* 6a: kernels do not say that a route swallowed it; the route does. */
+static bool sunk_by_route(struct fate *f, const struct inquiry *q)
+{
+	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
+	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
+	const struct facts_route *route = NULL;
+
+	if (r && r->class == REASON_UNTOLD && fh && fh->has_facts)
+		route = best_route(&fh->facts, &hop_tuple_out(f->hop)->dst);
+	if (!route || (route->type != RTN_BLACKHOLE && route->type != RTN_UNREACHABLE &&
+		       route->type != RTN_PROHIBIT))
+		return false;
+	discarded(f, r->name, "no-route", false);
+	return true;
+}
+
 /* 7, once nothing can be missing: what the facts say about the gap. */
 static void name_discard(struct fate *f, const struct inquiry *q, const struct conversation *c,
 			 enum hook hook)
@@ -598,6 +630,8 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 		arrived(out, c);
 	else if (hop_reached(out->hop, CHECKPOINT_POST_LAST)) /* 5 */
 		left(out, q, c);
+	else if (sunk_by_route(out, q)) /* 6a */
+		return;
 	else if (!s) /* 6 */
 		unknown(out, out->freed ? say(q, "the kernel of %s freed it: %s",
 					      host_id(q, out->hop), out->freed->prefix)

@@ -13,7 +13,6 @@ def check(answer, **expected):
 def drops_are_on(fleet):
     for host in fleet.host_list():
         assert [s["state"] for s in host["sources"] if s["name"] == "drops"] == ["on"], host
-    fleet.lasthop("trace", "list")
 
 
 def kernel(host, reason, kind="kernel", **more):
@@ -29,6 +28,7 @@ def test_each_way_to_die_before_anyone_asked(fleet, std):
     std.rt.rules("-A FORWARD -p tcp --dport 1001 -j DROP", "-A FORWARD -p udp --dport 1006 -j REJECT")
     std.sv.rules("-A INPUT -p udp --dport 1002 -j DROP")
     std.cl.rules("-A OUTPUT -p tcp --dport 1003 -j DROP")
+    std.rt.ip("route add blackhole 192.0.2.128/25")
     fleet.start_collector()
     fleet.start_agents()
     drops_are_on(fleet)
@@ -39,6 +39,7 @@ def test_each_way_to_die_before_anyone_asked(fleet, std):
     std.cl.tcp("10.0.3.2", 1003, timeout=0.3)
     std.cl.udp("192.0.2.9", 1004, timeout=0.1)
     std.cl.udp("10.0.3.2", 1006, timeout=0.1)
+    std.cl.udp("192.0.2.200", 1007, timeout=0.1)
     std.cl.tcp("10.0.3.2", 81)
     std.cl.udp("10.0.3.2", 54)
     std.cl.udp("2001:db8:3::2", 55)
@@ -62,6 +63,9 @@ def test_each_way_to_die_before_anyone_asked(fleet, std):
     answer = where("udp", 1004, "192.0.2.9")
     check(answer, verdict="discarded", confidence="observed", died_at=kernel("rt", "IP_INNOROUTES"))
     assert answer["causes"][0]["id"] == "no-route" and answer["hops"][-1]["in"] == "wan"
+    answer = where("udp", 1007, "192.0.2.200")      # the kernel gives no reason: its route says it
+    check(answer, verdict="discarded", confidence="inferred", died_at={"host": "rt", "kind": "kernel", "rule": None})
+    assert answer["causes"][0]["id"] == "no-route"
     answer = where("udp", 1005)
     check(answer, verdict="discarded", confidence="observed", died_at={"host": "rt", "kind": "kernel", "rule": None})
     assert answer["causes"][0]["id"] == "ttl-expired"
@@ -135,7 +139,9 @@ def test_healthy_traffic_is_accused_of_nothing(fleet, std):
     fleet.start_collector()
     fleet.start_agents()
     for n in range(3):
-        assert std.cl.tcp("10.0.3.2", 443, payload=b"x" * 20000, abort=n % 2, timeout=5).outcome == "answered"
+        assert std.cl.tcp("10.0.3.2", 443, payload=b"x" * 20000, abort=n % 2, timeout=5).outcome in ("answered", "silent")
+        # (`silent`: its echo came in more than one piece)
+        assert std.cl.tcp("10.0.3.2", 443, abort=n % 2).outcome == "answered"
     assert std.cl.udp("10.0.3.2", 53, count=3).outcome == "answered"
     assert std.cl.ping("10.0.3.2", 77).outcome == "answered"
     for flow in ("tcp 10.0.1.2 10.0.3.2:443", "udp 10.0.1.2 10.0.3.2:53", "icmp 10.0.1.2 10.0.3.2", "-s 10.0.3.2"):

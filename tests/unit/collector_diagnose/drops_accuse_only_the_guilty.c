@@ -259,6 +259,25 @@ static void fate_3_what_is_no_death_is_no_verdict(void **state)
 	}
 }
 
+static void fate_6a_a_blackhole_swallows_without_a_reason(void **state)
+{
+	uint64_t rt = router();
+
+	(void)state;
+	dropped(rt, 1000, web(), SYN, "NOT_SPECIFIED", 0);
+	route(rt, "10.0.3.2/32", NULL);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+	fake.routes[rt - 1][2].type = 6; /* RTN_BLACKHOLE */
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	assert_string_equal(text("confidence"), "inferred");
+	assert_string_equal(text("causes.0.id"), "no-route");
+	fake.steps[0][0].prefix = "SOCKET_CLOSE";
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+}
+
 static void fate_3b_a_closed_connection_is_not_a_refusal(void **state)
 {
 	struct tuple t = web(), back = tuple_reverse(&t);
@@ -434,6 +453,7 @@ int main(void)
 		T(fate_3_a_trace_acquits_the_rules_that_it_does_not_show),
 		T(fate_3_the_kernels_word_explains_a_gap),
 		T(fate_3_what_is_no_death_is_no_verdict),
+		T(fate_6a_a_blackhole_swallows_without_a_reason),
 		T(fate_3b_a_closed_connection_is_not_a_refusal),
 		T(fate_3c_what_was_for_the_whole_link_is_not_missed),
 		T(reasons_with_several_meanings_are_told_by_packet_and_facts),
