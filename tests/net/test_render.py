@@ -17,6 +17,8 @@ from test_helper import BIN, DUMP, DUMP_RULESET, PART, ROOT, TEXT, ns, start    
 
 DATA = ROOT / "tests" / "data" / "rulesets"
 LEGACY = {4: "iptables-legacy", 6: "ip6tables-legacy"}
+NFT = {4: "iptables-nft", 6: "ip6tables-nft"}
+BACKENDS = {"legacy": (0, LEGACY), "nft": (1, NFT)}
 FAMILIES = {4: 1, 6: 2}
 SETS = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -72,11 +74,12 @@ def told(fd):
     return found
 
 
-def compare(ns, helper, version):
+def compare(ns, helper, version, backend="legacy"):
     """Our text of each table against the program's own; returns ours."""
     answer = helper.ask(DUMP, what=DUMP_RULESET)
-    saved = subprocess.run(["ip", "netns", "exec", ns.name, LEGACY[version] + "-save"], capture_output=True, check=True).stdout
-    ours = {key[2]: value for key, value in told(answer.fd()).items() if key[:2] == (0, FAMILIES[version])}
+    number, programs = BACKENDS[backend]
+    saved = run(ns, programs[version] + "-save").stdout
+    ours = {key[2]: value for key, value in told(answer.fd()).items() if key[:2] == (number, FAMILIES[version])}
     theirs = plain(saved)
     assert set(ours) == set(theirs)
     for table, (torn, text) in ours.items():
@@ -123,10 +126,11 @@ def extension_rules(version):
             yield families.startswith("?"), table, chain, rule
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("version", [4, 6])
-def test_every_extension(ns, start, version):
+def test_every_extension(ns, start, version, backend):
     prepare(ns, version)
-    program = LEGACY[version]
+    program = BACKENDS[backend][1][version]
     for table in {table for _, table, _, _ in extension_rules(version)}:
         run(ns, program, "-t", table, "-N", "user")
     loaded, refused = set(), []
@@ -137,22 +141,23 @@ def test_every_extension(ns, start, version):
             continue
         assert optional, f"{program} refuses {rule}: {done.stderr.decode()}"
         refused.append(rule)
-    print(f"{program}: refused by this kernel: {len(refused)}", *refused, sep="\n  ")
+    print(f"{program}: refused here: {len(refused)}", *refused, sep="\n  ")
     assert installed(version) - loaded <= NOT_HERE[version]
-    read_as_collector(compare(ns, start(ns.name), version))
+    read_as_collector(compare(ns, start(ns.name), version, backend))
 
 
 def rulesets():
     return sorted(path.name for path in DATA.glob("*.rules*"))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", rulesets())
-def test_rulesets_of_the_world(ns, start, name):
+def test_rulesets_of_the_world(ns, start, name, backend):
     version = 6 if name.endswith("6") else 4
     prepare(ns, version)
-    done = run(ns, LEGACY[version] + "-restore", text=(DATA / name).read_bytes())
+    done = run(ns, BACKENDS[backend][1][version] + "-restore", text=(DATA / name).read_bytes())
     assert done.returncode == 0, done.stderr.decode()
-    read_as_collector(compare(ns, start(ns.name), version))
+    read_as_collector(compare(ns, start(ns.name), version, backend))
 
 
 HOSTILE = [
