@@ -302,6 +302,12 @@ static void watch_ring(void *arg, enum events_source source, int fd)
 	events_read(a->events, source); /* what came before */
 }
 
+static void on_changed(void *arg, struct host *h, const struct table_change *c)
+{
+	(void)arg;
+	host_changed(h, c);
+}
+
 static void on_watch_closed(uv_handle_t *h)
 {
 	free(h);
@@ -671,7 +677,8 @@ static int agent_open(struct agent *a, struct why *why)
 		r = events_open(&a->events, &a->hosts, a->link,
 				&(struct events_env){ .arg = a,
 						      .drops_rate = a->options.drops_rate,
-						      .watch = watch_ring });
+						      .watch = watch_ring,
+						      .changed = on_changed });
 	if (r == 0)
 		r = uplink_open(&a->uplink, &a->loop, (struct sockaddr *)&addr, a->spool,
 				&uplink_ops, a);

@@ -25,6 +25,8 @@ enum {
 	CHAIN_NAME_MAX = 63,
 	TABLE_CHAINS_MAX = 1 << 18, /* of one table; a chain costs more than its name */
 	LOG_PREFIX_MAX = 128,
+	COMMAND_MAX = 512, /* of who changed a table */
+	AUTHORS_MAX = 4,   /* who may have */
 	WHY_MAX = 199,
 
 	/* Evidence. */

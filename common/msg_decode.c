@@ -265,6 +265,27 @@ static void conn(struct decoder *d, struct conn *c, const Pb__Conn *m)
 	tuple(d, &c->reply, m->reply);
 }
 
+static void authors(struct decoder *d, struct ruleset_fact *r, const Pb__Ruleset *m)
+{
+	struct author *list = array(d, m->n_authors, sizeof(*list), AUTHORS_MAX);
+
+	if (!list)
+		return;
+	for (size_t i = 0; i < m->n_authors; i++) {
+		const Pb__Author *from = m->authors[i];
+
+		list[i] = (struct author){ .program = text_or_null(d, &from->program, COMMAND_MAX),
+					   .command = text_or_null(d, &from->command, COMMAND_MAX),
+					   .user = text_or_null(d, &from->user, COMMAND_MAX),
+					   .pid = from->pid,
+					   .uid = from->uid,
+					   .loginuid = from->loginuid,
+					   .via = (uint8_t)below(d, from->via, VIA_COUNT) };
+	}
+	r->authors = list;
+	r->author_count = (uint32_t)m->n_authors;
+}
+
 static void ruleset(struct decoder *d, struct ruleset_fact *r, const Pb__Ruleset *m)
 {
 	r->before.v = m->before;
@@ -277,6 +298,7 @@ static void ruleset(struct decoder *d, struct ruleset_fact *r, const Pb__Ruleset
 	if (m->handles.len)
 		bytes_exact(d, r->handles.b, &m->handles, CONTENT_ID_LEN);
 	r->torn = m->torn;
+	authors(d, r, m);
 }
 
 static void facts(struct decoder *d, struct facts *f, const Pb__Facts *m)

@@ -331,6 +331,36 @@ static int sources(struct arena *a, Pb__Sources *m, const struct sources *s)
 	return 0;
 }
 
+static int authors(struct arena *a, Pb__Ruleset *m, const struct ruleset_fact *r)
+{
+	Pb__Author *list = arena_alloc(a, (r->author_count + 1) * sizeof(*list));
+	Pb__Author **refs = arena_alloc(a, (r->author_count + 1) * sizeof(*refs));
+
+	if (r->author_count > AUTHORS_MAX)
+		return -EINVAL;
+	if (!list || !refs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < r->author_count; i++) {
+		const struct author *from = &r->authors[i];
+
+		if (!fits(from->program, COMMAND_MAX) || !fits(from->command, COMMAND_MAX) ||
+		    !fits(from->user, COMMAND_MAX))
+			return -EINVAL;
+		pb__author__init(&list[i]);
+		list[i].program = text(from->program);
+		list[i].command = text(from->command);
+		list[i].user = text(from->user);
+		list[i].pid = from->pid;
+		list[i].uid = from->uid;
+		list[i].loginuid = from->loginuid;
+		list[i].via = from->via;
+		refs[i] = &list[i];
+	}
+	m->authors = refs;
+	m->n_authors = r->author_count;
+	return 0;
+}
+
 /* Makes the oneof member `field` of *out and leaves m pointing at it. */
 #define MEMBER(out, Case, field, type, init)                                                       \
 	({                                                                                         \
@@ -384,7 +414,7 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		if (memcmp(&r->ruleset.handles, &none, sizeof(none)))
 			m->handles = bytes(r->ruleset.handles.b, CONTENT_ID_LEN);
 		m->torn = r->ruleset.torn;
-		return 0;
+		return authors(a, m, &r->ruleset);
 	}
 	case RECORD_RULESET_CHECKED: {
 		Pb__Checked *m = MEMBER(out, PB__RECORD__IS_CHECKED, checked, Pb__Checked,

@@ -9,5 +9,6 @@
 
 NAMES(conn_event_name, enum conn_event, CONN_EVENTS)
 NAMES(source_state_name, enum source_state, SOURCE_STATES)
+NAMES(via_name, enum via, VIAS)
 NAMES(lease_state_name, enum lease_state, LEASE_STATES)
 NAMES(counter_mark_name, enum counter_mark, COUNTER_MARKS)

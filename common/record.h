@@ -40,6 +40,23 @@ struct conn {
 	struct tuple orig, reply; /* reply as conntrack expects it: no NAT means reverse(orig) */
 };
 
+/* How we know who changed a table: the kernel's own word at that moment, nftables' notice, the audit log. */
+#define VIAS(X) X(BPF, "bpf") X(NFT, "nft") X(AUDIT, "audit")
+enum via {
+#define X(id, text) VIA_##id,
+	VIAS(X)
+#undef X
+	VIA_COUNT
+};
+
+/* Somebody who changed a table, or may have. Texts: NULL not known. */
+struct author {
+	const char *program, *command, *user; /* command: secrets are masked */
+	uint32_t pid, uid, loginuid;          /* AUTHOR_NOBODY: not known */
+	uint8_t via;
+};
+#define AUTHOR_NOBODY UINT32_MAX
+
 /* One table stood so at `read_at`; the read before it, at `before`, showed something else (0: no read before). */
 struct ruleset_fact {
 	struct boot_ns before, read_at;
@@ -48,6 +65,8 @@ struct ruleset_fact {
 	struct content_id content; /* all zero: the table is gone */
 	struct content_id handles; /* nftables: of its rules, chain by chain; all zero: none */
 	bool torn;                 /* it changed under every try to read it */
+	uint32_t author_count;     /* 0: not known; more than one: by one of them */
+	const struct author *authors;
 };
 
 /* All tables of the host still stood as last reported when they were read at `at`. */
@@ -194,5 +213,6 @@ struct record {
 
 const char *conn_event_name(enum conn_event e);
 const char *source_state_name(enum source_state s);
+const char *via_name(enum via v);
 const char *lease_state_name(enum lease_state s);
 const char *counter_mark_name(enum counter_mark m);

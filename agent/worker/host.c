@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,8 +53,11 @@ void host_emit(struct host *h, struct record *r)
 static void emit_borrowed(void *arg, const struct record *r)
 {
 	struct record copy = *r;
+	struct host *h = arg;
 
-	host_emit(arg, &copy);
+	if (r->kind == RECORD_RULESET && h->changes)
+		changes_credit(h->changes, &copy.ruleset);
+	host_emit(h, &copy);
 }
 
 /* What the sources tell. */
@@ -89,6 +93,17 @@ static void on_trace(void *arg, const struct trace_event *e)
 	assembler_add(h->assembler, e);
 	if (!h->assembler_due.v)
 		h->assembler_due = after_ms(e->received, ASSEMBLER_MS);
+}
+
+void host_changed(struct host *h, const struct table_change *c)
+{
+	if (!h->changes)
+		h->changes = calloc(1, sizeof(*h->changes));
+	if (h->changes)
+		changes_note(h->changes, c);
+	/* A read that is under way may have begun before. */
+	h->rules.again = h->rules.asked;
+	h->rules.due.v = 0;
 }
 
 void host_drop(struct host *h, const struct trace_event *e)
@@ -595,6 +610,8 @@ void host_clear(struct host *h)
 	assembler_free(h->assembler);
 	h->assembler = NULL;
 	rules_clear(&h->rules);
+	free(h->changes);
+	h->changes = NULL;
 	counting_clear(&h->counting);
 	ifnames_clear(&h->names);
 }

@@ -10,6 +10,7 @@
 #include "agent/source/source.h"
 #include "agent/spool/spool.h"
 #include "agent/worker/counting.h"
+#include "agent/worker/changes.h"
 #include "agent/worker/link.h"
 #include "agent/worker/ours.h"
 #include "agent/worker/rules.h"
@@ -77,6 +78,7 @@ struct host {
 	bool unloaded; /* connection tracking is not there: nothing is missed */
 	struct assembler *assembler;
 	struct rules rules;
+	struct changes *changes; /* owned; NULL until somebody changes a table */
 	struct counting counting;
 	struct host_lease leases[LEASES_MAX];
 	enum loggers { LOGGERS_LEFT, LOGGERS_ASKED, LOGGERS_NOTED } loggers;
@@ -95,6 +97,8 @@ struct host {
 int host_init(struct host *h, uint32_t index, const char *id, const struct host_env *env);
 /* Reads a source that is readable. How many datagrams were taken; more may be waiting when it is `max`. */
 int host_readable(struct host *h, struct source *s, int max);
+/* Somebody replaced one of its tables: it is read at once. */
+void host_changed(struct host *h, const struct table_change *c);
 /* A packet of the host that the kernel freed. */
 void host_drop(struct host *h, const struct trace_event *e);
 /* Something that somebody else counted for the host is lost. */

@@ -160,7 +160,8 @@ static void set_due(struct rules *r, const struct helper_answer *a)
 	r->every = NS_PER_S;
 	if (a->cpu_ns > r->every / CPU_SHARE)
 		r->every = a->cpu_ns * CPU_SHARE;
-	r->due.v = a->before + r->every;
+	r->due.v = r->again ? 0 : a->before + r->every;
+	r->again = false;
 }
 
 /* Nothing has changed; true when that was to be told. */

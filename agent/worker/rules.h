@@ -21,6 +21,7 @@ struct rules {
 	struct boot_ns due;  /* of the next read */
 	int64_t every;       /* ns from one read to the next while nothing changes */
 	bool asked, check_wanted;
+	bool again;            /* something changed while a read was under way */
 	bool stale;            /* another read has shown that they changed */
 	char why[WHY_MAX + 1]; /* of the last failure; "" none */
 };

@@ -267,7 +267,9 @@ static void draw_since(struct screen *s, const json_t *answer, const struct view
 	const char *program = field_text(by, "program"), *user = field_text(by, "user"),
 		   *content = field_text(died, "content");
 	char text[WHEN_TEXT_MAX], ago[WHEN_TEXT_MAX];
+	const json_t *one;
 	struct wall_ns at;
+	size_t i;
 
 	if (field_time(died, "since", &at)) {
 		when_print(at, v->now, false, text);
@@ -284,6 +286,9 @@ static void draw_since(struct screen *s, const json_t *answer, const struct view
 	if (user || program)
 		screen_putf(s, STYLE_PLAIN, " · changed%s%s%s%s", user ? " by " : "", user ?: "",
 			    program ? " with " : "", program ?: "");
+	json_array_foreach(json_object_get(by, "one_of"), i, one)
+		screen_putf(s, STYLE_PLAIN, "%s%s", i ? ", " : " · changed by one of ",
+			    field_text(one, "program") ?: "?");
 	if (content)
 		screen_putf(s, STYLE_PLAIN, " · %.7s",
 			    strncmp(content, "sha256:", 7) == 0 ? content + 7 : content);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/diagnose/origin.h"
 #include "common/content.h"
 #include "common/packet.h"
 
@@ -330,12 +331,37 @@ static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 	return jumps;
 }
 
-static json_t *json_changed_by(const struct stored_table *t)
+static json_t *json_id(uint32_t id)
 {
-	if (!t || (!t->user && !t->program && !t->command))
+	return id == AUTHOR_NOBODY ? json_null() : json_integer(id);
+}
+
+static json_t *json_author(const struct author *a)
+{
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "user", json_or_null(a->user), "program",
+			 json_or_null(a->program), "command", json_or_null(a->command), "pid",
+			 json_id(a->pid), "uid", json_id(a->uid), "loginuid", json_id(a->loginuid),
+			 "via", json_or_null(via_name((enum via)a->via)));
+}
+
+/* One author, or several who may have been it: then they stand in `one_of`, and nobody is named. */
+json_t *json_changed_by(const struct stored_table *t)
+{
+	static const struct author nobody = { .pid = AUTHOR_NOBODY,
+					      .uid = AUTHOR_NOBODY,
+					      .loginuid = AUTHOR_NOBODY,
+					      .via = VIA_COUNT };
+	json_t *by, *one_of = json_array();
+
+	if (!t || t->author_count == 0) {
+		json_decref(one_of);
 		return json_null();
-	return json_pack("{s:o,s:o,s:o}", "user", json_or_null(t->user), "program",
-			 json_or_null(t->program), "command", json_or_null(t->command));
+	}
+	by = json_author(t->author_count == 1 ? &t->authors[0] : &nobody);
+	for (uint32_t i = 0; t->author_count > 1 && i < t->author_count; i++)
+		json_array_append_new(one_of, json_author(&t->authors[i]));
+	json_object_set_new(by, "one_of", one_of);
+	return by;
 }
 
 static json_t *json_hooks(const struct fate *f)
@@ -375,9 +401,11 @@ static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 {
 	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
 	const struct suspect *s = f->culprit;
+	struct origin_of_rule o;
 	char content[CONTENT_TEXT_MAX] = "";
 
 	content_id_print(&s->table->content, content);
+	origin_find(&o, q, s->table, s->chain, s->text);
 	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:n,s:o,s:[],s:o,s:n,s:o,s:s,s:o,s:o,s:o}",
 			 "host", fh ? fh->id : "?", "backend", backend_name(s->table->backend),
 			 "family", family_name(s->table->family), "table",
@@ -386,14 +414,15 @@ static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 			 s->number ? json_integer(s->number) : json_null(), "handle", "rule_text",
 			 json_text(s->text), "jumps", "reason", json_or_null(f->reason), "between",
 			 "reject_with", json_or_null(f->reject_with), "content", content, "since",
-			 s->table->since_min.v ? json_wall(s->table->since) : json_null(),
-			 "changed_by", json_changed_by(s->table), "since_before",
-			 s->table->since_min.v ? json_null() : json_wall(s->table->since));
+			 o.before.v ? json_wall(o.since) : json_null(), "changed_by",
+			 o.before.v ? json_changed_by(o.by) : json_null(), "since_before",
+			 o.before.v ? json_null() : json_wall(o.since));
 }
 
 static json_t *json_died(const struct inquiry *q, const struct fate *f)
 {
 	const struct fleet_host *fh;
+	struct origin_of_rule o = { 0 };
 	const struct stored_table *t;
 	char content[CONTENT_TEXT_MAX] = "";
 	bool by_rule;
@@ -403,8 +432,10 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 	by_rule = f->death == DEATH_RULE || f->death == DEATH_POLICY;
 	fh = fleet_host(q->fleet, f->hop->sj->host);
 	t = by_rule ? f->resolved.table : NULL;
-	if (t)
+	if (t) {
 		content_id_print(&t->content, content);
+		origin_find(&o, q, t, f->step->chain, f->resolved.text);
+	}
 	return json_pack(
 		"{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "host",
 		fh ? fh->id : "?", "backend",
@@ -425,9 +456,9 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 		f->next && f->death == DEATH_LINK ? json_pack("[s,s]", fh ? fh->id : "?", f->next)
 						  : json_null(),
 		"reject_with", json_or_null(f->reject_with), "content", json_or_null(content),
-		"since", t && t->since_min.v ? json_wall(t->since) : json_null(), "changed_by",
-		json_changed_by(t), "since_before",
-		t && !t->since_min.v ? json_wall(t->since) : json_null());
+		"since", o.before.v ? json_wall(o.since) : json_null(), "changed_by",
+		o.before.v ? json_changed_by(o.by) : json_null(), "since_before",
+		o.before.v ? json_null() : json_wall(o.since));
 }
 
 json_t *json_died_at(const struct inquiry *q, const struct fate *f)

@@ -22,3 +22,5 @@ void packet_text(const struct journey *j, char text[static 32]);
 json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c,
 		 const struct fate *f, enum direction d);
 json_t *json_died_at(const struct inquiry *q, const struct fate *f);
+/* Who made a table what it is; null: not known. */
+json_t *json_changed_by(const struct stored_table *t);

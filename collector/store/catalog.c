@@ -21,9 +21,26 @@ static int body_of(struct packer *p, const struct record *r, struct buf *b)
 	return pack(p, r, b);
 }
 
-static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host,
-			 const struct ruleset_fact *f)
+/* Who changed it goes with the row that the change began. */
+static int put_table(struct packer *p, sqlite3_stmt *s, const struct record *rec)
 {
+	struct buf b = { 0 };
+	int r = 0;
+
+	if (rec->ruleset.author_count > 0)
+		r = body_of(p, rec, &b);
+	if (r == 0 && b.len > 0)
+		db_bind_blob(s, 12, b.p, b.len);
+	if (r == 0)
+		r = db_run(s);
+	buf_clear(&b);
+	return r;
+}
+
+static int apply_ruleset(struct db *d, struct packer *p, const struct origin *o, uint64_t host,
+			 const struct record *rec)
+{
+	const struct ruleset_fact *f = &rec->ruleset;
 	int64_t at = wall(o, f->read_at), before = wall(o, f->before), id = 0, last = 0;
 	bool no_handles = content_id_none(&f->handles), same_text = false;
 	int64_t since = at, since_min = 0;
@@ -89,7 +106,7 @@ static int apply_ruleset(struct db *d, const struct origin *o, uint64_t host,
 	db_bind_blob(s, 9, no_handles ? NULL : f->handles.b, CONTENT_ID_LEN);
 	sqlite3_bind_int64(s, 10, since);
 	sqlite3_bind_int64(s, 11, same_text ? since_min : before);
-	return db_run(s);
+	return put_table(p, s, rec);
 }
 
 static int put_body(struct db *d, struct packer *p, enum stmt_id id, uint64_t host, int64_t t,
@@ -334,7 +351,7 @@ int catalog_apply(struct db *d, struct packer *p, const struct origin *o, const 
 	case RECORD_CONN:
 		return apply_conn(d, p, o, host, r);
 	case RECORD_RULESET:
-		return apply_ruleset(d, o, host, &r->ruleset);
+		return apply_ruleset(d, p, o, host, r);
 	case RECORD_RULESET_CHECKED:
 		s = db_stmt(d, STMT_check_host);
 		if (!s)

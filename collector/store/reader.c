@@ -520,6 +520,18 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 	return n && !list ? -ENOMEM : 0;
 }
 
+static void take_authors(struct stored_table *t, sqlite3_stmt *s, int column, struct arena *arena)
+{
+	const void *body = sqlite3_column_blob(s, column);
+	struct record rec;
+
+	if (!body || unpack(body, (size_t)sqlite3_column_bytes(s, column), arena, &rec) < 0 ||
+	    rec.kind != RECORD_RULESET)
+		return;
+	t->author_count = rec.ruleset.author_count;
+	t->authors = rec.ruleset.authors;
+}
+
 int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
 		  struct arena *arena, struct stored_table **out, size_t *count)
 {
@@ -557,6 +569,7 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 			memcpy(t->content.b, content, CONTENT_ID_LEN);
 		if (handles)
 			memcpy(t->handles.b, handles, CONTENT_ID_LEN);
+		take_authors(t, s, 14, arena);
 		if (!t->until.v && checked > t->last.v)
 			t->last.v = checked;
 	}

@@ -29,15 +29,15 @@
 	X(get_table, "SELECT id, content, last, torn, handles, coalesce(since, \"from\"), coalesce(since_min, from_min) FROM table_history"					\
 	  " WHERE host=?1 AND backend=?2 AND family=?3 AND name=?4 AND until=0")				\
 	X(put_table, "INSERT INTO table_history(host, backend, family, name, content, from_min, \"from\", last, until, torn,"	\
-	  " handles, since, since_min) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, ?8, ?9, ?10, ?11)")							\
+	  " handles, since, since_min, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, ?8, ?9, ?10, ?11, ?12)")							\
 	X(extend_table, "UPDATE table_history SET last=max(last, ?2) WHERE id=?1")				\
 	X(close_table, "UPDATE table_history SET until=?2, last=max(last, ?3) WHERE id=?1")			\
 	X(get_tables, "SELECT t.host, backend, family, t.name, content, from_min, \"from\", last, until, torn, checked, handles,"	\
-	  " coalesce(since, \"from\"), coalesce(since_min, from_min)"	\
+	  " coalesce(since, \"from\"), coalesce(since_min, from_min), body"	\
 	  " FROM table_history t JOIN host h ON h.id=t.host"							\
 	  " WHERE (?1=0 OR t.host=?1) AND \"from\"<=?3 AND (until=0 OR until>=?2) ORDER BY \"from\"")		\
 	X(get_later_tables, "SELECT t.host, backend, family, t.name, content, from_min, \"from\", last, until, torn, checked, handles,"	\
-	  " coalesce(since, \"from\"), coalesce(since_min, from_min)"	\
+	  " coalesce(since, \"from\"), coalesce(since_min, from_min), body"	\
 	  " FROM table_history t JOIN host h ON h.id=t.host WHERE (?1=0 OR t.host=?1) AND \"from\">?2 AND \"from\"<=?3 ORDER BY \"from\"")	\
 	X(put_facts, "INSERT OR REPLACE INTO facts(host, t, body) VALUES(?1, ?2, ?3)")				\
 	X(get_facts, "SELECT body FROM facts WHERE host=?1 AND t<=?2 ORDER BY t DESC LIMIT 1")			\

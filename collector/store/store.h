@@ -155,8 +155,9 @@ struct stored_table {
 	bool torn;
 	struct content_id handles; /* nftables: of its rules; all zero: none */
 	struct wall_ns since_min,
-		since; /* as from_min and from, of the text, whatever its handles */
-	const char *user, *program, *command; /* NULL: unknown */
+		since;         /* as from_min and from, of the text, whatever its handles */
+	uint32_t author_count; /* who made it so: 0 not known, more than one: by one of them */
+	const struct author *authors;
 };
 
 /* All history entries of a host (0: all hosts) that overlap the span, oldest first. */

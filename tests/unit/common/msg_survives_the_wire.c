@@ -83,6 +83,10 @@ static void every_record_comes_back(void **state)
 				     .ifindex = 3,
 				     .table = 254,
 				     .type = 1 };
+	static const struct author authors[] = {
+		{ "iptables", "iptables -A INPUT -j DROP", "alice", 77, 0, 1000, VIA_BPF },
+		{ "puppet", NULL, NULL, 78, AUTHOR_NOBODY, AUTHOR_NOBODY, VIA_AUDIT },
+	};
 	struct source_fact source = { "trace-legacy", SOURCE_FAILED, "group 0 is owned" };
 	struct pattern pattern = {
 		.family = 4, .proto = 6, .src = { { 4, { 10, 0, 1, 2 } }, 32 }, .dport = 443
@@ -134,6 +138,9 @@ static void every_record_comes_back(void **state)
 						    .family = FAMILY_IPV6,
 						    .table = "filter" };
 	records[2].ruleset.content.b[31] = 1;
+	records[2].ruleset.handles.b[0] = 2;
+	records[2].ruleset.author_count = 2;
+	records[2].ruleset.authors = authors;
 	records[3].kind = RECORD_RULESET_CHECKED;
 	records[3].checked.at.v = 99;
 	records[4].kind = RECORD_FACTS;

@@ -1,0 +1,140 @@
+#include "agent/worker/changes.h"
+
+#include <ctype.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MASK "***"
+
+static bool secret_name(const char *word, size_t len)
+{
+	static const char *const names[] = { "password",   "passwd", "passphrase", "secret",
+					     "token",      "apikey", "api-key",    "api_key",
+					     "credential", "private" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t n = strlen(names[i]);
+
+		for (size_t at = 0; at + n <= len; at++)
+			if (strncasecmp(word + at, names[i], n) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void replace(char *at, size_t len)
+{
+	size_t n = strlen(MASK) < len ? strlen(MASK) : len;
+
+	memcpy(at, MASK, n);
+	memmove(at + n, at + len, strlen(at + len) + 1);
+}
+
+/* "scheme://user:secret@host" */
+static void mask_url(char *word, size_t len)
+{
+	char *scheme = memmem(word, len, "://", 3), *colon, *host;
+
+	if (!scheme)
+		return;
+	host = memchr(scheme, '@', len - (size_t)(scheme - word));
+	colon = host ? memchr(scheme + 3, ':', (size_t)(host - scheme - 3)) : NULL;
+	if (colon)
+		replace(colon + 1, (size_t)(host - colon - 1));
+}
+
+void command_mask(char *command)
+{
+	bool value = false; /* the next word is one of a secret option */
+
+	for (char *p = command; *p;) {
+		size_t len = strcspn(p, " ");
+		char *equals = memchr(p, '=', len);
+
+		if (value && len > 0 && p[0] != '-') {
+			replace(p, len);
+			value = false;
+		} else if (equals && secret_name(p, (size_t)(equals - p))) {
+			replace(equals + 1, len - (size_t)(equals + 1 - p));
+		} else {
+			value = p[0] == '-' && secret_name(p, len);
+			mask_url(p, len);
+		}
+		p += strcspn(p, " ");
+		p += strspn(p, " ");
+	}
+}
+
+/* By the file alone: a directory service may take its time, and nothing here may wait. */
+static void user_name(uint32_t uid, char *name, size_t size)
+{
+	FILE *f = fopen("/etc/passwd", "re");
+	const struct passwd *p;
+
+	name[0] = '\0';
+	while (f && name[0] == '\0' && (p = fgetpwent(f)))
+		if (p->pw_uid == uid)
+			snprintf(name, size, "%s", p->pw_name);
+	if (f)
+		fclose(f);
+}
+
+void changes_note(struct changes *c, const struct table_change *event)
+{
+	struct noted *n = &c->list[0];
+
+	for (int i = 1; i < CHANGES_MAX && n->at.v; i++) /* a free one, else the oldest */
+		if (c->list[i].at.v < n->at.v)
+			n = &c->list[i];
+	*n = (struct noted){ .at = event->at,
+			     .family = event->family,
+			     .pid = event->pid,
+			     .uid = event->uid,
+			     .loginuid = event->loginuid,
+			     .via = VIA_BPF };
+	snprintf(n->table, sizeof(n->table), "%s", event->table);
+	snprintf(n->program, sizeof(n->program), "%s", event->program);
+	snprintf(n->command, sizeof(n->command), "%s", event->command);
+	command_mask(n->command);
+	/* Who logged in, where that is known: sudo and su do not change it. */
+	user_name(event->loginuid != AUTHOR_NOBODY ? event->loginuid : event->uid, n->user,
+		  sizeof(n->user));
+}
+
+static bool is_of(const struct noted *n, const struct ruleset_fact *f)
+{
+	return n->at.v && n->family == f->family && n->at.v <= f->read_at.v &&
+	       strcmp(n->table, f->table) == 0;
+}
+
+static void add(struct changes *c, uint32_t *count, const struct noted *n)
+{
+	for (uint32_t i = 0; i < *count; i++) /* 2 */
+		if (c->found[i].pid == n->pid)
+			return;
+	if (*count == AUTHORS_MAX)
+		return;
+	c->found[(*count)++] = (struct author){ .program = n->program,
+						.command = n->command,
+						.user = n->user[0] ? n->user : NULL,
+						.pid = n->pid,
+						.uid = n->uid,
+						.loginuid = n->loginuid,
+						.via = n->via };
+}
+
+void changes_credit(struct changes *c, struct ruleset_fact *f)
+{
+	uint32_t count = 0;
+
+	for (int i = 0; i < CHANGES_MAX && f->backend == BACKEND_LEGACY; i++) {
+		if (!is_of(&c->list[i], f))
+			continue;
+		if (f->before.v)
+			add(c, &count, &c->list[i]);
+		c->list[i].at.v = 0; /* 1, 3: its texts stay until the place is needed */
+	}
+	f->authors = c->found;
+	f->author_count = count;
+}

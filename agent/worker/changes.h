@@ -1,0 +1,36 @@
+/*
+ * Who changed a host's tables: what the kernel told at that moment, kept until a read of the tables shows the change.
+ *
+ *  1. an event belongs to the first change of its table that a read shows after it
+ *  2. events of one process are one author; of several, each may have been it
+ *  3. an event that no read shows a change for (the table was replaced by its equal) is forgotten with the next one that it
+ *     could have been
+ */
+#pragma once
+
+#include "agent/source/drops.h"
+
+enum { CHANGES_MAX = 32 };
+
+struct changes {
+	struct noted {
+		struct boot_ns at; /* 0: free */
+		uint8_t family;
+		char table[TABLE_NAME_MAX + 1];
+		uint32_t pid, uid, loginuid;
+		uint8_t via;
+		char program[32], command[COMMAND_MAX + 1], user[64];
+	} list[CHANGES_MAX];
+	struct author found[AUTHORS_MAX]; /* what changes_credit() gave; texts are in the list */
+};
+
+/* Keeps the event, without what looks like a secret in its command. */
+void changes_note(struct changes *c, const struct table_change *event);
+/*
+ * Gives a legacy table's change its authors, which stay valid until the next call. The first read of all has none: what stood
+ * before has no author.
+ */
+void changes_credit(struct changes *c, struct ruleset_fact *f);
+
+/* Replaces what looks like a secret in a command line, in place: values of options and variables so named, and in URLs. */
+void command_mask(char *command);

@@ -1,0 +1,20 @@
+/*
+ * The origin of a rule: the change that brought it. A later change of the same table that left it alone is not its origin.
+ */
+#pragma once
+
+#include "collector/diagnose/resolve.h"
+
+struct origin_of_rule {
+	struct wall_ns since,
+		before; /* first read that showed it, last one that did not; 0: it stood before the first read */
+	const struct stored_table *by; /* whose authors brought it; NULL: not known */
+};
+
+/*
+ * Walks back through the contents of t's table as long as one with this rule (or policy, as in struct resolved) in this chain
+ * follows the other, at most ORIGIN_MAX of them; beyond, the rule is older than what is told.
+ */
+enum { ORIGIN_MAX = 48 };
+void origin_find(struct origin_of_rule *out, const struct inquiry *q, const struct stored_table *t,
+		 const char *chain, const char *text);

@@ -1,0 +1,146 @@
+/*
+ * Who changed a table, by events alone; the tests are named after the numbers of the list in agent/worker/changes.h.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/worker/changes.h"
+
+static struct changes changes;
+
+static void event(int64_t at, uint32_t pid, const char *table, const char *command)
+{
+	struct table_change c = {
+		.at = { at }, .pid = pid, .loginuid = AUTHOR_NOBODY, .family = FAMILY_IPV4
+	};
+
+	snprintf(c.program, sizeof(c.program), "iptables");
+	snprintf(c.table, sizeof(c.table), "%s", table);
+	snprintf(c.command, sizeof(c.command), "%s", command);
+	changes_note(&changes, &c);
+}
+
+static struct ruleset_fact read_of(const char *table, int64_t before, int64_t at)
+{
+	struct ruleset_fact f = { .before = { before },
+				  .read_at = { at },
+				  .backend = BACKEND_LEGACY,
+				  .family = FAMILY_IPV4,
+				  .table = table };
+
+	changes_credit(&changes, &f);
+	return f;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	memset(&changes, 0, sizeof(changes));
+	return 0;
+}
+
+static void one_credits_the_first_change_after_it(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	event(50, 7, "filter", "iptables -A INPUT -j DROP");
+	f = read_of("nat", 10, 100);
+	assert_int_equal(f.author_count, 0);
+	f = read_of("filter", 10, 40); /* read before it */
+	assert_int_equal(f.author_count, 0);
+	f = read_of("filter", 40, 100);
+	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.authors[0].pid, 7);
+	assert_string_equal(f.authors[0].command, "iptables -A INPUT -j DROP");
+	f = read_of("filter", 100, 200);
+	assert_int_equal(f.author_count, 0);
+}
+
+static void two_processes_may_both_have_been_it(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	event(50, 7, "filter", "a");
+	event(51, 7, "filter", "a");
+	event(52, 8, "filter", "b");
+	f = read_of("filter", 10, 100);
+	assert_int_equal(f.author_count, 2);
+	for (uint32_t pid = 100; pid < 110; pid++)
+		event(150, pid, "filter", "c");
+	f = read_of("filter", 100, 200);
+	assert_int_equal(f.author_count, AUTHORS_MAX);
+}
+
+static void three_what_changed_nothing_is_forgotten(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	event(50, 7, "filter", "a"); /* replaced by its equal: no read shows it */
+	event(150, 8, "filter", "b");
+	f = read_of("filter", 100, 200);
+	assert_int_equal(f.author_count, 2); /* it may have been either */
+	for (int64_t i = 0; i < 10 * CHANGES_MAX; i++)
+		event(300 + i, 9, "mangle", "c");
+	event(9000, 10, "filter", "d");
+	f = read_of("filter", 8000, 9500);
+	assert_int_equal(f.author_count, 1);
+}
+
+static void what_stood_at_the_first_look_has_no_author(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	event(50, 7, "filter", "a");
+	f = read_of("filter", 0, 100);
+	assert_int_equal(f.author_count, 0);
+}
+
+static void secrets_do_not_leave_the_host(void **state)
+{
+	static const struct {
+		const char *plain, *masked;
+	} cases[] = {
+		{ "tool --password hunter2 -A INPUT", "tool --password *** -A INPUT" },
+		{ "tool --token=abc run", "tool --token=*** run" },
+		{ "env API_TOKEN=abc iptables -F", "env API_TOKEN=*** iptables -F" },
+		{ "fetch https://me:hunter2@host/rules", "fetch https://me:***@host/rules" },
+		{ "iptables -A INPUT -s 10.0.0.1 -p tcp --dport 443 -j DROP",
+		  "iptables -A INPUT -s 10.0.0.1 -p tcp --dport 443 -j DROP" },
+		{ "iptables -A INPUT -m comment --comment key=1",
+		  "iptables -A INPUT -m comment --comment key=1" },
+		{ "tool --secret", "tool --secret" },
+		{ "", "" },
+	};
+	char text[COMMAND_MAX + 1];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "%s", cases[i].plain);
+		command_mask(text);
+		assert_string_equal(text, cases[i].masked);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup(name, begin)
+		T(one_credits_the_first_change_after_it),
+		T(two_processes_may_both_have_been_it),
+		T(three_what_changed_nothing_is_forgotten),
+		T(what_stood_at_the_first_look_has_no_author),
+		T(secrets_do_not_leave_the_host),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
