@@ -343,9 +343,12 @@ int diagnose_drops(json_t **answer, const struct drops_ask *ask, const struct wh
 {
 	struct fleet fleet;
 	struct arena arena;
-	struct inquiry q = {
-		.ask = window, .fleet = &fleet, .arena = &arena, .need = ask->follow ? NULL : need
-	};
+	struct suspects_memo memo = { 0 };
+	struct inquiry q = { .ask = window,
+			     .fleet = &fleet,
+			     .arena = &arena,
+			     .need = ask->follow ? NULL : need,
+			     .memo = &memo };
 	struct drops d = { .q = &q, .ask = ask };
 	int ret;
 

@@ -13,6 +13,7 @@ struct inquiry {
 	struct fleet *fleet;
 	struct arena *arena;
 	struct where_need *need;
+	struct suspects_memo *memo; /* suspects.h; NULL: nothing is remembered */
 };
 
 enum resolved_kind {

@@ -333,6 +333,66 @@ static bool was_read_since(const struct inquiry *q, const struct hop *h)
 	return false;
 }
 
+/* Nothing that they depend on is another than last time. */
+static bool remembered(const struct search *s, const struct suspects_memo *m, uint32_t hooks)
+{
+	struct wall_ns at = s->hop->sj->at, from = at.v < m->at.v ? at : m->at,
+		       until = at.v < m->at.v ? m->at : at;
+
+	return m->host == s->hop->sj->host && m->hooks == hooks && tuple_equal(&m->tuple, s->t) &&
+	       !strcmp(m->in_if, s->j->in_if) && !strcmp(m->out_if, s->j->out_if) &&
+	       !fleet_changed(s->q->fleet, m->host, from, until);
+}
+
+static void remember(const struct search *s, struct suspects_memo *m, uint32_t hooks)
+{
+	*m = (struct suspects_memo){ .host = s->hop->sj->host,
+				     .hooks = hooks,
+				     .tuple = *s->t,
+				     .at = s->hop->sj->at,
+				     .found = *s->out };
+	memcpy(m->in_if, s->j->in_if, sizeof(m->in_if));
+	memcpy(m->out_if, s->j->out_if, sizeof(m->out_if));
+	/* What is given away is narrowed down; this stays. */
+	m->found.list = arena_alloc(s->q->arena, (s->out->count + 1) * sizeof(*m->found.list));
+	if (!m->found.list) {
+		m->host = 0;
+		return;
+	}
+	if (s->out->count)
+		memcpy(m->found.list, s->out->list, s->out->count * sizeof(*m->found.list));
+}
+
+/* 1 to 3 */
+static int search_all(struct search *s, uint32_t hooks)
+{
+	struct suspects_memo *m = s->q->memo;
+	struct suspects *out = s->out;
+
+	if (m && remembered(s, m, hooks)) {
+		out->complete = m->found.complete;
+		out->count = m->found.count;
+		out->list = arena_alloc(s->q->arena, (out->count + 1) * sizeof(*out->list));
+		if (!out->list)
+			return -ENOMEM;
+		if (out->count)
+			memcpy(out->list, m->found.list, out->count * sizeof(*out->list));
+		return 0;
+	}
+	out->list = arena_alloc(s->q->arena, SUSPECTS_MAX * sizeof(*out->list));
+	if (!out->list)
+		return -ENOMEM;
+	for (int k = HOOK_PREROUTING; k <= HOOK_POSTROUTING; k++) {
+		if (hooks && !(hooks & 1u << k))
+			continue;
+		s->hook = (enum hook)k;
+		search_hook(s);
+	}
+	if (m)
+		remember(s, m, hooks);
+	return 0;
+}
+
 int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,
 		  const struct step *s)
 {
@@ -342,16 +402,13 @@ int suspects_find(struct suspects *out, const struct inquiry *q, const struct ho
 				 .j = j,
 				 .t = &j->tuples[s->tuple < j->tuple_count ? s->tuple : 0],
 				 .out = out };
+	int r;
 
-	*out = (struct suspects){ .complete = s->number != 0 && was_read_since(q, h) };
-	out->list = arena_alloc(q->arena, SUSPECTS_MAX * sizeof(*out->list));
-	if (!out->list)
-		return -ENOMEM;
-	for (int k = HOOK_PREROUTING; k <= HOOK_POSTROUTING; k++) {
-		if (s->number && !(s->number & 1u << k))
-			continue;
-		search.hook = (enum hook)k;
-		search_hook(&search);
-	}
+	*out = (struct suspects){ .complete = true };
+	r = search_all(&search, s->number);
+	if (r < 0)
+		return r;
+	if (s->number == 0 || !was_read_since(q, h))
+		out->complete = false;
 	return narrow(out, q, h);
 }

@@ -24,6 +24,16 @@ struct suspects {
 	bool complete; /* nothing else can have dropped it: every table was read and is understood */
 };
 
+/* Who was suspected last, before counters were asked: packets of one flow meet the same rules. Zeroed at first. */
+struct suspects_memo {
+	uint64_t host; /* 0: nobody */
+	uint32_t hooks;
+	struct tuple tuple;
+	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];
+	struct wall_ns at;
+	struct suspects found;
+};
+
 /*
  * For the packet as the step (LABEL_KERNEL) saw it:
  *  1. base chains of the hooks that the step names, in tables of the packet's family that stood then

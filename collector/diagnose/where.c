@@ -336,7 +336,10 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
 {
 	struct fleet fleet;
 	struct arena arena;
-	struct inquiry q = { .ask = ask, .fleet = &fleet, .arena = &arena, .need = need };
+	struct suspects_memo memo = { 0 };
+	struct inquiry q = {
+		.ask = ask, .fleet = &fleet, .arena = &arena, .need = need, .memo = &memo
+	};
 	int ret;
 
 	*answer = NULL;

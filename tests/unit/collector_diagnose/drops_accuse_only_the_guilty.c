@@ -96,6 +96,26 @@ static void fate_3_the_only_rule_that_can_have_done_it_is_named(void **state)
 	assert_int_equal(json_array_size(at("died_at.candidates")), 0);
 }
 
+/* What was remembered of a packet before a change says nothing of one behind it. */
+static void fate_3_each_packet_has_the_rules_of_its_time(void **state)
+{
+	uint64_t rt = router();
+
+	(void)state;
+	table(rt, "filter", two_drops, 0, 500, 9000, 10000);
+	table(rt, "filter", one_drop, 9000, 10000, 90000, 0);
+	dropped(rt, 1000, web(), SYN, "NETFILTER_DROP", FWD);
+	dropped(rt, 1001, web(), SYN, "NETFILTER_DROP", FWD);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("died_at.kind"), "kernel");
+	assert_int_equal(number("packets"), 2);
+	dropped(rt, 20000, web(), SYN, "NETFILTER_DROP", FWD);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("died_at.kind"), "rule");
+	assert_int_equal(number("died_at.rule"), 2);
+	assert_int_equal(number("packets"), 1);
+}
+
 static void fate_3_one_of_several_is_never_named(void **state)
 {
 	uint64_t rt = router();
@@ -444,6 +464,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(fate_0_the_copy_that_arrived_decides),
 		T(fate_3_the_only_rule_that_can_have_done_it_is_named),
+		T(fate_3_each_packet_has_the_rules_of_its_time),
 		T(fate_3_one_of_several_is_never_named),
 		T(counters_near_an_edge_acquit_nobody),
 		T(a_counter_that_was_reset_acquits_nobody),
