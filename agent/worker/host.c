@@ -79,8 +79,14 @@ static void on_trace(void *arg, const struct trace_event *e)
 {
 	struct host *h = arg;
 	struct trace_event copy;
+	char prefix[FORGED_TEXT_MAX];
 
-	if (e->step.backend == BACKEND_NATIVE && !e->step.checkpoint && h->rules.chains.count) {
+	if (forged_like(&h->rules.forged, &e->step)) {
+		copy = *e;
+		forged_to_log(&copy, prefix);
+		e = &copy;
+	} else if (e->step.backend == BACKEND_NATIVE && !e->step.checkpoint &&
+		   h->rules.chains.count) {
 		copy = *e;
 		place_nft(h, &copy);
 		e = &copy;

@@ -131,9 +131,12 @@ static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint
 	}
 	r->site = site_of(&now, text);
 	basechains_clear(&r->chains);
+	forged_begin(&r->forged);
 	for (uint32_t i = 0; text && i < now.count; i++) {
 		const struct ruleset_table *t = &now.tables[i];
 
+		if (!t->handles)
+			forged_add(&r->forged, text + t->offset, t->len);
 		if (t->backend != BACKEND_LEGACY && !t->handles)
 			(void)basechains_add(&r->chains, (enum backend)t->backend, t->family,
 					     t->name, text + t->offset, t->len);

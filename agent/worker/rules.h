@@ -7,12 +7,14 @@
 #include "agent/helper/ipc.h"
 #include "agent/source/basechains.h"
 #include "agent/source/ruleset.h"
+#include "agent/worker/forged.h"
 #include "common/record.h"
 
 struct rules {
 	struct ruleset newest;
 	struct content_id ids[RULESET_TABLES_MAX]; /* of newest.tables */
 	struct basechains chains;                  /* of nftables */
+	struct forged forged;                      /* prefixes of the log that read like a trace */
 	bool known;                                /* it has been read */
 	uint32_t site;                             /* of enum lease_site: what they tell */
 	uint64_t digest;
