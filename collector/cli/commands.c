@@ -105,7 +105,8 @@ const struct command commands[] = {
 	  "Packets that the kernels freed, and those that a rule ended in a trace. What is no\n"
 	  "death (a consequence, or what nobody misses) stands last, with a - before it, one\n"
 	  "by one with --detail.\n" },
-	{ "doctor", cmd_doctor, "[HOST]", false, 0, 1, 0, "known causes of trouble, looked for everywhere",
+	{ "doctor", cmd_doctor, "[HOST]", false, 0, 1, 0,
+	  "known causes of trouble, looked for everywhere",
 	  "  lasthop doctor\n"
 	  "  lasthop doctor gw\n"
 	  "exit status: 0 something was found; 1 nothing was, and everything could be looked\n"

@@ -2,7 +2,7 @@
  * Changes of legacy tables: who replaced one, in which namespace, with which command line, at the moment at which the kernel
  * has done it. Every iptables-legacy ends in one setsockopt(); what fails there has changed nothing.
  */
-#include "agent/helper/bpf/kernel.h"
+#include "agent/helper/bpf/kernel.bpf.h"
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>

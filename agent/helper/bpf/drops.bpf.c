@@ -2,7 +2,7 @@
  * Drops: each packet that the kernel frees with a reason, in a namespace that is watched. The order matters: reasons that
  * are noise end after one look, unwatched namespaces after another, and above the rate a packet costs a counter.
  */
-#include "agent/helper/bpf/kernel.h"
+#include "agent/helper/bpf/kernel.bpf.h"
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
