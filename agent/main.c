@@ -657,6 +657,7 @@ static int agent_open(struct agent *a, struct why *why)
 	a->env = (struct host_env){
 		.arg = a,
 		.link = a->link,
+		.helper_pid = (uint32_t)link_pid(a->link),
 		.spool = a->spool,
 		.allow_trace = a->options.allow_trace,
 		.lease_seconds = a->options.lease_seconds,

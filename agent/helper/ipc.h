@@ -34,6 +34,7 @@ enum helper_op {
  * TRACE_NFT: joined to NFNLGRP_NFTRACE. CONNTRACK: joined to NEW, UPDATE off, DESTROY. HOST: an rtnetlink
  * socket joined to link, address and route changes; its dumps need no privilege and are the worker's. DROPS, CHANGES: a BPF
  * ring of events.h, one for all namespaces; _LOST: the counters of what found no room in it, to be mapped.
+ * CHANGES_NFT: nftables' word of each transaction, and nothing else of that group.
  */
 enum helper_source {
 	SOURCE_TRACE_LEGACY,
@@ -44,6 +45,7 @@ enum helper_source {
 	SOURCE_DROPS_LOST,
 	SOURCE_CHANGES,
 	SOURCE_CHANGES_LOST,
+	SOURCE_CHANGES_NFT,
 	HELPER_SOURCE_COUNT
 };
 

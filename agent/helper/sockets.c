@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_log.h>
@@ -246,6 +248,35 @@ static int trace_nft_open(struct why *why)
 	return joined_open(NETLINK_NETFILTER, groups, 1, why);
 }
 
+/*
+ * Who committed, once for each transaction. The group tells every rule as well, fifty thousand of a restore: a filter on the
+ * message's type keeps all of that from us.
+ */
+static int changes_nft_open(struct why *why)
+{
+	static const int groups[] = { NFNLGRP_NFTABLES };
+	struct sock_filter only_newgen[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+			 htons(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog filter = { sizeof(only_newgen) / sizeof(only_newgen[0]), only_newgen };
+	int fd = netlink_open(NETLINK_NETFILTER), r;
+
+	if (fd < 0)
+		return why_set(why, fd, "cannot open a netlink socket: %s", strerror(-fd));
+	r = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0 ? -errno : 0;
+	if (r == 0)
+		r = join(fd, groups[0]);
+	if (r < 0) {
+		close(fd);
+		return why_set(why, r, "nftables does not tell its changes: %s", strerror(-r));
+	}
+	return fd;
+}
+
 /* The last touches, after everything that could change the buffer. */
 static int ready(int fd, struct why *why)
 {
@@ -274,6 +305,8 @@ int source_open(enum helper_source source, struct why *why)
 		return ready(conntrack_open(why), why);
 	case SOURCE_HOST:
 		return ready(host_open(why), why);
+	case SOURCE_CHANGES_NFT:
+		return ready(changes_nft_open(why), why);
 	case SOURCE_DROPS:
 	case SOURCE_DROPS_LOST:
 	case SOURCE_CHANGES:

@@ -6,7 +6,10 @@
 
 #include "agent/source/source.h"
 
-/* A legacy table was replaced in a watched namespace, successfully, at `at`. Texts are NUL-terminated copies. */
+/*
+ * A legacy table was replaced in a watched namespace, successfully, at `at`; or, with an empty table and no family, nftables had a
+ * transaction. Texts are NUL-terminated copies.
+ */
 struct table_change {
 	struct boot_ns at;
 	uint32_t host;

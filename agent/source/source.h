@@ -24,6 +24,8 @@ struct trace_event {
 	bool priority_known;
 };
 
+struct table_change;
+
 /* Where a source's findings go. Members that a source does not use may be NULL. */
 struct sink {
 	void *arg;
@@ -34,6 +36,7 @@ struct sink {
 	void (*facts)(void *arg, const struct facts *f);            /* the answer to host_dump() */
 	void (*link)(void *arg, int32_t ifindex, const char *name); /* "": it is gone */
 	void (*done)(void *arg, int error); /* a conntrack dump has ended: 0 or -errno */
+	void (*changed)(void *arg, const struct table_change *c); /* somebody changed a table */
 };
 
 /* if_indextoname is not ours to ask (another namespace): the source keeps names from the host's facts. */
@@ -62,7 +65,8 @@ struct source_ops {
 	void (*clear)(struct source *s); /* frees state; NULL when there is none */
 };
 
-extern const struct source_ops source_trace_legacy, source_trace_nft, source_conntrack, source_host;
+extern const struct source_ops source_trace_legacy, source_trace_nft, source_conntrack, source_host,
+	source_changes_nft;
 
 /* Takes fd, which is set non-blocking; -1 for a source that is only fed. */
 void source_init(struct source *s, const struct source_ops *ops, int fd,

@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MASK "***"
 
@@ -80,6 +81,37 @@ static void user_name(uint32_t uid, char *name, size_t size)
 		fclose(f);
 }
 
+/* What /proc still says of a process that the kernel named: best effort, it may have ended. */
+static void ask_proc(struct noted *n)
+{
+	char path[64], comm[32] = "";
+	struct stat st;
+	size_t len;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u", n->pid);
+	if (stat(path, &st) < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/comm", n->pid);
+	f = fopen(path, "re");
+	if (f && fgets(comm, sizeof(comm), f))
+		comm[strcspn(comm, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	if (strcmp(comm, n->program) != 0)
+		return; /* another one has its number by now */
+	n->uid = st.st_uid;
+	snprintf(path, sizeof(path), "/proc/%u/cmdline", n->pid);
+	f = fopen(path, "re");
+	len = f ? fread(n->command, 1, COMMAND_MAX, f) : 0;
+	if (f)
+		fclose(f);
+	n->command[len] = '\0';
+	for (size_t i = 0; i + 1 < len; i++)
+		if (n->command[i] == '\0')
+			n->command[i] = ' ';
+}
+
 void changes_note(struct changes *c, const struct table_change *event)
 {
 	struct noted *n = &c->list[0];
@@ -92,19 +124,23 @@ void changes_note(struct changes *c, const struct table_change *event)
 			     .pid = event->pid,
 			     .uid = event->uid,
 			     .loginuid = event->loginuid,
-			     .via = VIA_BPF };
+			     .via = event->table[0] ? VIA_BPF : VIA_NFT };
 	snprintf(n->table, sizeof(n->table), "%s", event->table);
 	snprintf(n->program, sizeof(n->program), "%s", event->program);
 	snprintf(n->command, sizeof(n->command), "%s", event->command);
+	if (n->via == VIA_NFT)
+		ask_proc(n);
 	command_mask(n->command);
 	/* Who logged in, where that is known: sudo and su do not change it. */
-	user_name(event->loginuid != AUTHOR_NOBODY ? event->loginuid : event->uid, n->user,
-		  sizeof(n->user));
+	user_name(n->loginuid != AUTHOR_NOBODY ? n->loginuid : n->uid, n->user, sizeof(n->user));
 }
 
 static bool is_of(const struct noted *n, const struct ruleset_fact *f)
 {
-	return n->at.v && n->family == f->family && n->at.v <= f->read_at.v &&
+	/* A transaction of nftables may have changed any of its tables. */
+	if (f->backend != BACKEND_LEGACY)
+		return n->via == VIA_NFT && n->at.v > f->before.v && n->at.v <= f->read_at.v;
+	return n->via == VIA_BPF && n->at.v && n->family == f->family && n->at.v <= f->read_at.v &&
 	       strcmp(n->table, f->table) == 0;
 }
 
@@ -116,7 +152,7 @@ static void add(struct changes *c, uint32_t *count, const struct noted *n)
 	if (*count == AUTHORS_MAX)
 		return;
 	c->found[(*count)++] = (struct author){ .program = n->program,
-						.command = n->command,
+						.command = n->command[0] ? n->command : NULL,
 						.user = n->user[0] ? n->user : NULL,
 						.pid = n->pid,
 						.uid = n->uid,
@@ -128,12 +164,13 @@ void changes_credit(struct changes *c, struct ruleset_fact *f)
 {
 	uint32_t count = 0;
 
-	for (int i = 0; i < CHANGES_MAX && f->backend == BACKEND_LEGACY; i++) {
+	for (int i = 0; i < CHANGES_MAX; i++) {
 		if (!is_of(&c->list[i], f))
 			continue;
 		if (f->before.v)
 			add(c, &count, &c->list[i]);
-		c->list[i].at.v = 0; /* 1, 3: its texts stay until the place is needed */
+		if (c->list[i].via == VIA_BPF)
+			c->list[i].at.v = 0; /* 1, 3: its texts stay until the place is needed */
 	}
 	f->authors = c->found;
 	f->author_count = count;

@@ -1,7 +1,8 @@
 /*
  * Who changed a host's tables: what the kernel told at that moment, kept until a read of the tables shows the change.
  *
- *  1. an event belongs to the first change of its table that a read shows after it
+ *  1. an event belongs to the first change of its table that a read shows after it; one of nftables, which does not tell the
+ *     table, to all changes of its tables that this read shows
  *  2. events of one process are one author; of several, each may have been it
  *  3. an event that no read shows a change for (the table was replaced by its equal) is forgotten with the next one that it
  *     could have been
@@ -27,7 +28,7 @@ struct changes {
 /* Keeps the event, without what looks like a secret in its command. */
 void changes_note(struct changes *c, const struct table_change *event);
 /*
- * Gives a legacy table's change its authors, which stay valid until the next call. The first read of all has none: what stood
+ * Gives a table's change its authors, which stay valid until the next call. The first read of all has none: what stood
  * before has no author.
  */
 void changes_credit(struct changes *c, struct ruleset_fact *f);

@@ -30,6 +30,7 @@ static const struct slot_info {
 	[SLOT_DUMP] = { &source_conntrack, HELPER_DUMP, DUMP_CONNTRACK },
 	[SLOT_LEGACY] = { &source_trace_legacy, HELPER_OPEN, SOURCE_TRACE_LEGACY },
 	[SLOT_NFT] = { &source_trace_nft, HELPER_OPEN, SOURCE_TRACE_NFT },
+	[SLOT_CHANGES_NFT] = { &source_changes_nft, HELPER_OPEN, SOURCE_CHANGES_NFT },
 };
 
 static struct boot_ns after_ms(struct boot_ns now, int64_t ms)
@@ -208,6 +209,14 @@ static void on_done(void *arg, int error)
 		on_loss(h, &l);
 }
 
+static void on_changed(void *arg, const struct table_change *c)
+{
+	struct host *h = arg;
+
+	if (c->pid != h->env->helper_pid) /* its lease tables are no change of the admin's */
+		host_changed(h, c);
+}
+
 static struct sink sink_of(struct host *h)
 {
 	return (struct sink){
@@ -219,6 +228,7 @@ static struct sink sink_of(struct host *h)
 		.facts = on_facts,
 		.link = on_link,
 		.done = on_done,
+		.changed = on_changed,
 	};
 }
 
@@ -435,6 +445,9 @@ static void on_rules(void *arg, const struct helper_request *q, const struct hel
 		h->sources_changed = true;
 	if (fd >= 0)
 		counting_soon(&h->counting, boot_now());
+	/* Joining its group where nf_tables is not loaded would load it. */
+	if (h->rules.generation)
+		host_open(h, SLOT_CHANGES_NFT);
 	/* A rule may have brought connection tracking with it. */
 	if (fd >= 0 && h->opening[SLOT_CONNTRACK] == OPENING_FAILED)
 		host_open(h, SLOT_CONNTRACK);

@@ -24,6 +24,7 @@ struct host_env {
 	void *arg;
 	struct link *link;                  /* borrowed */
 	struct spool *spool;                /* borrowed */
+	uint32_t helper_pid;                /* whose changes are our own */
 	bool allow_trace, fallback;         /* leases may need rules of ours in raw */
 	uint32_t open_max;                  /* journeys that a host may hold open */
 	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
@@ -44,7 +45,15 @@ struct host_env {
 
 enum { HOST_SOURCES_MAX = 16 };
 
-enum slot { SLOT_CONNTRACK, SLOT_HOST, SLOT_DUMP, SLOT_LEGACY, SLOT_NFT, SLOT_COUNT };
+enum slot {
+	SLOT_CONNTRACK,
+	SLOT_HOST,
+	SLOT_DUMP,
+	SLOT_LEGACY,
+	SLOT_NFT,
+	SLOT_CHANGES_NFT,
+	SLOT_COUNT
+};
 
 #define HOST_LEASE_STATES(X) X(FREE) X(WAITING) X(ASKED) X(ARMED) X(STOPPING)
 enum host_lease_state {

@@ -80,3 +80,19 @@ def test_a_later_change_of_the_table_is_not_the_rules(fleet, std):
     later = wait_until("the new number", lambda: (lambda d: d if d["rule"] == 3 else None)(died(fleet)), 3)
     assert later["since"] == first["since"] and later["changed_by"] == first["changed_by"]
     assert later["content"] != first["content"]
+
+
+def test_a_change_of_nftables_and_a_bystander(fleet, std):
+    """nft tells who committed; a lease of ours, and a change in a namespace that nobody watches, are nobody's."""
+    other = fleet.host("xx")
+    std.gw.nft("table inet mine { chain f { type filter hook forward priority 0; udp dport 1 drop; }; }")
+    fleet.start_collector()
+    fleet.start_agents(std.cl, std.gw, std.rt, std.sv)
+    fleet.trace("udp dport 9")
+    other.nft("table inet mine { chain f { type filter hook forward priority 0; tcp dport 1 drop; }; }")
+    std.gw.run("nft", "add", "rule", "inet", "mine", "f", "tcp", "dport", "443", "drop")
+    std.gw.changed()
+    traced(fleet, std)
+    answer = wait_until("the rule", lambda: (lambda d: d if d and d["rule"] == 2 else None)(died(fleet)), 3)
+    assert answer["backend"] == "native" and answer["since"]
+    assert part(answer["changed_by"], {"program": 0, "via": 0, "one_of": 0}) == {"program": "nft", "via": "nft", "one_of": []}

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/source/drops.h"
 #include "agent/source/source.h"
 #include "common/must.h"
 
@@ -30,11 +31,20 @@ static inline void on_loss(void *arg, const struct loss *l)
 	*(size_t *)arg += l->count;
 }
 
+static inline void on_changed(void *arg, const struct table_change *c)
+{
+	*(size_t *)arg += strlen(c->program) + c->pid;
+}
+
 static inline int fuzz_source(const struct source_ops *ops, const uint8_t *data, size_t size)
 {
 	size_t sum = 0;
 	const struct sink out = {
-		.arg = &sum, .trace = on_trace, .conn = on_conn, .loss = on_loss
+		.arg = &sum,
+		.trace = on_trace,
+		.conn = on_conn,
+		.loss = on_loss,
+		.changed = on_changed,
 	};
 	/* A copy of just this size, aligned as a receive buffer is. */
 	uint8_t *copy = malloc(size ? size : 1);

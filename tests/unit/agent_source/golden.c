@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "agent/source/drops.h"
 #include "agent/source/ifnames.h"
 #include "agent/source/source.h"
 
@@ -19,11 +20,9 @@ static const struct {
 	const char *name;
 	const struct source_ops *const ops;
 } captures[] = {
-	{ "trace_legacy", &source_trace_legacy },
-	{ "trace_nft", &source_trace_nft },
-	{ "conntrack", &source_conntrack },
-	{ "conntrack_dump", &source_conntrack },
-	{ "host", &source_host },
+	{ "trace_legacy", &source_trace_legacy }, { "trace_nft", &source_trace_nft },
+	{ "conntrack", &source_conntrack },       { "changes_nft", &source_changes_nft },
+	{ "conntrack_dump", &source_conntrack },  { "host", &source_host },
 };
 
 enum { CAPTURES = sizeof(captures) / sizeof(captures[0]) };
@@ -49,6 +48,15 @@ static void put_tuple(FILE *f, const char *key, const struct tuple *t)
 	endpoint_print(&t->src, t->sport, t->proto, src);
 	endpoint_print(&t->dst, t->dport, t->proto, dst);
 	fprintf(f, ", \"%s\": \"%u %s %s %u %u\"", key, t->proto, src, dst, t->sport, t->dport);
+}
+
+static void put_author(void *arg, const struct table_change *c)
+{
+	FILE *f = arg;
+
+	fprintf(f, "{\"pid\": %u", c->pid);
+	put_text(f, "program", c->program);
+	fprintf(f, "}\n");
 }
 
 static void put_trace(void *arg, const struct trace_event *e)
@@ -143,6 +151,7 @@ static void decodes(void **state)
 	size_t text_len, want_len, len;
 	struct source s;
 	struct sink out = { .trace = put_trace,
+			    .changed = put_author,
 			    .conn = put_conn,
 			    .loss = put_loss,
 			    .facts_changed = put_changed,
