@@ -662,6 +662,7 @@ static int agent_open(struct agent *a, struct why *why)
 		.allow_trace = a->options.allow_trace,
 		.lease_seconds = a->options.lease_seconds,
 		.counters_seconds = a->options.counters_seconds,
+		.conntrack_rate = a->options.conntrack_rate,
 		.fallback = a->options.fallback || a->options.fallback_only,
 		.lease_rate = a->options.lease_rate,
 		.watch = watch_source,

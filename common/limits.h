@@ -31,15 +31,17 @@ enum {
 
 	/* Evidence. */
 	HOSTS_PER_AGENT = 64,
-	STEPS_MAX = 256,            /* of one journey */
-	TUPLES_MAX = 8,             /* of one journey */
-	JOURNEYS_OPEN_MAX = 4096,   /* being assembled, per agent */
-	JOURNEY_IDLE_MS = 200,      /* after its last step */
-	COUNTERS_SECONDS = 10,      /* between two reads of the counters, unless configured ... */
-	COUNTERS_SECONDS_MAX = 600, /* ... up to this */
-	COUNTER_ENTRIES_MAX = 2048, /* of one record */
-	COUNTER_PARTS_MAX = 4096,   /* records of one read of a table */
-	SPOOL_MAX = 16 << 20,       /* bytes that wait for the collector in memory */
+	STEPS_MAX = 256,              /* of one journey */
+	TUPLES_MAX = 8,               /* of one journey */
+	JOURNEYS_OPEN_MAX = 4096,     /* being assembled, per agent */
+	JOURNEY_IDLE_MS = 200,        /* after its last step */
+	COUNTERS_SECONDS = 10,        /* between two reads of the counters, unless configured ... */
+	COUNTERS_SECONDS_MAX = 600,   /* ... up to this */
+	CONNTRACK_RATE = 20000,       /* events a second, unless configured ... */
+	CONNTRACK_RATE_MAX = 1000000, /* ... up to this */
+	COUNTER_ENTRIES_MAX = 2048,   /* of one record */
+	COUNTER_PARTS_MAX = 4096,     /* records of one read of a table */
+	SPOOL_MAX = 16 << 20,         /* bytes that wait for the collector in memory */
 
 	DROPS_RATE = 1000, /* drops a second that are told one by one; the others are counted */
 

@@ -121,8 +121,11 @@ void host_drop(struct host *h, const struct trace_event *e)
 static void on_conn(void *arg, const struct conn *c)
 {
 	struct record r = { .kind = RECORD_CONN, .conn = *c };
+	struct host *h = arg;
 
-	host_emit(arg, &r);
+	if (c->event != CONN_DUMP)
+		calm_event(&h->calm);
+	host_emit(h, &r);
 }
 
 static void want_dump(struct host *h, struct boot_ns now)
@@ -234,6 +237,15 @@ static struct sink sink_of(struct host *h)
 
 /* Opening and closing. */
 
+/* What came while the events were not followed is lost; the table is read anew in any case. */
+static void tell_missed(struct host *h, struct boot_ns now, bool all)
+{
+	struct record r = { .kind = RECORD_LOSS };
+
+	if (calm_missed(&h->calm, now, all, &r.loss))
+		host_emit(h, &r);
+}
+
 static enum slot slot_of(const struct helper_request *q)
 {
 	for (int i = 0; i < SLOT_COUNT; i++) {
@@ -251,8 +263,11 @@ static void on_opened(void *arg, const struct helper_request *q, const struct he
 	struct boot_ns now = boot_now();
 
 	h->sources_changed |= slot != SLOT_DUMP;
-	if (slot == SLOT_CONNTRACK)
+	if (slot == SLOT_CONNTRACK) {
 		h->unloaded = a->error == -ENOENT;
+		tell_missed(h, now, true);
+		calm_return(&h->calm, now);
+	}
 	if (a->error || fd < 0) {
 		h->opening[slot] = OPENING_FAILED;
 		snprintf(h->whys[slot], sizeof(h->whys[slot]), "%s", a->why);
@@ -270,7 +285,7 @@ static void on_opened(void *arg, const struct helper_request *q, const struct he
 		want_dump(h, now);
 	if (slot == SLOT_DUMP) {
 		h->dump_last = now;
-		if (h->opening[slot] == OPENING_FAILED)
+		if (h->opening[slot] == OPENING_FAILED || h->calm.resting)
 			want_dump(h, now);
 	}
 	if (slot == SLOT_LEGACY || slot == SLOT_NFT)
@@ -284,6 +299,8 @@ void host_open(struct host *h, enum slot slot)
 				    .what = slots[slot].what };
 
 	if (h->opening[slot] == OPENING_ASKED || h->opening[slot] == OPENING_DONE)
+		return;
+	if (slot == SLOT_CONNTRACK && calm_waits(&h->calm, boot_now()))
 		return;
 	h->opening[slot] =
 		link_ask(h->env->link, &q, -1, on_opened, h) < 0 ? OPENING_FAILED : OPENING_ASKED;
@@ -302,6 +319,18 @@ void host_close(struct host *h, enum slot slot)
 	h->opening[slot] = OPENING_NO;
 }
 
+/* Too many connections come to follow each: the source is closed until it has calmed down. */
+static void rest(struct host *h, struct boot_ns now)
+{
+	host_close(h, SLOT_CONNTRACK);
+	h->opening[SLOT_CONNTRACK] = OPENING_FAILED;
+	snprintf(
+		h->whys[SLOT_CONNTRACK], sizeof(h->whys[SLOT_CONNTRACK]),
+		"more than %u connections a second began and ended (conntrack_rate): the table is read every %d s instead",
+		h->env->conntrack_rate, DUMP_PAUSE_S);
+	want_dump(h, now);
+}
+
 int host_readable(struct host *h, struct source *s, int max)
 {
 	struct sink sink = sink_of(h);
@@ -313,6 +342,10 @@ int host_readable(struct host *h, struct source *s, int max)
 	if (h->dump_done && slot == SLOT_DUMP) {
 		h->dump_done = false;
 		host_close(h, SLOT_DUMP);
+		return 0;
+	}
+	if (r >= 0 && slot == SLOT_CONNTRACK && calm_enough(&h->calm, boot_now())) {
+		rest(h, h->calm.told);
 		return 0;
 	}
 	if (r >= 0)
@@ -338,7 +371,9 @@ static struct source_fact fact_of(const struct host *h, enum slot slot)
 		f.state = SOURCE_ON;
 		break;
 	case OPENING_FAILED:
-		f.state = slot == SLOT_CONNTRACK && h->unloaded ? SOURCE_OFF : SOURCE_FAILED;
+		f.state = slot == SLOT_CONNTRACK && (h->unloaded || h->calm.resting)
+				  ? SOURCE_OFF
+				  : SOURCE_FAILED;
 		f.why = h->whys[slot];
 		break;
 	default:
@@ -549,7 +584,7 @@ static bool is_due(struct boot_ns *at, struct boot_ns now)
 
 static bool may_dump(const struct host *h)
 {
-	return h->opening[SLOT_CONNTRACK] == OPENING_DONE &&
+	return (h->opening[SLOT_CONNTRACK] == OPENING_DONE || h->calm.resting) &&
 	       (h->opening[SLOT_DUMP] == OPENING_NO || h->opening[SLOT_DUMP] == OPENING_FAILED);
 }
 
@@ -566,6 +601,9 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 		host_open(h, SLOT_CONNTRACK);
 		host_open(h, SLOT_HOST);
 	}
+	tell_missed(h, now, false);
+	if (h->calm.resting && !calm_waits(&h->calm, now))
+		host_open(h, SLOT_CONNTRACK);
 	ask_tables(h, now);
 	tick_assembler(h, now);
 	sooner(&due, leases_tick(h, now));
@@ -578,6 +616,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	if (may_dump(h))
 		sooner(&due, h->dump_due);
 	sooner(&due, h->conntrack_due);
+	sooner(&due, calm_due(&h->calm, now));
 	sooner(&due, h->assembler_due);
 	if (!h->rules.asked)
 		sooner(&due, tables_due(h).v ? tables_due(h) : now);
@@ -593,6 +632,7 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 	for (int i = 0; i < SLOT_COUNT; i++)
 		h->sources[i].fd = -1;
 	rules_init(&h->rules);
+	calm_init(&h->calm, env->conntrack_rate);
 	counting_init(&h->counting, env->counters_seconds);
 	r = assembler_new(&h->assembler, env->open_max, on_journey, h);
 	if (r < 0)

@@ -10,6 +10,7 @@
 #include "agent/source/source.h"
 #include "agent/spool/spool.h"
 #include "agent/worker/counting.h"
+#include "agent/worker/calm.h"
 #include "agent/worker/changes.h"
 #include "agent/worker/link.h"
 #include "agent/worker/ours.h"
@@ -29,6 +30,7 @@ struct host_env {
 	uint32_t open_max;                  /* journeys that a host may hold open */
 	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
 	uint32_t counters_seconds;          /* between two reads of the counters; 0: never */
+	uint32_t conntrack_rate;            /* events a second that are followed; 0: however many */
 	/* A descriptor to poll for reading, or not any more: it is closed right after. */
 	void (*watch)(void *arg, struct host *h, struct source *s);
 	void (*unwatch)(void *arg, struct source *s);
@@ -84,6 +86,7 @@ struct host {
 	struct source sources[SLOT_COUNT];
 	enum opening opening[SLOT_COUNT];
 	char whys[SLOT_COUNT][WHY_MAX + 1]; /* of the last try, when it failed */
+	struct calm calm;                   /* of conntrack's events */
 	bool unloaded; /* connection tracking is not there: nothing is missed */
 	struct assembler *assembler;
 	struct rules rules;

@@ -52,7 +52,7 @@ struct file {
 	uint64_t netns_count;
 	bool allow_trace;
 	char *trace_fallback;
-	uint32_t *counters_seconds;
+	uint32_t *counters_seconds, *conntrack_rate;
 	struct file_limits limits;
 };
 
@@ -81,6 +81,8 @@ static const cyaml_schema_field_t file_fields[] = {
 			       struct file, trace_fallback, 1, 16),
 	CYAML_FIELD_UINT_PTR("counters_seconds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct file, counters_seconds),
+	CYAML_FIELD_UINT_PTR("conntrack_rate", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct file, conntrack_rate),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct file, limits, limit_fields),
 	CYAML_FIELD_END,
 };
@@ -202,6 +204,11 @@ static int file_apply(struct options *o, const struct file *f, struct why *why)
 	if (r == 0 && o->counters_seconds > COUNTERS_SECONDS_MAX)
 		r = why_set(why, -EINVAL, "counters_seconds is 0 (never) to %d",
 			    COUNTERS_SECONDS_MAX);
+	if (f->conntrack_rate)
+		o->conntrack_rate = *f->conntrack_rate;
+	if (r == 0 && o->conntrack_rate > CONNTRACK_RATE_MAX)
+		r = why_set(why, -EINVAL, "conntrack_rate is 0 (however many) to %d",
+			    CONNTRACK_RATE_MAX);
 	if (f->limits.lease_seconds && f->limits.lease_seconds < o->lease_seconds)
 		o->lease_seconds = f->limits.lease_seconds;
 	if (f->limits.lease_rate && f->limits.lease_rate < o->lease_rate)
@@ -273,7 +280,8 @@ int options_read(struct options *o, int argc, char **argv, struct why *why)
 	*o = (struct options){ .lease_seconds = LEASE_SECONDS_MAX,
 			       .lease_rate = LEASE_RATE_MAX,
 			       .drops_rate = DROPS_RATE,
-			       .counters_seconds = COUNTERS_SECONDS };
+			       .counters_seconds = COUNTERS_SECONDS,
+			       .conntrack_rate = CONNTRACK_RATE };
 	r = argv_read(o, argc, argv, why);
 	if (r < 0 || o->help || o->version)
 		return r;

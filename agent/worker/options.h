@@ -20,6 +20,7 @@ struct options {
 	uint32_t lease_seconds, lease_rate; /* at most */
 	uint32_t drops_rate;                /* at most; those beyond are counted */
 	uint32_t counters_seconds;          /* between two reads; 0: never */
+	uint32_t conntrack_rate;            /* events a second that are followed; 0: however many */
 };
 
 /*

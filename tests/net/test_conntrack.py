@@ -1,0 +1,66 @@
+"""Connection tracking under load: a big table at the start, and more connections than are worth following."""
+import socket
+import time
+
+from fleet import wait_until
+from traffic import inside
+from test_nat import nat
+
+MANY = 20000
+
+
+def source(fleet, name="gw"):
+    host = next(h for h in fleet.host_list() if h["id"] == name)
+    return next((s for s in host["sources"] if s["name"] == "conntrack"), None)
+
+
+def send_from_many(std, count, gap, first=20000):
+    """Datagrams to a closed port, each from a port of its own."""
+    def send():
+        for port in range(first, first + count):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+                one.bind(("10.0.1.2", port))
+                one.sendto(b"one of many", ("10.0.3.2", 9))
+            time.sleep(gap)
+    inside(std.cl.path, send)
+
+
+def test_too_many_connections_are_left_alone(fleet, std):
+    """Above the rate the source is off with its reason, and what it missed is told as lost; below it stays on."""
+    fleet.start_collector()
+    fleet.start_agent(std.gw, config="conntrack_rate: 100\n")
+    fleet.start_agent(std.rt, config="conntrack_rate: 100000\n")
+    send_from_many(std, 100, 0.03)
+    assert source(fleet)["state"] == "on"
+    send_from_many(std, 1200, 0.004, 30000)
+    off = wait_until("rest", lambda: (lambda s: s if s["state"] == "off" else None)(source(fleet)), 3)
+    assert "conntrack_rate" in off["why"]
+    assert source(fleet, "rt")["state"] == "on"
+    assert std.gw.agent.said().count("source conntrack is off") == 1
+
+    def losses():
+        answer = nat(fleet, "10.0.1.2:30001", status=None)
+        return [(loss["host"], loss["source"]) for loss in answer["losses"]]
+    wait_until("what was missed", lambda: ("gw", "conntrack") in losses(), 8)
+    assert ("rt", "conntrack") not in losses()
+
+
+def entries(first, count):
+    """Lines for `conntrack --load-file`: connections that no packet began."""
+    return "".join("-I -p udp -s 10.9.%d.%d -d 10.0.3.2 --sport 1000 --dport 53 -t 600 -u SEEN_REPLY\n" % divmod(i, 256)
+                   for i in range(first, first + count))
+
+
+def test_a_big_table_arrives_whole(fleet, std):
+    """Entries that stood before the agent: all of them come, as far as the first and the last tell."""
+    file = fleet.dir / "entries"
+    file.write_text(entries(0, MANY))
+    std.gw.run("conntrack", "--load-file", file)
+    assert int(std.gw.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout) >= MANY
+    fleet.start_collector()
+    fleet.start_agents(std.gw)
+    for i in (0, MANY // 2, MANY - 1):
+        address = "10.9.%d.%d" % divmod(i, 256)
+        answer = wait_until(address, lambda: (lambda a: a if a["matched"] else None)(nat(fleet, address + ":1000", status=None)), 5)
+        assert answer["flows"][0]["flow"]["src"] == address
+    assert not [loss for loss in answer["losses"] if loss["source"] in ("conntrack", "spool")]
