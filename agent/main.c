@@ -349,11 +349,15 @@ static void unwatch_source(void *arg, struct source *s)
 static void on_helper(uv_poll_t *p, int status, int events)
 {
 	struct agent *a = p->data;
-	/* A broken pair shows as a bad status; reading it says what it is. */
-	int r = link_read(a->link);
+	int r;
 
 	(void)status;
 	(void)events;
+	/* What came before an answer is told before it: a read of tables that shows a change finds who made it. */
+	if (a->events)
+		events_read(a->events, EVENTS_CHANGES);
+	/* A broken pair shows as a bad status; reading it says what it is. */
+	r = link_read(a->link);
 	if (r < 0) {
 		fprintf(stderr, "lasthop-agent: the helper has ended%s%s\n",
 			r == -ECONNRESET ? "" : ": ", r == -ECONNRESET ? "" : strerror(-r));

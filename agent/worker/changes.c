@@ -119,6 +119,8 @@ void changes_note(struct changes *c, const struct table_change *event)
 	for (int i = 1; i < CHANGES_MAX && n->at.v; i++) /* a free one, else the oldest */
 		if (c->list[i].at.v < n->at.v)
 			n = &c->list[i];
+	if (n->at.v > c->crowded.v)
+		c->crowded = n->at;
 	*n = (struct noted){ .at = event->at,
 			     .family = event->family,
 			     .pid = event->pid,
@@ -135,13 +137,13 @@ void changes_note(struct changes *c, const struct table_change *event)
 	user_name(n->loginuid != AUTHOR_NOBODY ? n->loginuid : n->uid, n->user, sizeof(n->user));
 }
 
+/* Of this table; whether it is of this very change, its time tells. */
 static bool is_of(const struct noted *n, const struct ruleset_fact *f)
 {
 	/* A transaction of nftables may have changed any of its tables. */
 	if (f->backend != BACKEND_LEGACY)
-		return n->via == VIA_NFT && n->at.v > f->before.v && n->at.v <= f->read_at.v;
-	return n->via == VIA_BPF && n->at.v && n->family == f->family && n->at.v <= f->read_at.v &&
-	       strcmp(n->table, f->table) == 0;
+		return n->via == VIA_NFT;
+	return n->via == VIA_BPF && n->family == f->family && strcmp(n->table, f->table) == 0;
 }
 
 static void add(struct changes *c, uint32_t *count, const struct noted *n)
@@ -165,13 +167,18 @@ void changes_credit(struct changes *c, struct ruleset_fact *f)
 	uint32_t count = 0;
 
 	for (int i = 0; i < CHANGES_MAX; i++) {
-		if (!is_of(&c->list[i], f))
+		struct noted *n = &c->list[i];
+
+		if (!n->at.v || !is_of(n, f) || n->at.v > f->read_at.v)
 			continue;
-		if (f->before.v)
-			add(c, &count, &c->list[i]);
-		if (c->list[i].via == VIA_BPF)
-			c->list[i].at.v = 0; /* 1, 3: its texts stay until the place is needed */
+		if (f->before.v && n->at.v > f->before.v) /* 3 */
+			add(c, &count, n);
+		if (n->via == VIA_BPF)
+			n->at.v = 0; /* 1: its texts stay until the place is needed */
 	}
+	/* 4 */
+	if (count == 1 && c->crowded.v > f->before.v)
+		count = 0;
 	f->authors = c->found;
 	f->author_count = count;
 }

@@ -4,8 +4,9 @@
  *  1. an event belongs to the first change of its table that a read shows after it; one of nftables, which does not tell the
  *     table, to all changes of its tables that this read shows
  *  2. events of one process are one author; of several, each may have been it
- *  3. an event that no read shows a change for (the table was replaced by its equal) is forgotten with the next one that it
- *     could have been
+ *  3. an event from before the last read that still showed the old table changed nothing that a later read shows: the table
+ *     was replaced by its equal, or an earlier read has shown it already
+ *  4. where an event that may have been it was forgotten for want of room, the one that is left is not accused alone
  */
 #pragma once
 
@@ -22,6 +23,7 @@ struct changes {
 		uint8_t via;
 		char program[32], command[COMMAND_MAX + 1], user[64];
 	} list[CHANGES_MAX];
+	struct boot_ns crowded; /* the newest event that was forgotten for want of room; 0 none */
 	struct author found[AUTHORS_MAX]; /* what changes_credit() gave; texts are in the list */
 };
 

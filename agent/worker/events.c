@@ -104,8 +104,8 @@ void events_read(struct events *e, enum events_source s)
 
 	if (!e->rings[s].buffer)
 		return;
-	(void)ring_buffer__consume(e->rings[s].buffer);
-	e->due.v = now.v + (int64_t)LOOK_AFTER_MS * NS_PER_MS;
+	if (ring_buffer__consume(e->rings[s].buffer) != 0)
+		e->due.v = now.v + (int64_t)LOOK_AFTER_MS * NS_PER_MS;
 }
 
 /* --- what found no room ---------------------------------------------------------------------------------- */

@@ -1,4 +1,6 @@
 """Who changed a table: told at the moment of the change, with the rule's answer."""
+import time
+
 from fleet import part, wait_until
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
@@ -96,3 +98,19 @@ def test_a_change_of_nftables_and_a_bystander(fleet, std):
     answer = wait_until("the rule", lambda: (lambda d: d if d and d["rule"] == 2 else None)(died(fleet)), 3)
     assert answer["backend"] == "native" and answer["since"]
     assert part(answer["changed_by"], {"program": 0, "via": 0, "one_of": 0}) == {"program": "nft", "via": "nft", "one_of": []}
+
+
+def test_who_changed_nothing_is_not_suspected(fleet, std):
+    """A program that puts in place what stands there already, as configuration managers do, is no candidate for later changes."""
+    rules = "*filter\n-A FORWARD -p udp -j ACCEPT\nCOMMIT\n"
+    std.gw.rules_restore(rules)
+    fleet.start_collector()
+    fleet.start_agents()
+    std.gw.rules_restore(rules)
+    traced(fleet, std)  # its answer needs a read of the tables
+    wait_until("an answer", lambda: fleet.where(FLOW)["matched"], 3)
+    time.sleep(1.5)  # and there is one each second
+    std.gw.rules("-A FORWARD -p tcp --dport 443 -j DROP")
+    std.cl.tcp("10.0.3.2", 443)
+    by = wait_until("the death", lambda: (died(fleet) or {}).get("changed_by"), 3)
+    assert by["command"] and by["command"].endswith("--dport 443 -j DROP") and by["one_of"] == []

@@ -84,12 +84,36 @@ static void three_what_changed_nothing_is_forgotten(void **state)
 	struct ruleset_fact f;
 
 	(void)state;
-	event(50, 7, "filter", "a"); /* replaced by its equal: no read shows it */
+	event(50, 7, "filter", "a"); /* replaced by its equal: the read at 100 shows nothing new */
 	event(150, 8, "filter", "b");
 	f = read_of("filter", 100, 200);
-	assert_int_equal(f.author_count, 2); /* it may have been either */
-	for (int64_t i = 0; i < 10 * CHANGES_MAX; i++)
+	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.authors[0].pid, 8);
+}
+
+static void three_what_is_told_late_is_of_no_later_change(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	f = read_of("filter", 10, 100); /* by chance, before its event came */
+	assert_int_equal(f.author_count, 0);
+	event(50, 7, "filter", "a");
+	f = read_of("filter", 100, 200); /* another's, whose event was lost */
+	assert_int_equal(f.author_count, 0);
+}
+
+static void four_whoever_is_left_of_a_crowd_is_not_accused(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	event(300, 7, "filter", "a");
+	for (int64_t i = 1; i < CHANGES_MAX; i++)
 		event(300 + i, 9, "mangle", "c");
+	event(400, 8, "filter", "b"); /* takes the first one's place */
+	f = read_of("filter", 200, 500);
+	assert_int_equal(f.author_count, 0);
 	event(9000, 10, "filter", "d");
 	f = read_of("filter", 8000, 9500);
 	assert_int_equal(f.author_count, 1);
@@ -138,6 +162,8 @@ int main(void)
 		T(one_credits_the_first_change_after_it),
 		T(two_processes_may_both_have_been_it),
 		T(three_what_changed_nothing_is_forgotten),
+		T(three_what_is_told_late_is_of_no_later_change),
+		T(four_whoever_is_left_of_a_crowd_is_not_accused),
 		T(what_stood_at_the_first_look_has_no_author),
 		T(secrets_do_not_leave_the_host),
 	};
