@@ -8,20 +8,50 @@
 
 #define MASK "***"
 
-static bool secret_name(const char *word, size_t len)
+/* Is it in the name; whole: not as part of a longer word? */
+static bool named(const char *name, size_t len, const char *word, bool whole)
 {
-	static const char *const names[] = { "password",   "passwd", "passphrase", "secret",
-					     "token",      "apikey", "api-key",    "api_key",
-					     "credential", "private" };
+	size_t n = strlen(word);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		size_t n = strlen(names[i]);
-
-		for (size_t at = 0; at + n <= len; at++)
-			if (strncasecmp(word + at, names[i], n) == 0)
-				return true;
+	for (size_t at = 0; at + n <= len; at++) {
+		if (strncasecmp(name + at, word, n) != 0)
+			continue;
+		if (!whole || ((at == 0 || !isalnum((unsigned char)name[at - 1])) &&
+			       (at + n == len || !isalnum((unsigned char)name[at + n]))))
+			return true;
 	}
 	return false;
+}
+
+static bool secret_name(const char *name, size_t len)
+{
+	static const struct {
+		const char *word;
+		bool whole;
+	} words[] = {
+		{ "password", false },   { "passwd", false },       { "passphrase", false },
+		{ "secret", false },     { "token", false },        { "apikey", false },
+		{ "credential", false }, { "authorization", true }, { "auth", true },
+		{ "pass", true },        { "pwd", true },           { "psk", true },
+		{ "cookie", true },
+	};
+	size_t dashes = 0;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (named(name, len, words[i].word, words[i].whole))
+			return true;
+	/* "--private-key", "API_KEY"; a "key" alone is any. */
+	while (dashes < len && name[dashes] == '-')
+		dashes++;
+	return len - dashes > 4 && !isalnum((unsigned char)name[len - 4]) &&
+	       strncasecmp(name + len - 3, "key", 3) == 0;
+}
+
+/* "Authorization: Bearer ..." */
+static bool is_scheme(const char *word, size_t len)
+{
+	return (len == 6 && strncasecmp(word, "bearer", len) == 0) ||
+	       (len == 5 && strncasecmp(word, "basic", len) == 0);
 }
 
 static void replace(char *at, size_t len)
@@ -53,13 +83,16 @@ void command_mask(char *command)
 		size_t len = strcspn(p, " ");
 		char *equals = memchr(p, '=', len);
 
-		if (value && len > 0 && p[0] != '-') {
+		if (is_scheme(p, len) && (value || len == 6)) {
+			value = true;
+		} else if (value && len > 0 && p[0] != '-') {
 			replace(p, len);
 			value = false;
 		} else if (equals && secret_name(p, (size_t)(equals - p))) {
 			replace(equals + 1, len - (size_t)(equals + 1 - p));
 		} else {
-			value = p[0] == '-' && secret_name(p, len);
+			value = len > 0 && (p[0] == '-' || p[len - 1] == ':') &&
+				secret_name(p, len - (p[len - 1] == ':'));
 			mask_url(p, len);
 		}
 		p += strcspn(p, " ");

@@ -143,6 +143,16 @@ static void secrets_do_not_leave_the_host(void **state)
 		{ "iptables -A INPUT -m comment --comment key=1",
 		  "iptables -A INPUT -m comment --comment key=1" },
 		{ "tool --secret", "tool --secret" },
+		{ "tool --pass hunter2 --dport 22", "tool --pass *** --dport 22" },
+		{ "env MYSQL_PWD=hunter2 rules", "env MYSQL_PWD=*** rules" },
+		{ "env AWS_ACCESS_KEY=abcdef rules", "env AWS_ACCESS_KEY=*** rules" },
+		{ "tool --private-key abcdef up", "tool --private-key *** up" },
+		{ "fetch -H Authorization: Bearer abcdef http://host/",
+		  "fetch -H Authorization: Bearer *** http://host/" },
+		{ "tool --private-network 10.0.0.0/8", "tool --private-network 10.0.0.0/8" },
+		{ "iptables -N bypass -A PASS -j author", "iptables -N bypass -A PASS -j author" },
+		{ "iptables -A auth: -j ACCEPT", "iptables -A auth: -j ACCEPT" },
+		{ "tool : --passes 3 -", "tool : --passes 3 -" },
 		{ "", "" },
 	};
 	char text[COMMAND_MAX + 1];
