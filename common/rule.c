@@ -95,7 +95,7 @@ static bool ports(const char *text, uint16_t (*list)[2], uint8_t *count)
 }
 
 /* "10.0.0.1", "10.0.0.1-10.0.0.9", ":80-90", "10.0.0.1:80", "[2001:db8::1]:80", "[..]-[..]:80". */
-static void translation(struct rule *r, const char *text)
+void rule_translation(struct rule *r, const char *text)
 {
 	char addr[128], *until, *colon, *end;
 	bool six =
@@ -135,7 +135,7 @@ static void target_option(struct rule *r, const char *option, const char *value)
 	char *end;
 
 	if (!strcmp(option, "--to-destination") || !strcmp(option, "--to-source")) {
-		translation(r, value);
+		rule_translation(r, value);
 	} else if (!strcmp(option, "--to-ports")) {
 		r->to_port_from = port(value, &end);
 		r->to_port_until = *end == '-' ? port(end + 1, &end) : r->to_port_from;

@@ -8,7 +8,10 @@
 
 enum { WORD_MAX = 128 };
 
-/* The next word from *at on; false at the end. Quoted text and sets in braces are words of their own, and skipped. */
+/*
+ * The next word from *at on; false at the end. Quoted text is a word of its own, which begins with the quote and does not
+ * end with it; of a set in braces nothing is told but that there is one.
+ */
 static bool next_word(const char **at, const char *end, char word[static WORD_MAX])
 {
 	size_t n = 0;
@@ -20,6 +23,7 @@ static bool next_word(const char **at, const char *end, char word[static WORD_MA
 		return false;
 	if (**at == '"' || **at == '{') {
 		bool quoted = false;
+		const char *from = *at;
 
 		do {
 			if (**at == '"')
@@ -30,7 +34,11 @@ static bool next_word(const char **at, const char *end, char word[static WORD_MA
 				depth--;
 			(*at)++;
 		} while (*at < end && (quoted || depth > 0));
-		word[0] = '\0';
+		if (*from == '"')
+			n = (size_t)(*at - from) - ((*at)[-1] == '"' && *at - from > 1);
+		n = n < WORD_MAX ? n : WORD_MAX - 1;
+		memcpy(word, from, n);
+		word[n] = '\0';
 		return true;
 	}
 	for (; *at < end && **at != ' ' && **at != '\t' && **at != ',' && **at != '"'; (*at)++)
@@ -101,6 +109,104 @@ void statement_parse(struct rule *r, bool *jump, const char *text, size_t len)
 					 comment + 1);
 			return;
 		}
+	}
+}
+
+/* "80", "80-90"; anything else is left open. */
+static void one_range(uint16_t (*list)[2], uint8_t *count, const char *word)
+{
+	unsigned int from, until;
+	char more;
+	int n = sscanf(word, "%5u-%5u%c", &from, &until, &more);
+
+	if (n < 1 || n > 2 || strspn(word, "0123456789-") != strlen(word))
+		return;
+	if (n == 1)
+		until = from;
+	if (*count > 0 || from > UINT16_MAX || until > UINT16_MAX || until < from)
+		return;
+	list[0][0] = (uint16_t)from;
+	list[0][1] = (uint16_t)until;
+	*count = 1;
+}
+
+/* "\"wan*", as next_word() gives it, in the words of iptables. */
+static void interface(char out[static IFNAME_MAX + 2], const char *word)
+{
+	size_t n = strlen(word);
+
+	if (word[0] != '"' || n < 2 || n - 1 > IFNAME_MAX || memchr(word, '\\', n))
+		return;
+	memcpy(out, word + 1, n);
+	if (out[n - 2] == '*')
+		out[n - 2] = '+';
+}
+
+/* What follows "dnat", "snat", "redirect" or "masquerade". */
+static void translates_to(struct rule *r, const char *at, const char *end)
+{
+	char word[WORD_MAX];
+
+	if (!next_word(&at, end, word))
+		return;
+	if ((!strcmp(word, "ip") || !strcmp(word, "ip6")) && !next_word(&at, end, word))
+		return;
+	if (strcmp(word, "to") == 0 && next_word(&at, end, word) &&
+	    strspn(word, "0123456789abcdefABCDEF.:[]-") == strlen(word))
+		rule_translation(r, word);
+}
+
+/* What a match on `field` of `header` must find. */
+static void must_be(struct rule *r, const char *header, const char *field, const char *word)
+{
+	bool ip = !strcmp(header, "ip") || !strcmp(header, "ip6");
+	bool ports = !strcmp(field, "dport") || !strcmp(field, "sport");
+
+	if (ip && !strcmp(field, "saddr"))
+		(void)prefix_parse(&r->src.prefix, word);
+	else if (ip && !strcmp(field, "daddr"))
+		(void)prefix_parse(&r->dst.prefix, word);
+	else if (!strcmp(field, "l4proto") || (ip && !strcmp(field, "protocol")) ||
+		 (ip && !strcmp(field, "nexthdr")))
+		(void)proto_parse(&r->proto, word);
+	else if (!strcmp(field, "iifname") || !strcmp(field, "iif"))
+		interface(r->in_if, word);
+	else if (!strcmp(field, "oifname") || !strcmp(field, "oif"))
+		interface(r->out_if, word);
+	if (!ports)
+		return;
+	if (strcmp(header, "th") != 0)
+		(void)proto_parse(&r->proto, header);
+	if (field[0] == 'd')
+		one_range((uint16_t(*)[2])r->dports, &r->dport_count, word);
+	else
+		one_range((uint16_t(*)[2])r->sports, &r->sport_count, word);
+}
+
+void statement_translation(struct rule *r, bool *jump, const char *text, size_t len)
+{
+	const char *at = text, *end = text + len;
+	char header[WORD_MAX] = "", field[WORD_MAX] = "", word[WORD_MAX];
+	bool connection = false; /* of "ct original ip saddr" */
+
+	statement_parse(r, jump, text, len);
+	while (next_word(&at, end, word)) {
+		if (!strcmp(word, "dnat") || !strcmp(word, "snat") || !strcmp(word, "redirect") ||
+		    !strcmp(word, "masquerade")) {
+			translates_to(r, at, end);
+			return;
+		}
+		if (!strcmp(word, "comment"))
+			return;
+		if (!connection)
+			must_be(r, header, field, word);
+		/* It lasts until its value has been passed. */
+		if (!strcmp(field, "ct"))
+			connection = !strcmp(word, "original") || !strcmp(word, "reply");
+		else if (!strcmp(field, "saddr") || !strcmp(field, "daddr"))
+			connection = false;
+		snprintf(header, sizeof(header), "%s", field);
+		snprintf(field, sizeof(field), "%s", word);
 	}
 }
 

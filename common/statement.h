@@ -11,5 +11,10 @@
  * is a chain. A rule without an end of its own has no target.
  */
 void statement_parse(struct rule *r, bool *jump, const char *text, size_t len);
+/*
+ * The same, and of a translation what a plan can use: addresses, ports, protocol and interfaces that must be so, and r->to_*. What
+ * maps and sets say is left open.
+ */
+void statement_translation(struct rule *r, bool *jump, const char *text, size_t len);
 /* May any rule or policy of this table's text end a packet? */
 bool statements_drop(const char *text, size_t len);

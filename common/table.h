@@ -14,13 +14,15 @@ struct rule_text {
 
 struct chain {
 	char name[CHAIN_NAME_MAX + 1];
-	char policy[16]; /* "ACCEPT", "DROP"; "-" for user chains */
+	char policy[16];  /* "ACCEPT", "DROP"; "-" for user chains */
+	uint8_t nat_hook; /* of nft's chains of type nat; HOOK_NONE */
 	uint32_t rule_count;
 	struct rule_text *rules; /* rules[n - 1] is rule n */
 };
 
 struct table {
 	char name[TABLE_NAME_MAX + 1];
+	bool native; /* nft's text */
 	uint32_t chain_count;
 	struct chain *chains; /* in the text's order */
 	char *text;           /* owned, as given */
@@ -69,5 +71,7 @@ struct rule {
 
 /* Splits and reads one rule's text. -EBADMSG when its quoting is broken. */
 int rule_parse(struct rule *r, const char *text, size_t len);
+/* Fills r->to_* of "10.0.0.1-10.0.0.9:80-90", "[2001:db8::1]:80", ":80" and the like, as far as it can be read. */
+void rule_translation(struct rule *r, const char *text);
 /* Does the target end the table for a packet that matched? LOG, MARK and the like do not; a chain's name does not. */
 bool target_is_terminal(const char *target);

@@ -82,12 +82,32 @@ static int chain_open(struct cutter *c, struct line l)
 	return 0;
 }
 
+/* "type nat hook prerouting priority dstnat; policy accept;" */
+static uint8_t nat_hook(struct line l)
+{
+	static const char begin[] = "type nat hook ";
+	char word[16];
+	size_t n = 0;
+	int hook;
+
+	if (!begins(l, begin))
+		return HOOK_NONE;
+	for (const char *p = l.p + sizeof(begin) - 1; p < l.p + l.len && *p >= 'a' && *p <= 'z';
+	     p++)
+		if (n + 1 < sizeof(word))
+			word[n++] = (char)(*p - 'a' + 'A');
+	word[n] = '\0';
+	hook = hook_parse(word);
+	return (uint8_t)(hook < 0 ? HOOK_NONE : hook);
+}
+
 /* "type filter hook input priority filter; policy accept;" */
 static void base(struct chain *c, struct line l)
 {
 	const char *policy = memmem(l.p, l.len, "policy ", 7), *end = l.p + l.len;
 	size_t len = 0;
 
+	c->nat_hook = nat_hook(l);
 	memcpy(c->policy, "accept", sizeof("accept"));
 	if (!policy)
 		return;
@@ -187,6 +207,7 @@ int table_parse_nft(struct table *t, const char *text, size_t len)
 	int r;
 
 	memset(t, 0, sizeof(*t));
+	t->native = true;
 	if (len > CONTENT_MAX)
 		return -EBADMSG;
 	t->text = malloc(len + 1);

@@ -138,24 +138,47 @@ static struct nft_table *find(struct nftlist *l, uint8_t nfproto, const char *na
 	return NULL;
 }
 
-/* Each "*table ... COMMIT" of what iptables-nft-save printed. done[]: tables that it could print. */
+/*
+ * "# Table `nat' contains incompatible base-chains": of such a table it prints standard chains that need not exist, and
+ * leaves out those that do. *named: the table that the line says this of.
+ */
+static bool incompatible(const char *line, size_t len, struct nft_table **named, struct nftlist *l,
+			 uint8_t nfproto)
+{
+	static const char begin[] = "# Table `", reason[] = "incompatible";
+	const char *name = line + sizeof(begin) - 1, *stop;
+
+	if (len < sizeof(begin) || memcmp(line, begin, sizeof(begin) - 1) != 0 ||
+	    !memmem(line, len, reason, sizeof(reason) - 1))
+		return false;
+	stop = memchr(name, '\'', len - (sizeof(begin) - 1));
+	*named = stop ? find(l, nfproto, name, (size_t)(stop - name)) : NULL;
+	return true;
+}
+
+/* Each "*table ... COMMIT" of what iptables-nft-save printed. done[]: tables that it could print whole. */
 static int put_saved(const struct writer *w, struct nftlist *l, uint8_t nfproto, bool *done)
 {
 	const char *at = w->text, *end = at + w->len;
-	struct nft_table *t = NULL;
+	struct nft_table *t = NULL, *partly = NULL;
 	struct buf b;
 	int r = 0;
 
 	buf_init(&b, CONTENT_MAX);
 	while (at < end && r == 0) {
 		const char *next = memchr(at, '\n', (size_t)(end - at));
+		struct nft_table *named = NULL;
 		size_t len;
 
 		next = next ? next + 1 : end;
 		len = (size_t)(next - at);
 		if (at[0] == '*') {
 			t = find(l, nfproto, at + 1, len - 2);
+			if (t == partly)
+				t = NULL;
 			b.len = 0;
+		} else if (incompatible(at, len, &named, l, nfproto)) {
+			partly = named;
 		}
 		if (add_line(&b, at, len) < 0)
 			r = complain("cannot hold the tables of", "iptables-nft-save");

@@ -105,7 +105,11 @@ static uint32_t site_of(const struct ruleset *now, const char *text)
 	if (!text || !text_uses_conntrack(text, now->size))
 		return 0;
 	for (uint32_t i = 0; i < now->count; i++) {
-		if (strcmp(now->tables[i].name, "nat") == 0)
+		const struct ruleset_table *t = &now->tables[i];
+
+		if (strcmp(t->name, "nat") == 0 ||
+		    (t->backend == BACKEND_NATIVE && !t->handles &&
+		     memmem(text + t->offset, t->len, "type nat hook ", 14)))
 			return LEASE_CONNTRACK | LEASE_TRANSLATES;
 	}
 	return LEASE_CONNTRACK;

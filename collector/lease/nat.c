@@ -9,6 +9,8 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "common/statement.h"
+
 enum answer { NO, MAYBE, YES };
 
 struct by_name {
@@ -71,6 +73,27 @@ static bool take_rule(struct nat_rule *n, const struct rule *r, const struct by_
 	return true;
 }
 
+/* Sure of nothing in nft's rules but of what they must match. */
+static int read_rule(struct rule *r, const struct table *t, const struct rule_text *text)
+{
+	bool jump;
+
+	if (!t->native)
+		return rule_parse(r, text->text, text->len);
+	statement_translation(r, &jump, text->text, text->len);
+	return 0;
+}
+
+static uint8_t hook_of(const struct table *t, const struct chain *c)
+{
+	int hook;
+
+	if (t->native)
+		return c->nat_hook;
+	hook = strcmp(c->policy, "-") ? hook_parse(c->name) : -1;
+	return (uint8_t)(hook < 0 ? HOOK_NONE : hook);
+}
+
 static int read_rules(struct nat *n, const struct table *t, const struct by_name *chains,
 		      uint32_t max, bool *left)
 {
@@ -97,7 +120,7 @@ static int read_rules(struct nat *n, const struct table *t, const struct by_name
 				n->rules = bigger;
 				cap = next;
 			}
-			ret = rule_parse(&r, chain->rules[i].text, chain->rules[i].len);
+			ret = read_rule(&r, t, &chain->rules[i]);
 			if (ret == -ENOMEM)
 				return ret;
 			if (ret < 0)
@@ -126,9 +149,7 @@ int nat_read(struct nat *n, const struct table *t, uint32_t max, bool *left)
 		goto out;
 	n->chain_count = count;
 	for (uint32_t c = 0; c < count; c++) {
-		int hook = strcmp(t->chains[c].policy, "-") ? hook_parse(t->chains[c].name) : -1;
-
-		n->chains[c].hook = (uint8_t)(hook < 0 ? HOOK_NONE : hook);
+		n->chains[c].hook = hook_of(t, &t->chains[c]);
 		list[c].chain = c;
 		HASH_ADD_KEYPTR(hh, chains, t->chains[c].name, strlen(t->chains[c].name), &list[c]);
 	}

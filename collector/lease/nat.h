@@ -1,5 +1,5 @@
 /*
- * One host's table nat as a plan walks it: only what translates, leads to another chain or ends one, read once.
+ * One table of a host's NAT as a plan walks it: only what translates, leads to another chain or ends one, read once.
  * Chains are entered as packets enter them, from the hooks and by jumps that the pattern could take, so that one
  * service of ten thousand does not lead to the servers of all.
  */

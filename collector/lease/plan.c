@@ -320,40 +320,53 @@ static void for_conns(struct plan *p, const struct pattern *from, const struct c
 	}
 }
 
-static int read_nat(struct plan *p, struct nat *nats, const struct plan_host *hosts, size_t n,
-		    uint8_t family)
+/* One table of a host's. */
+struct plan_nat {
+	const struct plan_host *host;
+	struct nat nat;
+};
+
+static int read_nat(struct plan *p, struct plan_nat *nats, size_t *count,
+		    const struct plan_host *hosts, size_t n, uint8_t family)
 {
 	uint32_t room = NAT_RULES_MAX;
 
 	for (size_t h = 0; h < n; h++) {
-		int r = nat_read(&nats[h], hosts[h].nat[family == 4 ? 0 : 1], room, &p->cut);
+		const struct table *const *tables = hosts[h].nat[family == 4 ? 0 : 1];
 
-		if (r < 0)
-			return r;
-		room -= nats[h].rule_count;
+		p->cut |= hosts[h].more;
+		for (int i = 0; i < PLAN_NATS_MAX && tables[i]; i++) {
+			struct plan_nat *one = &nats[*count];
+			int r = nat_read(&one->nat, tables[i], room, &p->cut);
+
+			if (r < 0)
+				return r;
+			one->host = &hosts[h];
+			room -= one->nat.rule_count;
+			(*count)++;
+		}
 	}
 	return 0;
 }
 
-static void forwards(struct plan *p, struct nat *nats, const struct plan_host *hosts, size_t n,
-		     size_t at)
+static void forwards(struct plan *p, struct plan_nat *nats, size_t n, size_t at)
 {
 	struct pattern from = p->list[at];
 
-	for (size_t h = 0; h < n; h++) {
-		struct step_of_plan s = { p, &hosts[h], &from };
+	for (size_t i = 0; i < n; i++) {
+		struct step_of_plan s = { p, nats[i].host, &from };
 
-		nat_walk(&nats[h], &from, translate, &s);
+		nat_walk(&nats[i].nat, &from, translate, &s);
 	}
 }
 
-static void backwards(struct plan *p, const struct nat *nats, size_t n, size_t at)
+static void backwards(struct plan *p, const struct plan_nat *nats, size_t n, size_t at)
 {
 	struct pattern from = p->list[at];
 
-	for (size_t h = 0; h < n; h++) {
-		for (uint32_t i = 0; i < nats[h].rule_count; i++)
-			translate_back(p, &from, &nats[h].rules[i]);
+	for (size_t i = 0; i < n; i++) {
+		for (uint32_t k = 0; k < nats[i].nat.rule_count; k++)
+			translate_back(p, &from, &nats[i].nat.rules[k]);
 	}
 }
 
@@ -362,18 +375,18 @@ int plan_patterns(const struct pattern *named, const struct plan_host *hosts, si
 		  struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut)
 {
 	struct plan p = { .list = out };
-	struct nat *nats;
-	size_t at, forward;
+	struct plan_nat *nats;
+	size_t at, forward, nat_count = 0;
 	int r;
 
 	*count = 0;
 	*cut = false;
 	if (!pattern_valid(named))
 		return -EINVAL;
-	nats = calloc(host_count + 1, sizeof(*nats));
+	nats = calloc(host_count * PLAN_NATS_MAX + 1, sizeof(*nats));
 	if (!nats)
 		return -ENOMEM;
-	r = read_nat(&p, nats, hosts, host_count, named->family);
+	r = read_nat(&p, nats, &nat_count, hosts, host_count, named->family);
 	if (r < 0)
 		goto out;
 
@@ -381,20 +394,20 @@ int plan_patterns(const struct pattern *named, const struct plan_host *hosts, si
 	for (at = 0; at < p.count; at++) {
 		struct pattern from = out[at];
 
-		forwards(&p, nats, hosts, host_count, at);
+		forwards(&p, nats, nat_count, at);
 		for_conns(&p, &from, conns, conn_count);
 	}
 	forward = p.count;
 	for (at = 0; at < forward; at++)
-		backwards(&p, nats, host_count, at);
+		backwards(&p, nats, nat_count, at);
 	/* What was before one host's translation may meet another's. */
 	for (at = forward; at < p.count; at++)
-		forwards(&p, nats, hosts, host_count, at);
+		forwards(&p, nats, nat_count, at);
 	*count = p.count;
 	*cut = p.cut;
 out:
-	for (size_t h = 0; h < host_count; h++)
-		nat_clear(&nats[h]);
+	for (size_t i = 0; i < nat_count; i++)
+		nat_clear(&nats[i].nat);
 	free(nats);
 	return r;
 }

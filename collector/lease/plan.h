@@ -9,18 +9,22 @@
 #include "common/record.h"
 #include "common/table.h"
 
+enum { PLAN_NATS_MAX = 8 };
+
 /* What the plan knows of one host; all borrowed. */
 struct plan_host {
 	const char *id;
-	const struct facts *facts;  /* NULL: not known */
-	const struct table *nat[2]; /* table nat of ipv4 and ipv6; NULL: none */
+	const struct facts *facts; /* NULL: not known */
+	/* What translates ipv4 and ipv6, of each firewall that is there; NULL: no more. */
+	const struct table *nat[2][PLAN_NATS_MAX];
+	bool more; /* tables that found no room */
 };
 
 /*
  * Plans from the named pattern: patterns it becomes by rules and existing connections (breadth first: closest
  * translations first), then what it may have been before a translation. Every pattern keeps at least one address or
  * port, of the named flow or of its translation, and never becomes a match-all. *cut: there were more than
- * PATTERNS_MAX (the closest were kept), or rules that could not be read.
+ * PATTERNS_MAX (the closest were kept), or rules that could not be read or found no room.
  */
 int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count,
 		  const struct conn *conns, size_t conn_count,

@@ -16,7 +16,8 @@ struct field {
 	struct arena arena;
 	struct stored_host *stored;
 	struct plan_host *hosts;
-	struct table *tables; /* two for each host; parsed ones are to be cleared */
+	struct table *tables; /* parsed, to be cleared */
+	size_t table_count;
 	size_t host_count;
 	struct conn *conns; /* owned */
 	size_t conn_count, conn_cap;
@@ -31,8 +32,7 @@ static int load_hosts(struct field *f)
 	if (r < 0)
 		return r;
 	f->hosts = arena_alloc(&f->arena, (f->host_count + 1) * sizeof(*f->hosts));
-	f->tables = arena_alloc(&f->arena, (2 * f->host_count + 1) * sizeof(*f->tables));
-	if (!f->hosts || !f->tables)
+	if (!f->hosts)
 		return -ENOMEM;
 	for (i = 0; i < f->host_count; i++) {
 		struct facts *facts = arena_alloc(&f->arena, sizeof(*facts));
@@ -49,33 +49,62 @@ static int load_hosts(struct field *f)
 	return 0;
 }
 
-/* The table nat of each host as it was last read. */
+/* May it translate? Of native tables only the text tells. */
+static bool may_translate(const struct stored_table *t)
+{
+	if (t->until.v)
+		return false;
+	if (t->backend == BACKEND_NATIVE)
+		return t->family == FAMILY_IPV4 || t->family == FAMILY_IPV6 ||
+		       t->family == FAMILY_INET;
+	return !strcmp(t->table, "nat") && (t->family == FAMILY_IPV4 || t->family == FAMILY_IPV6);
+}
+
+static void give(struct plan_host *h, int six, const struct table *t)
+{
+	for (int i = 0; i < PLAN_NATS_MAX; i++) {
+		if (!h->nat[six][i]) {
+			h->nat[six][i] = t;
+			return;
+		}
+	}
+	h->more = true;
+}
+
+/* What translates on each host, as it was last read. */
 static int load_tables(struct field *f)
 {
+	static const char translates[] = "type nat hook ";
 	struct stored_table *list = NULL;
 	size_t count = 0, i, h;
 	int r = reader_tables(f->reader, 0, f->now, f->now, &f->arena, &list, &count);
 
 	if (r < 0)
 		return r;
+	f->tables = arena_alloc(&f->arena, (count + 1) * sizeof(*f->tables));
+	if (!f->tables)
+		return -ENOMEM;
 	for (i = 0; i < count; i++) {
 		const struct stored_table *t = &list[i];
+		struct table *parsed = &f->tables[f->table_count];
 		const char *text;
-		struct table *parsed;
 		size_t len;
 
-		if (t->until.v || strcmp(t->table, "nat") ||
-		    (t->family != FAMILY_IPV4 && t->family != FAMILY_IPV6))
-			continue;
 		for (h = 0; h < f->host_count && f->stored[h].host != t->host; h++)
 			;
-		if (h == f->host_count ||
+		if (h == f->host_count || !may_translate(t) ||
 		    reader_content(f->reader, &t->content, &f->arena, &text, &len) < 0)
 			continue; /* gone, or its text has not come yet: planned again when it has */
-		parsed = &f->tables[2 * h + (t->family == FAMILY_IPV6)];
-		table_clear(parsed);
-		if (table_parse(parsed, text, len) == 0)
-			f->hosts[h].nat[t->family == FAMILY_IPV6] = parsed;
+		if (t->backend == BACKEND_NATIVE &&
+		    !memmem(text, len, translates, sizeof(translates) - 1))
+			continue;
+		if (table_parse_as(parsed, (enum backend)t->backend, text, len) < 0)
+			continue;
+		f->table_count++;
+		if (t->family != FAMILY_IPV6)
+			give(&f->hosts[h], 0, parsed);
+		if (t->family != FAMILY_IPV4)
+			give(&f->hosts[h], 1, parsed);
 	}
 	return 0;
 }
@@ -180,7 +209,7 @@ void survey_run(struct survey *s, struct reader *r)
 		s->patterns[0] = s->named;
 		s->pattern_count = 1;
 	}
-	for (i = 0; f.tables && i < 2 * f.host_count; i++)
+	for (i = 0; i < f.table_count; i++)
 		table_clear(&f.tables[i]);
 	free(f.conns);
 	arena_free(&f.arena);

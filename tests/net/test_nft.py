@@ -147,3 +147,22 @@ def test_nobody_traced_it_and_one_rule_of_nft_can_have_done_it(fleet, std):
     std.cl.tcp("10.0.3.2", 443)
     check(fleet.where(FLOW), verdict="dropped", confidence="inferred",
           died_at={"host": "gw", "backend": "nft", "chain": "FORWARD", "rule": 2})
+
+
+def test_native_tables_with_the_names_of_iptables(fleet):
+    """Of these iptables-nft-save prints chains that do not exist; their translations are foreseen all the same."""
+    std = Standard(fleet, masquerade=False)
+    std.gw.nft('table ip nat { chain post { type nat hook postrouting priority srcnat; oifname "wan" masquerade; }; }')
+    std.rt.nft("table ip nat { chain pre { type nat hook prerouting priority dstnat; "
+               "ip daddr 203.0.113.10 tcp dport 443 dnat to 10.0.3.2:8443; }; }")
+    std.sv.nft("table ip filter { chain in { type filter hook input priority filter; ip protocol udp accept; tcp dport 8443 drop; }; }")
+    answer = traced(fleet, std, "tcp 10.0.1.2 203.0.113.10:443", lambda: std.cl.tcp("203.0.113.10", 443, sport=40001))
+    check(answer, verdict="dropped", confidence="observed", died_at={
+        "host": "sv", "backend": "native", "family": "ipv4", "table": "filter", "chain": "in", "rule": 2,
+        "rule_text": "tcp dport 8443 drop"})
+    nat = {hop["host"]: hop["nat"] for hop in answer["hops"]}
+    assert nat["gw"] == [{"kind": "masquerade", "from": "10.0.1.2:40001", "to": "198.18.0.1:40001",
+                          "rule_text": 'oifname "wan" masquerade'}]
+    assert nat["rt"] == [{"kind": "dnat", "from": "203.0.113.10:443", "to": "10.0.3.2:8443",
+                          "rule_text": "ip daddr 203.0.113.10 tcp dport 443 dnat to 10.0.3.2:8443"}]
+    assert fleet.lasthop("rules", "show", "sv", "--backend", "nft").stdout == ""

@@ -18,10 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	struct table t;
 
 	must(prefix_parse(&addr.addr, "198.18.0.1/24"));
-	if (table_parse(&t, (const char *)p, len) < 0)
+	if (table_parse(&t, (const char *)p, len) < 0 &&
+	    table_parse_nft(&t, (const char *)p, len) < 0)
 		return 0;
 	for (size_t i = 0; i < sizeof(flows) / sizeof(flows[0]); i++) {
-		struct plan_host host = { "h", &facts, { &t, &t } };
+		struct plan_host host = { "h", &facts, { { &t }, { &t } }, false };
 		struct pattern named;
 		struct flow flow;
 		size_t count;

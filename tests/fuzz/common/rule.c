@@ -1,5 +1,5 @@
 /* Any text as a table, and every rule of it. */
-#include "common/table.h"
+#include "common/statement.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
@@ -7,8 +7,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
 	struct table t;
 	struct rule r;
+	bool jump;
 
 	rule_parse(&r, (const char *)p, len);
+	statement_translation(&r, &jump, (const char *)p, len);
 	if (table_parse_nft(&t, (const char *)p, len) == 0)
 		table_clear(&t);
 	if (table_parse(&t, (const char *)p, len) < 0)

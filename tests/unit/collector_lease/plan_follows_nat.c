@@ -48,8 +48,9 @@ static int make(void **state)
 		assert_int_equal(table_parse(&f->nat[i], texts[i], strlen(texts[i])), 0);
 		f->facts[i].links = f->links[i];
 		f->facts[i].addrs = f->addrs[i];
-		f->hosts[i] =
-			(struct plan_host){ i ? "rt" : "gw", &f->facts[i], { &f->nat[i], NULL } };
+		f->hosts[i] = (struct plan_host){
+			i ? "rt" : "gw", &f->facts[i], { { &f->nat[i] } }, false
+		};
 	}
 	address(f, 0, 0, "lan", "10.0.1.1/24");
 	address(f, 0, 1, "wan", "198.18.0.1/24");
@@ -286,6 +287,47 @@ static void large_tables_are_walked_once_per_pattern(void **state)
 	assert_true(until.tv_sec - from.tv_sec < 5);
 }
 
+static void every_firewall_of_a_host_translates(void **state)
+{
+	static const char native[] =
+		"table inet fw {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n\n"
+		"\tchain pre {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
+		"\t\tip daddr 192.0.2.1 tcp dport 80 counter dnat ip to 10.0.3.4:8080\n"
+		"\t\tct original ip saddr 192.0.2.2 ip daddr 192.0.2.3 jump deep comment \"ip daddr 192.0.2.9\"\n"
+		"\t\tip daddr != 192.0.2.3 tcp dport 90-99 dnat ip to 10.0.3.6-10.0.3.7\n"
+		"\t\tip daddr @s dnat ip to tcp dport map { 70 : 10.0.3.9 }\n"
+		"\t\tmeta nfproto ipv6 tcp dport 80 dnat ip6 to [fd00::5]:8080\n\t}\n\n"
+		"\tchain deep {\n\t\tmeta l4proto tcp redirect to :22\n\t}\n\n"
+		"\tchain post {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+		"\t\tiifname \"lan\" oifname \"w*\" masquerade\n\t}\n\n"
+		"\tchain filter {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n";
+	struct fleet *f = *state;
+	struct table t;
+
+	assert_int_equal(table_parse_nft(&t, native, sizeof(native) - 1), 0);
+	change(f, 0, "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n");
+	f->hosts[0].nat[0][1] = &t;
+	f->hosts[0].nat[1][0] = &t;
+	plan(f, "tcp 10.0.1.2 192.0.2.1:80", NULL, 0);
+	assert_true(selects(f, "10.0.1.2", 1, "10.0.3.4", 8080));
+	assert_true(selects(f, "198.18.0.1", 1, "10.0.3.4", 8080));
+	assert_false(selects(f, "10.0.1.1", 1, "10.0.3.4", 8080)); /* not an address of w* */
+	plan(f, "tcp 10.0.1.2 203.0.113.10:443", NULL, 0); /* by the other host's legacy table */
+	assert_true(selects(f, "198.18.0.1", 1, "10.0.3.2", 8443));
+	plan(f, "tcp 10.0.1.2 192.0.2.3:2222", NULL, 0);
+	assert_true(selects(f, "10.0.1.2", 1, "10.0.1.1", 22));
+	assert_false(selects(f, "10.0.1.2", 1, "10.0.3.4", 8080));
+	plan(f, "tcp 10.0.1.2 192.0.2.4:95", NULL, 0);
+	assert_true(selects(f, "10.0.1.2", 1, "10.0.3.7", 95));
+	plan(f, "tcp 2001:db8::2 [fd00::2]:80", NULL, 0);
+	assert_true(selects(f, "2001:db8::2", 1, "fd00::5", 8080));
+	assert_false(f->cut);
+	f->hosts[0].more = true;
+	plan(f, "tcp 10.0.1.2 192.0.2.4:95", NULL, 0);
+	assert_true(f->cut);
+	table_clear(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +340,7 @@ int main(void)
 		T(only_chains_that_it_can_reach_count),
 		T(a_rule_that_surely_ends_the_chain_hides_the_rest),
 		T(every_kind_of_translation_is_followed),
+		T(every_firewall_of_a_host_translates),
 		T(too_many_are_cut_and_said),
 		T(large_tables_are_walked_once_per_pattern),
 	};
