@@ -53,16 +53,17 @@ static void set_target(struct rule *r, const char *target)
 	snprintf(r->target, sizeof(r->target), "%.*s", CHAIN_NAME_MAX, target);
 }
 
-/* "with icmp port-unreachable", "with tcp reset": as iptables says it. */
-static void reject_with(struct rule *r, const char **at, const char *end)
+/* "with icmp port-unreachable", "with tcp reset": as iptables says it. Without words it is a port that cannot be reached. */
+static void reject_with(struct rule *r, const char *at, const char *end)
 {
 	char word[WORD_MAX], kind[WORD_MAX];
 
-	if (!next_word(at, end, word) || strcmp(word, "with") != 0 || !next_word(at, end, kind))
+	snprintf(r->reject_with, sizeof(r->reject_with), "icmpx-port-unreachable");
+	if (!next_word(&at, end, word) || strcmp(word, "with") != 0 || !next_word(&at, end, kind))
 		return;
-	if (!next_word(at, end, word))
+	if (!next_word(&at, end, word))
 		return;
-	if (strcmp(word, "type") == 0 && !next_word(at, end, word))
+	if (strcmp(word, "type") == 0 && !next_word(&at, end, word))
 		return;
 	if (strcmp(kind, "tcp") == 0)
 		snprintf(r->reject_with, sizeof(r->reject_with), "tcp-%.20s", word);
@@ -93,7 +94,7 @@ void statement_parse(struct rule *r, bool *jump, const char *text, size_t len)
 			set_target(r, ends[i].target);
 			*jump = false;
 			if (strcmp(word, "reject") == 0)
-				reject_with(r, &at, end);
+				reject_with(r, at, end);
 		}
 		if (strcmp(word, "jump") == 0 || strcmp(word, "goto") == 0) {
 			r->is_goto = word[0] == 'g';

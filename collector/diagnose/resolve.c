@@ -136,6 +136,11 @@ static bool resolve_handle(struct resolved *out, const struct inquiry *q, struct
 		statement_parse(&out->rule, &out->is_jump, text->text, text->len);
 	else if (rule_parse(&out->rule, text->text, text->len) == 0)
 		out->is_jump = out->rule.target[0] && table_chain(&t->parsed, out->rule.target);
+	/* Which chain a verdict map leads to, the rule's text does not tell. */
+	if (s->verdict == STEP_VERDICT_JUMP || s->verdict == STEP_VERDICT_GOTO) {
+		out->is_jump = true;
+		out->rule.is_goto = s->verdict == STEP_VERDICT_GOTO;
+	}
 	return true;
 }
 

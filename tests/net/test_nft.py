@@ -166,3 +166,50 @@ def test_native_tables_with_the_names_of_iptables(fleet):
     assert nat["rt"] == [{"kind": "dnat", "from": "203.0.113.10:443", "to": "10.0.3.2:8443",
                           "rule_text": "ip daddr 203.0.113.10 tcp dport 443 dnat to 10.0.3.2:8443"}]
     assert fleet.lasthop("rules", "show", "sv", "--backend", "nft").stdout == ""
+
+
+def test_verdict_maps_and_gotos_between_both_firewalls(fleet, std):
+    std.gw.rules("-A FORWARD -p tcp -j ACCEPT")
+    xtables(std.gw, "-A FORWARD -p udp -j ACCEPT")
+    std.gw.nft("""table inet z {
+        map m { type inet_service : verdict; elements = { 443 : goto last }; }
+        chain last { ct state new reject comment "INC-9"; }
+        chain middle { return; }
+        chain late { type filter hook forward priority 10; jump middle; tcp dport vmap @m; }
+        chain early { type filter hook forward priority -10; tcp flags syn counter; }
+    }""")
+    answer = traced(fleet, std)
+    check(answer, verdict="rejected", died_at={
+        "backend": "native", "chain": "last", "rule": 1, "reject_with": "icmpx-port-unreachable",
+        "rule_text": 'ct state new reject comment "INC-9"'})
+    assert [(j["chain"], j["rule"]) for j in answer["died_at"]["jumps"]] == [("late", 2)]
+    met = [(b, c) for b, t, c, r, v in steps(answer, "gw")
+           if (b, t) != ("legacy", "nat") and c in ("early", "FORWARD", "late", "middle", "last")]
+    assert list(dict.fromkeys(met)) == [("native", "early"), ("legacy", "FORWARD"), ("nft", "FORWARD"), ("native", "late"),
+                                        ("native", "middle"), ("native", "last")]
+
+
+def test_ipv6_in_two_families_of_nftables(fleet, std):
+    xtables(std.gw, "-N G", "-A FORWARD -p tcp -g G", "-A G -p tcp --dport 443 -j DROP", version=6)
+    std.gw.nft("table ip6 z { chain f { type filter hook forward priority -10; jump g; }; chain g { meta l4proto tcp counter return; }; }")
+    flow = "tcp 2001:db8:1::2 [2001:db8:3::2]:443"
+    answer = traced(fleet, std, flow, lambda: std.cl.tcp("2001:db8:3::2", 443))
+    check(answer, verdict="dropped", died_at={
+        "host": "gw", "backend": "nft", "family": "ipv6", "chain": "G", "rule": 1, "rule_text": "-A G -p tcp -m tcp --dport 443 -j DROP"})
+    assert [(j["chain"], j["rule"]) for j in answer["died_at"]["jumps"]] == [("FORWARD", 1)]
+    assert ("native", "z", "g", 1, "return") in steps(answer, "gw")
+
+
+def test_a_bridge_that_filters(fleet):
+    a, br, b = (fleet.host(name) for name in ("a", "br", "b"))
+    fleet.link(a, "e0", "10.0.9.1/24", br, "p0", [])
+    fleet.link(b, "e0", "10.0.9.2/24", br, "p1", [])
+    br.ip("link add br0 type bridge", "link set p0 master br0", "link set p1 master br0", "link set br0 up")
+    br.nft("table bridge b { chain f { type filter hook forward priority filter; ip protocol icmp accept; tcp dport 443 drop; }; }")
+    fleet.start_collector()
+    fleet.start_agents()
+    flow = "tcp 10.0.9.1 10.0.9.2:443"
+    fleet.trace(flow)
+    a.tcp("10.0.9.2", 443)
+    check(fleet.where(flow), verdict="dropped", died_at={
+        "host": "br", "backend": "native", "family": "bridge", "table": "b", "chain": "f", "rule": 2, "rule_text": "tcp dport 443 drop"})
