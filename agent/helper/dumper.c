@@ -396,7 +396,7 @@ static void *dump_thread(void *arg)
 	else
 		r = d->what == DUMP_COUNTERS ? count(d, &why) : dump(d, &why);
 	d->answer.error = r;
-	if (r < 0)
+	if (why.text[0]) /* without an error: what could not be read as well */
 		snprintf(d->answer.why, sizeof(d->answer.why), "%s", why.text);
 	atomic_store(&d->ended, true);
 	eventfd_write(d->done, 1);

@@ -17,6 +17,7 @@
 
 #include "agent/helper/ipc.h"
 #include "agent/helper/nftlist.h"
+#include "agent/helper/nfttalk.h"
 #include "common/journey.h"
 
 /* A program that writes into a file of ours. */
@@ -93,6 +94,7 @@ static int put_part(uint32_t backend, const struct nft_table *t, uint32_t kind, 
 {
 	struct ruleset_part part = { .backend = backend,
 				     .family = nft_family(t->nfproto),
+				     .torn = kind == RULESET_TEXT && len == 0,
 				     .kind = kind,
 				     .len = (uint32_t)len };
 
@@ -211,6 +213,7 @@ static const char *family_word(uint8_t nfproto)
 	}
 }
 
+/* A table that nobody can print is told without its text, as torn: it is there, and its rules are not known. */
 static int put_native(const struct nft_table *t)
 {
 	const char *const argv[] = { "nft",   "-s", "list", "table", family_word(t->nfproto),
@@ -222,11 +225,10 @@ static int put_native(const struct nft_table *t)
 		return complain("cannot start nft for", t->name);
 	r = finish(&w);
 	if (r == 127)
-		r = complain("nft is not installed: cannot read the nftables table", t->name);
+		complain("nft is not installed: no text of the nftables table", t->name);
 	else if (r != 0)
-		r = complain("nft could not print the table", t->name);
-	else
-		r = put_table(BACKEND_NATIVE, t, w.text, w.len);
+		complain("nft cannot print the table", t->name);
+	r = put_table(BACKEND_NATIVE, t, w.text, r == 0 ? w.len : 0);
 	writer_clear(&w);
 	return r;
 }

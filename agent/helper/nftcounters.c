@@ -18,16 +18,13 @@
 
 #include "agent/helper/ipc.h"
 #include "agent/helper/rawcounters.h"
-#include "agent/helper/sockets.h"
+#include "agent/helper/nfttalk.h"
 #include "common/journey.h"
 
 enum {
 	TRIES = 3,
-	ASK_MAX = 1 << 10,
-	ANSWER_MAX = 64 << 10,
 	NAMES_BYTES_MAX = 64 << 20,
 	BYTES_MAX = 256 << 20,
-	WAIT_S = 5,
 };
 
 struct nftchain {
@@ -38,9 +35,8 @@ struct nftchain {
 };
 
 struct nftcounters {
-	int sock, out;
-	uint32_t seq, generation;
-	char *answer; /* owned; ANSWER_MAX */
+	struct nfttalk talk;
+	int out;
 	struct arena names;
 	struct nftchain *chains; /* owned */
 	uint32_t count, cap;
@@ -50,65 +46,12 @@ struct nftcounters {
 	int error;
 };
 
-/* --- messages ------------------------------------------------------------------------------------------------------ */
-
-static struct nlmsghdr *message(struct nftcounters *n, char *room, uint16_t type, uint16_t flags,
-				uint8_t nfproto)
+/* What we could not hold is our own error, else it is the kernel's. */
+static int ask(struct nftcounters *n, const struct nlmsghdr *nlh, mnl_cb_t cb)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(room);
-	struct nfgenmsg *nfg;
+	int r = nfttalk_ask(&n->talk, nlh, cb, n);
 
-	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	nlh->nlmsg_seq = ++n->seq;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = nfproto;
-	nfg->version = NFNETLINK_V0;
-	return nlh;
-}
-
-/* Sends nlh and hands each answer to cb. 0, -EINTR when the ruleset changed under a dump, -errno. */
-static int talk(struct nftcounters *n, const struct nlmsghdr *nlh, mnl_cb_t cb)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	bool dump = nlh->nlmsg_flags & NLM_F_DUMP;
-	ssize_t len;
-	int r;
-
-	if (sendto(n->sock, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return -errno;
-	do {
-		len = recv(n->sock, n->answer, ANSWER_MAX, 0);
-		if (len < 0)
-			return -errno;
-		r = mnl_cb_run(n->answer, (size_t)len, nlh->nlmsg_seq, 0, cb, n);
-		if (r < 0)
-			return n->error ? n->error : -errno;
-	} while (dump && r > MNL_CB_STOP);
-	return 0;
-}
-
-static int on_generation(const struct nlmsghdr *nlh, void *arg)
-{
-	struct nftcounters *n = arg;
-	const struct nlattr *a;
-
-	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(a) == NFTA_GEN_ID && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
-			n->generation = be32toh(mnl_attr_get_u32(a));
-	}
-	return MNL_CB_OK;
-}
-
-static int generation(struct nftcounters *n, uint32_t *out)
-{
-	char room[ASK_MAX] __attribute__((aligned(8)));
-	int r;
-
-	n->generation = 0;
-	r = talk(n, message(n, room, NFT_MSG_GETGEN, 0, NFPROTO_UNSPEC), on_generation);
-	*out = n->generation;
-	return r;
+	return r == -ECANCELED && n->error ? n->error : r;
 }
 
 /* "packets" and "bytes" of a nest; false: it has none. */
@@ -234,26 +177,6 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 
 /* --- tables -------------------------------------------------------------------------------------------------------- */
 
-static uint32_t family_of(uint8_t nfproto)
-{
-	switch (nfproto) {
-	case NFPROTO_INET:
-		return FAMILY_INET;
-	case NFPROTO_IPV4:
-		return FAMILY_IPV4;
-	case NFPROTO_IPV6:
-		return FAMILY_IPV6;
-	case NFPROTO_ARP:
-		return FAMILY_ARP;
-	case NFPROTO_BRIDGE:
-		return FAMILY_BRIDGE;
-	case NFPROTO_NETDEV:
-		return FAMILY_NETDEV;
-	default:
-		return FAMILY_NONE;
-	}
-}
-
 /* Names beyond our limit are cut, as in texts. */
 static void name_put(char to[static 64], const char *name)
 {
@@ -262,15 +185,16 @@ static void name_put(char to[static 64], const char *name)
 
 static int chain_read(struct nftcounters *n, const struct nftchain *c)
 {
-	char room[ASK_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *nlh = message(n, room, NFT_MSG_GETRULE, NLM_F_DUMP, c->nfproto);
+	char room[NFT_ASK_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *nlh =
+		nfttalk_message(&n->talk, room, NFT_MSG_GETRULE, NLM_F_DUMP, c->nfproto);
 	int r;
 
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, c->table);
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, c->name);
 	n->head = (struct counters_chain){ .policy = c->base };
 	name_put(n->head.name, c->name);
-	r = talk(n, nlh, on_rule);
+	r = ask(n, nlh, on_rule);
 	if (r == 0 && c->base) {
 		n->part.values++;
 		r = buf_add(&n->values, &c->policy, sizeof(c->policy));
@@ -297,7 +221,7 @@ static int table_read(struct nftcounters *n, uint32_t i)
 	int r = 0;
 
 	n->part = (struct counters_part){ .backend = BACKEND_NATIVE,
-					  .family = family_of(first->nfproto) };
+					  .family = nft_family(first->nfproto) };
 	name_put(n->part.table, first->table);
 	n->heads.len = n->values.len = 0;
 	for (; r == 0 && k < n->count && by_table(first, &n->chains[k]) == 0; k++)
@@ -309,51 +233,38 @@ static int table_read(struct nftcounters *n, uint32_t i)
 
 static int read_once(struct nftcounters *n, uint32_t *gen)
 {
-	char room[ASK_MAX] __attribute__((aligned(8)));
+	char room[NFT_ASK_MAX] __attribute__((aligned(8)));
 	uint32_t after = 0;
-	int r = generation(n, gen);
+	int r = nfttalk_generation(&n->talk, gen);
 
 	n->count = 0;
 	arena_reset(&n->names);
 	if (r == 0)
-		r = talk(n, message(n, room, NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC),
-			 on_chain);
+		r = ask(n,
+			nfttalk_message(&n->talk, room, NFT_MSG_GETCHAIN, NLM_F_DUMP,
+					NFPROTO_UNSPEC),
+			on_chain);
 	if (r == 0 && n->count)
 		qsort(n->chains, n->count, sizeof(*n->chains), by_table);
 	for (uint32_t i = 0; r >= 0 && i < n->count; i += (uint32_t)r)
 		r = table_read(n, i);
 	if (r >= 0)
-		r = generation(n, &after);
+		r = nfttalk_generation(&n->talk, &after);
 	if (r == 0 && after != *gen)
 		r = -EINTR;
 	return r;
 }
 
-static int open_socket(struct nftcounters *n)
-{
-	const struct timeval patience = { .tv_sec = WAIT_S };
-
-	n->sock = netlink_open(NETLINK_NETFILTER);
-	if (n->sock < 0)
-		return n->sock;
-	n->answer = malloc(ANSWER_MAX);
-	if (!n->answer)
-		return -ENOMEM;
-	return setsockopt(n->sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0
-		       ? -errno
-		       : 0;
-}
-
 int nftcounters_read(int fd, uint32_t *gen, struct why *why)
 {
-	struct nftcounters n = { .sock = -1, .out = fd };
+	struct nftcounters n = { .talk.sock = -1, .out = fd };
 	off_t start = lseek(fd, 0, SEEK_CUR);
 	int r, try = 0;
 
 	arena_init(&n.names, NAMES_BYTES_MAX);
 	buf_init(&n.heads, BYTES_MAX);
 	buf_init(&n.values, BYTES_MAX);
-	r = start < 0 ? -errno : open_socket(&n);
+	r = start < 0 ? -errno : nfttalk_open(&n.talk);
 	while (r == 0) {
 		r = read_once(&n, gen);
 		/* ENOENT: a chain went between the list and its rules. */
@@ -361,20 +272,17 @@ int nftcounters_read(int fd, uint32_t *gen, struct why *why)
 			break;
 		n.error = 0;
 		/* What is left of a dump that was given up must not be read as the next. */
-		close(n.sock);
-		free(n.answer);
-		n.answer = NULL;
-		r = ftruncate(fd, start) < 0 || lseek(fd, start, SEEK_SET) < 0 ? -errno
-									       : open_socket(&n);
+		nfttalk_close(&n.talk);
+		r = ftruncate(fd, start) < 0 || lseek(fd, start, SEEK_SET) < 0
+			    ? -errno
+			    : nfttalk_open(&n.talk);
 	}
 	if (r == -EINTR || r == -ENOENT)
 		r = -EAGAIN;
 	/* Half of it is worse than nothing. */
 	if (r < 0 && start >= 0 && (ftruncate(fd, start) < 0 || lseek(fd, start, SEEK_SET) < 0))
 		r = -EIO;
-	if (n.sock >= 0)
-		close(n.sock);
-	free(n.answer);
+	nfttalk_close(&n.talk);
 	free(n.chains);
 	arena_free(&n.names);
 	buf_clear(&n.heads);

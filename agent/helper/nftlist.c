@@ -13,27 +13,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "agent/helper/sockets.h"
+#include "agent/helper/nfttalk.h"
 #include "common/journey.h"
 
-enum {
-	ASK_MAX = 1 << 10,
-	ANSWER_MAX = 64 << 10,
-	HANDLES_MAX = 32 << 20,
-	CHAINS_MAX = TABLE_CHAINS_MAX
-};
+enum { TRIES = 5, HANDLES_MAX = 32 << 20, CHAINS_MAX = TABLE_CHAINS_MAX };
 
 struct asking {
-	int sock;
-	uint32_t seq, generation;
-	char answer[ANSWER_MAX];
+	struct nfttalk talk;
 	struct nftlist *list;
 	struct buf chains; /* of struct chain_name */
 	struct buf *out;   /* where handles go */
-	int error;
 };
 
 struct chain_name {
@@ -53,65 +43,6 @@ bool nft_present(void)
 	if (f)
 		fclose(f);
 	return found;
-}
-
-uint32_t nft_family(uint8_t nfproto)
-{
-	static const uint8_t families[] = {
-		[NFPROTO_INET] = FAMILY_INET,     [NFPROTO_IPV4] = FAMILY_IPV4,
-		[NFPROTO_ARP] = FAMILY_ARP,       [NFPROTO_NETDEV] = FAMILY_NETDEV,
-		[NFPROTO_BRIDGE] = FAMILY_BRIDGE, [NFPROTO_IPV6] = FAMILY_IPV6,
-	};
-
-	return nfproto < sizeof(families) ? families[nfproto] : FAMILY_NONE;
-}
-
-static struct nlmsghdr *message(struct asking *a, char *room, uint16_t type, uint16_t flags,
-				uint8_t nfproto)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(room);
-	struct nfgenmsg *nfg;
-
-	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	nlh->nlmsg_seq = ++a->seq;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = nfproto;
-	nfg->version = NFNETLINK_V0;
-	return nlh;
-}
-
-static int talk(struct asking *a, const struct nlmsghdr *nlh, mnl_cb_t cb)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	bool dump = nlh->nlmsg_flags & NLM_F_DUMP;
-	ssize_t len;
-	int r;
-
-	if (sendto(a->sock, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return -errno;
-	do {
-		len = recv(a->sock, a->answer, sizeof(a->answer), 0);
-		if (len < 0)
-			return -errno;
-		r = mnl_cb_run(a->answer, (size_t)len, nlh->nlmsg_seq, 0, cb, a);
-		if (r < 0)
-			return a->error ? a->error : -errno;
-	} while (dump && r > MNL_CB_STOP);
-	return 0;
-}
-
-static int on_generation(const struct nlmsghdr *nlh, void *arg)
-{
-	struct asking *a = arg;
-	const struct nlattr *at;
-
-	mnl_attr_for_each(at, nlh, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(at) == NFTA_GEN_ID &&
-		    mnl_attr_validate(at, MNL_TYPE_U32) == 0)
-			a->generation = be32toh(mnl_attr_get_u32(at));
-	}
-	return MNL_CB_OK;
 }
 
 /* The name under type in a message; NULL: none that we can hold. */
@@ -164,110 +95,108 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 	if (c.table == a->list->count)
 		return MNL_CB_OK;
 	snprintf(c.name, sizeof(c.name), "%s", name);
-	a->error = buf_add(&a->chains, &c, sizeof(c));
-	return a->error < 0 ? MNL_CB_ERROR : MNL_CB_OK;
+	return buf_add(&a->chains, &c, sizeof(c)) < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
 static int on_rule(const struct nlmsghdr *nlh, void *arg)
 {
 	struct asking *a = arg;
 	const struct nlattr *at;
+	int r = 0;
 
 	mnl_attr_for_each(at, nlh, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(at) == NFTA_RULE_HANDLE &&
 		    mnl_attr_validate(at, MNL_TYPE_U64) == 0)
-			a->error = buf_addf(a->out, "%" PRIu64 "\n", be64toh(mnl_attr_get_u64(at)));
+			r = buf_addf(a->out, "%" PRIu64 "\n", be64toh(mnl_attr_get_u64(at)));
 	}
-	return a->error < 0 ? MNL_CB_ERROR : MNL_CB_OK;
-}
-
-static int asking_open(struct asking **out)
-{
-	struct asking *a = calloc(1, sizeof(*a));
-
-	if (!a)
-		return -ENOMEM;
-	a->sock = netlink_open(NETLINK_NETFILTER);
-	if (a->sock < 0) {
-		int r = a->sock;
-
-		free(a);
-		return r;
-	}
-	buf_init(&a->chains, (size_t)CHAINS_MAX * sizeof(struct chain_name));
-	*out = a;
-	return 0;
-}
-
-static void asking_free(struct asking *a)
-{
-	buf_clear(&a->chains);
-	close(a->sock);
-	free(a);
+	return r < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
 int nft_generation(uint32_t *out)
 {
-	char room[ASK_MAX] __attribute__((aligned(8)));
-	struct asking *a;
-	int r = asking_open(&a);
+	struct nfttalk t;
+	int r = nfttalk_open(&t);
 
 	*out = 0;
-	if (r < 0)
-		return r;
-	r = talk(a, message(a, room, NFT_MSG_GETGEN, 0, NFPROTO_UNSPEC), on_generation);
-	*out = a->generation;
-	asking_free(a);
+	if (r == 0)
+		r = nfttalk_generation(&t, out);
+	nfttalk_close(&t);
 	return r;
 }
 
-int nftlist_read(struct nftlist *l)
+static int read_tables(struct asking *a)
 {
-	char room[ASK_MAX] __attribute__((aligned(8)));
-	struct asking *a;
-	int r;
+	char room[NFT_ASK_MAX] __attribute__((aligned(8)));
 
-	*l = (struct nftlist){ 0 };
-	l->tables = calloc(NFT_TABLES_MAX + 1, sizeof(*l->tables));
-	if (!l->tables)
-		return -ENOMEM;
-	r = asking_open(&a);
-	if (r < 0)
-		return r;
-	a->list = l;
-	r = talk(a, message(a, room, NFT_MSG_GETTABLE, NLM_F_DUMP, NFPROTO_UNSPEC), on_table);
-	asking_free(a);
-	return r;
+	a->list->count = 0;
+	return nfttalk_ask(&a->talk,
+			   nfttalk_message(&a->talk, room, NFT_MSG_GETTABLE, NLM_F_DUMP,
+					   NFPROTO_UNSPEC),
+			   on_table, a);
 }
 
 static int chain_handles(struct asking *a, const struct chain_name *c)
 {
-	char room[ASK_MAX] __attribute__((aligned(8)));
+	char room[NFT_ASK_MAX] __attribute__((aligned(8)));
 	struct nft_table *t = &a->list->tables[c->table];
-	struct nlmsghdr *nlh = message(a, room, NFT_MSG_GETRULE, NLM_F_DUMP, t->nfproto);
+	struct nlmsghdr *nlh =
+		nfttalk_message(&a->talk, room, NFT_MSG_GETRULE, NLM_F_DUMP, t->nfproto);
 	int r;
 
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, t->name);
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, c->name);
 	a->out = &t->handles;
 	r = buf_addf(a->out, "chain %s\n", c->name);
-	return r < 0 ? r : talk(a, nlh, on_rule);
+	return r < 0 ? r : nfttalk_ask(&a->talk, nlh, on_rule, a);
+}
+
+static int read_handles(struct asking *a)
+{
+	char room[NFT_ASK_MAX] __attribute__((aligned(8)));
+	int r;
+
+	a->chains.len = 0;
+	for (uint32_t i = 0; i < a->list->count; i++)
+		a->list->tables[i].handles.len = 0;
+	r = nfttalk_ask(&a->talk,
+			nfttalk_message(&a->talk, room, NFT_MSG_GETCHAIN, NLM_F_DUMP,
+					NFPROTO_UNSPEC),
+			on_chain, a);
+	for (size_t at = 0; r == 0 && at < a->chains.len; at += sizeof(struct chain_name))
+		r = chain_handles(a, (const struct chain_name *)(a->chains.p + at));
+	return r;
+}
+
+/*
+ * Tries again when the ruleset changed under a dump (EINTR), or a chain went between the list and its rules (ENOENT): over a new
+ * socket, since the rest of the old answer must not be read as the next.
+ */
+static int steadily(struct nftlist *l, int (*read)(struct asking *a))
+{
+	struct asking a = { .list = l };
+	int r = -EINTR;
+
+	buf_init(&a.chains, (size_t)CHAINS_MAX * sizeof(struct chain_name));
+	for (int try = 0; try < TRIES && (r == -EINTR || r == -ENOENT); try++) {
+		r = nfttalk_open(&a.talk);
+		if (r == 0)
+			r = read(&a);
+		nfttalk_close(&a.talk);
+	}
+	buf_clear(&a.chains);
+	return r;
+}
+
+int nftlist_read(struct nftlist *l)
+{
+	*l = (struct nftlist){ 0 };
+	l->tables = calloc(NFT_TABLES_MAX + 1, sizeof(*l->tables));
+	return l->tables ? steadily(l, read_tables) : -ENOMEM;
 }
 
 int nftlist_handles(struct nftlist *l)
 {
-	char room[ASK_MAX] __attribute__((aligned(8)));
-	struct asking *a;
-	int r = asking_open(&a);
-
-	if (r < 0)
-		return r;
-	a->list = l;
-	r = talk(a, message(a, room, NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC), on_chain);
-	for (size_t at = 0; r == 0 && at < a->chains.len; at += sizeof(struct chain_name))
-		r = chain_handles(a, (const struct chain_name *)(a->chains.p + at));
-	asking_free(a);
-	return r;
+	return steadily(l, read_handles);
 }
 
 void nftlist_clear(struct nftlist *l)

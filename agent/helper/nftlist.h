@@ -32,5 +32,3 @@ int nftlist_read(struct nftlist *l);
 /* Reads the handles of all tables. 0 or -errno. */
 int nftlist_handles(struct nftlist *l);
 void nftlist_clear(struct nftlist *l);
-/* FAMILY_* of a table; FAMILY_NONE for what has no name with us. */
-uint32_t nft_family(uint8_t nfproto);

@@ -436,6 +436,8 @@ static bool list_sources(const struct host *h, struct source_fact list[static HO
 	if (h->rules.why[0] != '\0') {
 		list[3].state = SOURCE_FAILED;
 		list[3].why = h->rules.why;
+	} else if (h->rules.note[0] != '\0') {
+		list[3].why = h->rules.note;
 	}
 	list[4] = fact_of(h, SLOT_HOST);
 	list[5] = counters_fact(h);
@@ -469,6 +471,7 @@ static void on_rules(void *arg, const struct helper_request *q, const struct hel
 {
 	struct host *h = arg;
 	bool was_failed = h->rules.why[0] != '\0', was_known = h->rules.known;
+	bool noted = h->rules.note[0] != '\0';
 
 	(void)q;
 	if (rules_take(&h->rules, a, fd, h->index, emit_borrowed, h)) {
@@ -476,7 +479,8 @@ static void on_rules(void *arg, const struct helper_request *q, const struct hel
 			h->env->have(h->env->arg, h->rules.ids, h->rules.newest.count);
 		h->env->flush(h->env->arg);
 	}
-	if (was_failed != (h->rules.why[0] != '\0') || !was_known)
+	if (was_failed != (h->rules.why[0] != '\0') || !was_known ||
+	    noted != (h->rules.note[0] != '\0'))
 		h->sources_changed = true;
 	if (fd >= 0)
 		counting_soon(&h->counting, boot_now());

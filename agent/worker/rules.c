@@ -222,6 +222,7 @@ bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t
 	}
 	r->last.v = a->before;
 	r->why[0] = '\0';
+	snprintf(r->note, sizeof(r->note), "%s", a->why);
 	/* What was asked for is a proof that all of it stood at one time: another read gives it. */
 	if (r->check_wanted)
 		r->due.v = 0;

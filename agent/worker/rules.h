@@ -23,9 +23,10 @@ struct rules {
 	struct boot_ns due;  /* of the next read */
 	int64_t every;       /* ns from one read to the next while nothing changes */
 	bool asked, check_wanted;
-	bool again;            /* something changed while a read was under way */
-	bool stale;            /* another read has shown that they changed */
-	char why[WHY_MAX + 1]; /* of the last failure; "" none */
+	bool again;             /* something changed while a read was under way */
+	bool stale;             /* another read has shown that they changed */
+	char why[WHY_MAX + 1];  /* of the last failure; "" none */
+	char note[WHY_MAX + 1]; /* what the last read that succeeded could not tell; "" nothing */
 };
 
 /* Where the findings go. */

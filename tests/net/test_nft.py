@@ -1,7 +1,7 @@
 """Hosts whose rules are nftables': iptables-nft's and native ones, alone and beside legacy tables."""
 import re
 
-from fleet import Standard, part
+from fleet import Standard, part, run
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
 
@@ -213,3 +213,27 @@ def test_a_bridge_that_filters(fleet):
     a.tcp("10.0.9.2", 443)
     check(fleet.where(flow), verdict="dropped", died_at={
         "host": "br", "backend": "native", "family": "bridge", "table": "b", "chain": "f", "rule": 2, "rule_text": "tcp dport 443 drop"})
+
+
+def test_a_table_that_nft_cannot_print_does_not_hide_the_others(fleet, std, tmp_path):
+    """As when the kernel is newer than nft: the table is there, its rules are not known, and nobody else's answer suffers."""
+    std.gw.nft("table inet odd { chain pre { type filter hook prerouting priority 5; ip saddr 192.0.2.9 drop; }; }")
+    xtables(std.gw, "-A FORWARD -p tcp --dport 443 -j DROP")
+    nft = "/usr/sbin/nft"
+    broken = tmp_path / "nft"
+    broken.write_text("#!/bin/sh\necho 'Error: unknown expression' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    fleet.start_collector()
+    run(["mount", "--bind", broken, nft])
+    try:
+        fleet.start_agents()
+        why = [s["why"] for h in fleet.host_list() if h["id"] == "gw" for s in h["sources"] if s["name"] == "ruleset"]
+    finally:
+        run(["umount", nft])
+    std.gw.changed()    # what must be left at the end, looked at with the real nft
+    assert why == ["nft cannot print the table odd"]
+    fleet.trace(FLOW)
+    std.cl.tcp("10.0.3.2", 443)
+    check(fleet.where(FLOW), verdict="dropped", died_at={
+        "host": "gw", "backend": "nft", "table": "filter", "chain": "FORWARD", "rule": 1,
+        "rule_text": "-A FORWARD -p tcp -m tcp --dport 443 -j DROP"})
