@@ -16,6 +16,7 @@ enum {
 	EVENT_REASONS = 256, /* reasons that are counted apart; the last one is for all others */
 	EVENT_SUBSYSTEM = 0xffff0000,
 	EVENT_HOSTS = 64, /* slots of namespaces */
+	EVENT_TUPLE = 40, /* struct nf_conntrack_tuple of the kernel */
 };
 
 enum event_kind { EVENT_DROP = 1, EVENT_CHANGE = 2 };
@@ -32,9 +33,11 @@ struct drop_event {
 	uint32_t len;      /* of the packet, from the network header on */
 	uint16_t protocol; /* ETH_P_*, host order */
 	uint16_t captured;
-	uint8_t mac[6];    /* of the frame's sender; zero: not known */
-	uint16_t outgoing; /* 1: dev is the one that it was to leave by */
+	uint8_t mac[6];   /* of the frame's sender; zero: not known */
+	uint8_t outgoing; /* 1: dev is the one that it was to leave by */
+	uint8_t tracked;  /* 1: `came` holds how it looked before this host translated it */
 	uint8_t packet[EVENT_PACKET_MAX];
+	uint8_t came[EVENT_TUPLE];
 };
 
 /* A legacy table was replaced. */

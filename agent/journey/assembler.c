@@ -47,6 +47,8 @@ struct open {
 	uint32_t hooks; /* 1 << enum hook */
 	bool complete;  /* its last checkpoint came */
 	bool exact;     /* the time of what was told first is the kernel's */
+	bool has_came;  /* the kernel, which freed it, says what it bore as it came */
+	struct tuple came;
 	struct told told[FROM_COUNT];
 	struct journey j; /* without its steps; tuples in order of arrival */
 };
@@ -177,6 +179,21 @@ static void tuples_order(struct journey *j)
 	j->tuple_count = count;
 }
 
+/* A packet of which nothing but its end is known: as it came, too. */
+static void tuples_complete(struct open *o)
+{
+	struct journey *j = &o->j;
+
+	if (!o->has_came || o->told[FROM_LEGACY].count || o->told[FROM_NFT].count ||
+	    j->tuple_count != 1)
+		return;
+	j->tuples[1] = j->tuples[0];
+	j->tuples[0] = o->came;
+	j->tuple_count = 2;
+	for (uint16_t i = 0; i < j->step_count; i++)
+		j->steps[i].tuple = 1;
+}
+
 static uint32_t steps_of(const struct open *o)
 {
 	return (uint32_t)o->told[FROM_LEGACY].count + o->told[FROM_NFT].count +
@@ -207,6 +224,7 @@ static void merge(struct assembler *a, struct open *o)
 			j->at = k->list[0].step.at;
 	}
 	tuples_order(j);
+	tuples_complete(o);
 }
 
 static void finish(struct assembler *a, struct open *o)
@@ -511,6 +529,10 @@ static void append(struct assembler *a, struct open *o, const struct trace_event
 		return;
 	}
 	p.step.tuple = tuple_index(o, e, from);
+	if (e->has_came) {
+		o->has_came = true;
+		o->came = e->came;
+	}
 	/* A chain that was jumped to stands where the last one did. */
 	if (from == FROM_NFT && p.step.hook == HOOK_NONE && t->count > 0)
 		p.step.hook = t->list[t->count - 1].step.hook;

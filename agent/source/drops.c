@@ -34,6 +34,29 @@ static enum hook only_hook(uint32_t mask)
 	return HOOK_NONE;
 }
 
+/* The kernel's struct nf_conntrack_tuple; its layout is as old as conntrack's netlink. */
+enum { CAME_SRC = 0, CAME_SPORT = 16, CAME_DST = 20, CAME_DPORT = 36, CAME_PROTO = 38 };
+
+/* What conntrack calls an ICMP error's connection has another protocol, or is the error itself. */
+static bool came_decode(struct tuple *came, const struct drop_event *d, const struct packet *p)
+{
+	const uint8_t *t = d->came;
+	size_t len = p->ip_version == 4 ? 4 : 16;
+
+	if (!d->tracked || !p->has_l4 || p->is_icmp_error || t[CAME_PROTO] != p->tuple.proto)
+		return false;
+	*came = p->tuple;
+	memcpy(came->src.b, t + CAME_SRC, len);
+	memcpy(came->dst.b, t + CAME_DST, len);
+	if (proto_has_ports(came->proto)) {
+		came->sport = (uint16_t)(t[CAME_SPORT] << 8 | t[CAME_SPORT + 1]);
+		came->dport = (uint16_t)(t[CAME_DPORT] << 8 | t[CAME_DPORT + 1]);
+	} else if (proto_is_icmp(came->proto) && came->dport) {
+		came->sport = (uint16_t)(t[CAME_SPORT] << 8 | t[CAME_SPORT + 1]);
+	}
+	return !tuple_equal(came, &p->tuple);
+}
+
 int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t len,
 		const char *reason, const struct ifnames *names, struct boot_ns now)
 {
@@ -70,6 +93,7 @@ int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t 
 		ifnames_copy(names, (int32_t)d.dev, e->in_if);
 	}
 	memcpy(e->src_mac, d.mac, sizeof(e->src_mac));
+	e->has_came = came_decode(&e->came, &d, &e->packet);
 	return 0;
 }
 

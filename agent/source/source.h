@@ -17,6 +17,8 @@ struct trace_event {
 	uint32_t trace_id;       /* nft; 0: none */
 	bool has_packet;
 	struct packet packet;
+	bool has_came; /* KERNEL: `came` is what the packet bore before this host translated it */
+	struct tuple came;
 	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];
 	uint8_t src_mac[6];
 	uint32_t mark;

@@ -246,16 +246,17 @@ static int add_end(struct gathering *w, struct stored_journey *sj, const struct 
 {
 	struct journey *j = &sj->j;
 	struct step *steps = arena_alloc(w->f->arena, (j->step_count + 1u) * sizeof(*steps));
+	const struct tuple *at = &freed->tuples[freed->tuple_count - 1];
 	uint8_t tuple = 0;
 
 	if (!steps)
 		return -ENOMEM;
 	memcpy(steps, j->steps, j->step_count * sizeof(*steps));
 	steps[j->step_count] = freed->steps[0];
-	while (tuple < j->tuple_count && !tuple_equal(&j->tuples[tuple], &freed->tuples[0]))
+	while (tuple < j->tuple_count && !tuple_equal(&j->tuples[tuple], at))
 		tuple++;
 	if (tuple == j->tuple_count && tuple < TUPLES_MAX)
-		j->tuples[j->tuple_count++] = freed->tuples[0];
+		j->tuples[j->tuple_count++] = *at;
 	steps[j->step_count].tuple = tuple < TUPLES_MAX ? tuple : TUPLES_MAX - 1;
 	j->steps = steps;
 	j->step_count++;

@@ -26,6 +26,8 @@ enum {
 	RTF_ANYCAST = 0x00100000,
 	DST_METADATA = 0x0080,
 	IFF_LOOPBACK = 8,
+	NFCT_INFO = 7, /* the low bits of _nfct: enum ip_conntrack_info */
+	IP_CT_IS_REPLY = 3,
 };
 #define RTF_LOCAL 0x80000000u
 
@@ -229,6 +231,31 @@ static void fill(struct drop_event *e, const struct sk_buff *skb)
 	place(e, skb, dev);
 }
 
+/*
+ * What conntrack says of it: a packet that this host has translated, and that died before its connection was confirmed, is
+ * known by its first addresses to nobody else. What is only related to a connection (an ICMP error) has a tuple of its own, which
+ * the worker tells by its protocol.
+ */
+static void track(struct drop_event *e, const struct sk_buff *skb)
+{
+	unsigned long nfct;
+	struct nf_conn *ct;
+	void *tuple;
+	uint32_t info;
+
+	e->tracked = 0;
+	if (!bpf_core_type_exists(struct nf_conn) || !bpf_core_field_exists(skb->_nfct))
+		return;
+	nfct = BPF_CORE_READ(skb, _nfct);
+	info = nfct & NFCT_INFO;
+	ct = (struct nf_conn *)(nfct & ~(unsigned long)NFCT_INFO);
+	if (!ct)
+		return;
+	tuple = info >= IP_CT_IS_REPLY ? (void *)&ct->tuplehash[1].tuple
+				       : (void *)&ct->tuplehash[0].tuple;
+	e->tracked = bpf_probe_read_kernel(e->came, sizeof(e->came), tuple) == 0;
+}
+
 static int take(const struct sk_buff *skb, uint32_t reason, const struct sock *rx_sk)
 {
 	struct net *net;
@@ -259,6 +286,7 @@ static int take(const struct sk_buff *skb, uint32_t reason, const struct sock *r
 	e->at = bpf_ktime_get_boot_ns();
 	e->reason = reason;
 	fill(e, skb);
+	track(e, skb);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -70,10 +70,19 @@ struct rt6_info {
 	uint32_t rt6i_flags;
 };
 
+struct nf_conntrack_tuple_hash {
+	struct {
+	} tuple;
+};
+
+struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2];
+};
+
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
-	unsigned long _skb_refdst;
+	unsigned long _skb_refdst, _nfct;
 	unsigned int len;
 	int skb_iif;
 	uint32_t mark;

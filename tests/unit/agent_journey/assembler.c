@@ -692,6 +692,37 @@ static void a_late_death_is_not_of_a_younger_packet(void **state)
 	assert_int_equal(b->count, 2);
 }
 
+/* What this host made of a packet before it died is all that others cannot know. */
+static void an_untraced_death_tells_how_its_packet_came(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet came = packet("10.0.0.1", "203.0.113.1", 7),
+		      p = packet("10.0.0.1", "10.0.0.2", 7);
+	struct trace_event e = { .has_packet = true, .packet = p, .has_came = true };
+
+	e.came = came.tuple;
+	e.step.label = LABEL_KERNEL;
+	e.step.prefix = "NETFILTER_DROP";
+	e.step.number = FWD;
+	e.step.table = e.step.chain = "";
+	e.step.at = e.received = b->now;
+	assembler_add(b->a, &e);
+	settle(b);
+	assert_int_equal(b->count, 1);
+	assert_int_equal(b->got[0].tuple_count, 2);
+	assert_true(tuple_equal(&b->got[0].tuples[0], &came.tuple));
+	assert_true(tuple_equal(&b->got[0].tuples[1], &p.tuple));
+
+	/* Where its way was traced, that tells more. */
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &came);
+	e.step.at = e.received = b->now;
+	assembler_add(b->a, &e);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	assert_int_equal(b->got[1].tuple_count, 2);
+	assert_int_equal(b->got[1].steps[1].tuple, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -718,6 +749,7 @@ int main(void)
 		TEST(more_names_than_we_keep_end_journeys_but_lose_none),
 		TEST(what_the_kernel_frees_ends_its_journey),
 		TEST(an_untraced_death_is_a_journey),
+		TEST(an_untraced_death_tells_how_its_packet_came),
 		TEST(a_death_may_be_told_first),
 		TEST(a_second_death_is_another_packet),
 		TEST(a_death_goes_to_the_packet_of_its_time),

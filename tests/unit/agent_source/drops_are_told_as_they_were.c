@@ -78,6 +78,55 @@ static void a_rule_s_drop_has_its_hook(void **state)
 	assert_true(e.packet.fp != 0);
 }
 
+/* 10.0.1.2:1000 to 203.0.113.10:5300, as conntrack keeps it. */
+static void track(struct drop_event *d)
+{
+	static const uint8_t tuple[] = { 10, 0, 1,   2,    0, 0, 0,   0, 0,    0,    0,  0, 0, 0,
+					 0,  0, 0x3, 0xe8, 2, 0, 203, 0, 113,  10,   0,  0, 0, 0,
+					 0,  0, 0,   0,    0, 0, 0,   0, 0x14, 0xb4, 17, 0 };
+
+	d->tracked = 1;
+	assert_int_equal(sizeof(tuple), sizeof(d->came));
+	memcpy(d->came, tuple, sizeof(tuple));
+}
+
+static void a_translated_packet_is_told_as_it_came(void **state)
+{
+	struct drop_event d = drop();
+	struct trace_event e;
+	char text[ADDR_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
+	assert_false(e.has_came);
+	track(&d);
+	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
+	assert_true(e.has_came);
+	addr_print(&e.came.dst, text);
+	assert_string_equal(text, "203.0.113.10");
+	assert_int_equal(e.came.dport, 5300);
+	assert_int_equal(e.came.sport, 1000);
+	assert_int_equal(e.packet.tuple.dport, 53);
+}
+
+static void what_conntrack_says_of_another_packet_is_not_believed(void **state)
+{
+	struct drop_event d = drop();
+	struct trace_event e;
+
+	(void)state;
+	track(&d);
+	d.came[38] = 6;
+	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
+	assert_false(e.has_came);
+	track(&d);
+	memcpy(d.came + 20, d.packet + 16, 4); /* nobody translated it */
+	d.came[37] = 53;
+	d.came[36] = 0;
+	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
+	assert_false(e.has_came);
+}
+
 static void of_several_hooks_none_is_named(void **state)
 {
 	struct drop_event d = drop();
@@ -196,6 +245,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_rule_s_drop_has_its_hook),
+		cmocka_unit_test(a_translated_packet_is_told_as_it_came),
+		cmocka_unit_test(what_conntrack_says_of_another_packet_is_not_believed),
 		cmocka_unit_test(of_several_hooks_none_is_named),
 		cmocka_unit_test(only_rules_drop_in_hooks),
 		cmocka_unit_test(a_time_to_come_is_not_believed),
