@@ -164,7 +164,7 @@ static int steps(struct batch *b, Pb__Journey *m, const struct journey *j)
 
 	for (size_t i = 0; i < n; i++) {
 		handles |= j->steps[i].handle != 0;
-		prefixes |= j->steps[i].prefix != NULL;
+		prefixes |= j->steps[i].prefix && j->steps[i].prefix[0];
 	}
 	m->step_what = arena_alloc(a, (n + 1) * sizeof(*m->step_what));
 	m->step_at = arena_alloc(a, (n + 1) * sizeof(*m->step_at));
