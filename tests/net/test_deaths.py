@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -116,9 +117,13 @@ def test_a_helper_killed_during_a_dump_of_50000_rules(fleet, std):
     helper = process_of(fleet, "helper")
     known = {pid for pid, _ in fleet.children()}
     fleet.expected_deaths.add(std.gw.agent.pid)
-    std.gw.rules("-I FORWARD 1 -p icmp -j ACCEPT")
-    wait_until("a dump runs", lambda: {pid for pid, _ in fleet.children()} - known, 5 * GONE, 0.001)
-    os.kill(helper, signal.SIGKILL)
+    # A change is seen at once, so that its dump may be over when the program that made it has ended.
+    with subprocess.Popen(["nsenter", "--net=" + std.gw.path, "--", "iptables-legacy", "-w", "10",
+                           *"-I FORWARD 1 -p icmp -j ACCEPT".split()]) as change:
+        wait_until("a dump runs", lambda: {pid for pid, _ in fleet.children()} - known, 5 * GONE, 0.001)
+        os.kill(helper, signal.SIGKILL)
+    assert change.returncode == 0
+    std.gw.changed()
     fleet.wait_clean(std.gw)
     wait_until("no process of the agent", lambda: agent_gone(fleet), GONE)
     # All of them, the one that was added, and the fleet's MASQUERADE.
