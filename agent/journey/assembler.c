@@ -283,6 +283,27 @@ static int64_t slack(bool kernel_time)
 }
 
 /*
+ * Can a packet that had this TTL when the kernel freed it be o's? A loop brings one packet by many times, each time with a lower
+ * one; within a host it falls by one.
+ */
+static bool bore_ttl(const struct open *o, uint8_t ttl)
+{
+	uint8_t high = 0, low = 0;
+
+	for (int from = 0; from < FROM_KERNEL; from++) {
+		for (uint16_t i = 0; i < o->told[from].count; i++) {
+			uint8_t told = o->told[from].list[i].step.ttl;
+
+			if (told > high)
+				high = told;
+			if (told && (!low || told < low))
+				low = told;
+		}
+	}
+	return !ttl || !low || ttl == low || (low == high && ttl + 1 == low);
+}
+
+/*
  * Can the kernel have freed o's packet at e? A packet is freed once, after all that it met: nothing of o is younger (but for the
  * time that reading takes), and no hook of it lies behind those where that may have been.
  */
@@ -290,7 +311,7 @@ static bool ends(const struct open *o, const struct trace_event *e)
 {
 	uint32_t mask = e->step.number;
 
-	if (o->told[FROM_KERNEL].count > 0)
+	if (o->told[FROM_KERNEL].count > 0 || !bore_ttl(o, e->step.ttl))
 		return false;
 	if (e->step.at.v + slack(o->exact) < o->j.at.v ||
 	    e->step.at.v - o->j.at.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
@@ -299,11 +320,14 @@ static bool ends(const struct open *o, const struct trace_event *e)
 	return mask == 0 || o->hooks < mask << 1;
 }
 
-/* Is e of a time when o's packet was dead? Then it is of another one. */
+/* Is e of a time when o's packet was dead, or of a TTL that it never had? Then it is of another one. */
 static bool outlives(const struct open *o, const struct trace_event *e)
 {
 	const struct told *k = &o->told[FROM_KERNEL];
+	uint8_t ttl = k->count > 0 ? k->list[0].step.ttl : 0;
 
+	if (ttl && e->step.ttl && e->step.ttl != ttl && e->step.ttl != ttl + 1)
+		return true;
 	return k->count > 0 && e->step.at.v > k->list[0].step.at.v + slack(e->step.kernel_time);
 }
 
@@ -366,6 +390,12 @@ static struct open *find(struct assembler *a, uint64_t key, const struct trace_e
 	}
 	for (o = start; o; o = o->key_next) {
 		if (o->key == key && follows(o, e, from))
+			return o;
+	}
+	/* Its death may have been told before anything else of it was. */
+	for (o = *key_bucket(a, key); o && o != start; o = o->key_next) {
+		if (o->key == key && steps_of(o) == o->told[FROM_KERNEL].count &&
+		    follows(o, e, from))
 			return o;
 	}
 	return NULL;

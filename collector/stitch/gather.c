@@ -221,25 +221,53 @@ static const struct step *freed_step(const struct journey *j)
 	return last && last->label == LABEL_KERNEL ? last : NULL;
 }
 
-/* The packet's passage through that host which ended when the kernel freed it: the first that nothing else has ended. */
+/* Did the packet have the TTL there with which the kernel freed it? One that goes round passes a host many times. */
+static bool bore_ttl(const struct journey *j, uint8_t ttl)
+{
+	uint8_t high = 0, low = 0;
+
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		uint8_t told = j->steps[i].ttl;
+
+		if (told > high)
+			high = told;
+		if (told && (!low || told < low))
+			low = told;
+	}
+	return ttl == low || (low == high && ttl + 1 == low);
+}
+
+/*
+ * The packet's passage through that host which ended when the kernel freed it: the first with its TTL that nothing else has ended.
+ * A rule may have set another TTL meanwhile: where it passed only once, that is the one.
+ */
 static struct stored_journey *passage_of(struct gathered *g, const struct stored_journey *freed)
 {
 	const char *reason = freed_step(&freed->j)->prefix;
 	bool late = reason && !strncmp(reason, "NEIGH_", 6);
 	int64_t longest = (int64_t)(late ? FREED_LATE_MS : FREED_MS) * NS_PER_MS;
+	uint8_t ttl = freed_step(&freed->j)->ttl;
 	struct stored_journey *first = NULL;
+	bool first_bore = false;
+	size_t passages = 0;
 
 	for (size_t i = 0; i < g->count; i++) {
 		struct stored_journey *sj = &g->list[i];
+		bool bore;
 		int64_t waited = freed->at.v - sj->at.v;
 
 		if (sj == freed || sj->host != freed->host || sj->j.fp != freed->j.fp ||
 		    !sj->j.step_count || freed_step(&sj->j) || waited < 0 || waited > longest)
 			continue;
-		if (!first || sj->at.v < first->at.v)
+		passages++;
+		bore = bore_ttl(&sj->j, ttl);
+		if (!first || (bore && !first_bore) ||
+		    (bore == first_bore && sj->at.v < first->at.v)) {
 			first = sj;
+			first_bore = bore;
+		}
 	}
-	return first;
+	return first_bore || passages == 1 ? first : NULL;
 }
 
 static int add_end(struct gathering *w, struct stored_journey *sj, const struct journey *freed)

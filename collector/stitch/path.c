@@ -132,6 +132,8 @@ static bool came_back(const struct path *p, const struct hop *h, const struct st
 		return true;
 	if (hop_first_hook(h) == HOOK_OUTPUT && hop_first_hook(&now) == HOOK_PREROUTING)
 		return tuple_equal(hop_tuple_out(h), hop_tuple_in(&now));
+	if (first_ttl(&sj->j) > first_ttl(&h->sj->j)) /* it is known late: the one before */
+		return true;
 	if (tuple_equal(hop_tuple_in(h), hop_tuple_in(&now)))
 		return false;
 	for (size_t i = 0; i < p->hop_count; i++) {

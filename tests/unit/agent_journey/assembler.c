@@ -723,6 +723,35 @@ static void an_untraced_death_tells_how_its_packet_came(void **state)
 	assert_int_equal(b->got[1].steps[1].tuple, 1);
 }
 
+/* A loop brings the same packet by again and again; the death of the last passage may be told before that passage is. */
+static void a_death_in_a_loop_is_of_the_passage_with_its_ttl(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p[3] = { packet("10.0.0.1", "10.0.0.2", 7), packet("10.0.0.1", "10.0.0.2", 7),
+			       packet("10.0.0.1", "10.0.0.2", 7) };
+
+	for (int i = 0; i < 3; i++)
+		p[i].ttl = (uint8_t)(5 - 2 * i);
+	for (int i = 0; i < 2; i++) {
+		struct packet out = p[i];
+
+		checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p[i]);
+		out.ttl--;
+		checkpoint(b, CHECKPOINT_POST_LAST, 1, &out);
+	}
+	freed(b, "IP_INHDR", 0, &p[2]);
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p[2]);
+	settle(b);
+	assert_int_equal(b->count, 3);
+	for (int i = 0; i < 3; i++) {
+		const struct journey *j = &b->got[i];
+		bool dead = j->steps[0].ttl == 1;
+
+		assert_int_equal(j->step_count, 2);
+		assert_int_equal(j->steps[1].label, dead ? LABEL_KERNEL : LABEL_CHECKPOINT);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -751,6 +780,7 @@ int main(void)
 		TEST(an_untraced_death_is_a_journey),
 		TEST(an_untraced_death_tells_how_its_packet_came),
 		TEST(a_death_may_be_told_first),
+		TEST(a_death_in_a_loop_is_of_the_passage_with_its_ttl),
 		TEST(a_second_death_is_another_packet),
 		TEST(a_death_goes_to_the_packet_of_its_time),
 		TEST(nothing_follows_a_death),
