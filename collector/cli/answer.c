@@ -179,6 +179,33 @@ static void draw_kernel_end(struct screen *s, const json_t *died)
 	screen_end(s, ABOUT_COLUMN);
 }
 
+/* Rounds of a loop after the first one are one line: is this hop in one? */
+static bool in_later_round(const json_t *answer, size_t hop)
+{
+	const json_t *loop = json_object_get(answer, "loop");
+	size_t count = json_array_size(json_object_get(loop, "hosts")), first;
+	int64_t rounds = field_number(loop, "rounds");
+
+	if (!field_is(loop, "by", "packet") || rounds <= 0)
+		return false;
+	first = (size_t)field_number(loop, "hop") + count;
+	return hop >= first && hop < first + count * (size_t)rounds;
+}
+
+static void draw_rounds(struct screen *s, const json_t *answer)
+{
+	const json_t *loop = json_object_get(answer, "loop"),
+		     *hosts = json_object_get(loop, "hosts"), *host;
+	int64_t rounds = field_number(loop, "rounds");
+	size_t i;
+
+	screen_putf(s, STYLE_BAD, "  ↻  %lld more %s of", (long long)rounds,
+		    rounds == 1 ? "round" : "rounds");
+	json_array_foreach(hosts, i, host)
+		screen_putf(s, STYLE_BAD, "%s %s", i ? "," : "", json_string_value(host) ?: "?");
+	screen_end(s, 5);
+}
+
 static void draw_path(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *hop, *hops = json_object_get(answer, "hops"), *before = NULL;
@@ -195,6 +222,12 @@ static void draw_path(struct screen *s, const json_t *answer, const struct view 
 			      !(before && field_is(before, "direction", "reply"));
 		bool last = i + 1 == json_array_size(hops);
 
+		if (!last && hop != answer_dead_hop(answer) && in_later_round(answer, i)) {
+			if (!in_later_round(answer, i - 1))
+				draw_rounds(s, answer);
+			before = hop;
+			continue;
+		}
 		if (turned) {
 			const json_t *tuple = json_object_get(hop, "tuple_in");
 
@@ -205,6 +238,7 @@ static void draw_path(struct screen *s, const json_t *answer, const struct view 
 			screen_putf(s, STYLE_PLAIN, "%s → %s", src, dst);
 			screen_end(s, ABOUT_COLUMN);
 		}
+		draw_stranger(s, json_object_get(hop, "stranger"), "  ○  ", "  │");
 		draw_hop_name(s, hop);
 		draw_steps(s, hop, v, last && !draw_ended(hop) ? "     " : "  │  ");
 		if (hop == answer_dead_hop(answer) && !draw_freed(hop))

@@ -227,6 +227,33 @@ static void draw_nat(struct screen *s, const json_t *nat)
 	screen_put(s, STYLE_CHANGED, field_text(nat, "to"));
 }
 
+void draw_stranger(struct screen *s, const json_t *stranger, const char *lead, const char *below)
+{
+	const json_t *nat;
+	int64_t steps = field_number(stranger, "ttl_steps");
+	size_t i;
+
+	if (!json_is_object(stranger))
+		return;
+	screen_putf(s, STYLE_GREY, "%s%s", lead,
+		    field_text(stranger, "host")   ?: field_text(stranger, "addr") ?: "?");
+	screen_column(s, PLACE_COLUMN);
+	screen_put(s, STYLE_GREY, field_text(stranger, "host") ? "told nothing of it" : "no agent");
+	if (steps == 1)
+		screen_put(s, STYLE_GREY, ", one router");
+	else if (steps > 1)
+		screen_putf(s, STYLE_GREY, ", %lld routers by the TTL", (long long)steps);
+	else if (steps < 0)
+		screen_putf(s, STYLE_GREY, ", the TTL rose by %lld", -(long long)steps);
+	screen_end(s, PLACE_COLUMN);
+	json_array_foreach(json_object_get(stranger, "nat"), i, nat) {
+		screen_put(s, STYLE_PLAIN, below);
+		screen_column(s, PLACE_COLUMN);
+		draw_nat(s, nat);
+		screen_end(s, PLACE_COLUMN);
+	}
+}
+
 /* A step of which nothing needs to be said: it let the packet go on and changed nothing. */
 static bool is_quiet(const json_t *hop, const json_t *step, bool last_of_dead)
 {

@@ -31,6 +31,8 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step);
 void draw_at(struct screen *s, const json_t *died);
 /* The comment in a rule's text, without quotes; false when there is none. */
 bool draw_comment(char text[static DRAW_NAME_MAX], const char *rule_text);
+/* What stands between two hops and is not watched, and what it did: a line, and one for each translation. Nothing for null. */
+void draw_stranger(struct screen *s, const json_t *stranger, const char *lead, const char *below);
 /* A rule's text; of one that killed, the criteria that matched and the target are marked. */
 void draw_rule(struct screen *s, const char *rule_text, bool killed);
 /* All the steps of a hop, folded unless detail; lead stands before each line. */

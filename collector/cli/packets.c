@@ -28,6 +28,7 @@ void packets_draw(struct screen *s, const json_t *journey, const struct view *v)
 	struct view below = *v;
 	struct wall_ns at;
 
+	draw_stranger(s, json_object_get(journey, "stranger"), "  ○  ", "    ");
 	below.rules = true;
 	below.at_shown = field_time(journey, "at", &at);
 	if (below.at_shown) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "collector/diagnose/origin.h"
+#include "collector/stitch/stranger.h"
 #include "common/content.h"
 #include "common/packet.h"
 
@@ -214,6 +215,16 @@ static json_t *json_nat_change(const struct inquiry *q, const struct hop *h,
 			 json_or_null(r.text));
 }
 
+static json_t *json_change(const char *kind, const struct addr *from, uint16_t from_port,
+			   const struct addr *to, uint16_t to_port, uint8_t proto)
+{
+	char a[ENDPOINT_TEXT_MAX], b[ENDPOINT_TEXT_MAX];
+
+	endpoint_print(from, from_port, proto, a);
+	endpoint_print(to, to_port, proto, b);
+	return json_pack("{s:s,s:s,s:s,s:n}", "kind", kind, "from", a, "to", b, "rule_text");
+}
+
 static bool src_differs(const struct tuple *a, const struct tuple *b)
 {
 	return !addr_equal(&a->src, &b->src) || a->sport != b->sport;
@@ -222,6 +233,20 @@ static bool src_differs(const struct tuple *a, const struct tuple *b)
 static bool dst_differs(const struct tuple *a, const struct tuple *b)
 {
 	return !addr_equal(&a->dst, &b->dst) || a->dport != b->dport;
+}
+
+json_t *json_translation(const struct tuple *a, const struct tuple *b, enum direction d)
+{
+	json_t *nat = json_array();
+	bool back = d == DIRECTION_REPLY;
+
+	if (dst_differs(a, b))
+		json_array_append_new(nat, json_change(back ? "snat" : "dnat", &a->dst, a->dport,
+						       &b->dst, b->dport, a->proto));
+	if (src_differs(a, b))
+		json_array_append_new(nat, json_change(back ? "dnat" : "snat", &a->src, a->sport,
+						       &b->src, b->sport, a->proto));
+	return nat;
 }
 
 static json_t *json_nat(const struct inquiry *q, const struct hop *h, const struct conversation *c,
@@ -280,7 +305,7 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 		json_array_append_new(steps, json_step(q, h, &j->steps[i], &r));
 	}
 	packet_text(j, kind);
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I}",
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:n}",
 			 "host", fh ? fh->id : "?", "direction", direction_name(d), "in",
 			 json_or_null(j->in_if), "out", json_or_null(j->out_if), "ttl_in",
 			 in ? json_integer(in) : json_null(), "ttl_out",
@@ -290,7 +315,22 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 								   : json_null(),
 			 "nat", json_nat(q, h, c, d), "link", json_or_null(link_kind_name(h->link)),
 			 "link_confidence", json_or_null(link_surety_name(h->surety)), "steps",
-			 steps, "packet", kind, "clock_error_ns", (json_int_t)h->sj->error);
+			 steps, "packet", kind, "clock_error_ns", (json_int_t)h->sj->error,
+			 "stranger");
+}
+
+json_t *json_stranger(const struct inquiry *q, const struct hop *before, const struct hop *h,
+		      enum direction d)
+{
+	struct stranger s;
+
+	if (!before || !stranger_between(&s, q->fleet, before, h))
+		return json_null();
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "addr", json_addr(&s.addr), "host",
+			 s.host ? json_string(s.host->id) : json_null(), "ttl_steps",
+			 s.ttl_known ? json_integer(s.ttl) : json_null(), "tuple_in",
+			 json_tuple(&s.in), "tuple_out", json_tuple(&s.out), "nat",
+			 json_translation(&s.in, &s.out, d));
 }
 
 /* --- the end ----------------------------------------------------------------------------------------------- */
@@ -453,8 +493,9 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 		"rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(), "jumps",
 		by_rule ? json_jumps(q, f) : json_array(), "reason", json_or_null(f->reason),
 		"between",
-		f->next && f->death == DEATH_LINK ? json_pack("[s,s]", fh ? fh->id : "?", f->next)
-						  : json_null(),
+		f->next && f->death == DEATH_LINK
+			? json_pack("[s,s?]", fh ? fh->id : "?", f->next_sure ? f->next : NULL)
+			: json_null(),
 		"reject_with", json_or_null(f->reject_with), "content", json_or_null(content),
 		"since", o.before.v ? json_wall(o.since) : json_null(), "changed_by",
 		o.before.v ? json_changed_by(o.by) : json_null(), "since_before",

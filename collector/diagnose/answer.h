@@ -21,6 +21,11 @@ void packet_text(const struct journey *j, char text[static 32]);
  */
 json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c,
 		 const struct fate *f, enum direction d);
+/* What stands between two neighbouring hops and is not watched: "stranger" of the second one; null: nothing, or no hop before. */
+json_t *json_stranger(const struct inquiry *q, const struct hop *before, const struct hop *h,
+		      enum direction d);
+/* What became of a's addresses, as [{"kind", "from", "to", "rule_text": null}]: dnat, snat. */
+json_t *json_translation(const struct tuple *a, const struct tuple *b, enum direction d);
 json_t *json_died_at(const struct inquiry *q, const struct fate *f);
 /* Who made a table what it is; null: not known. */
 json_t *json_changed_by(const struct stored_table *t);

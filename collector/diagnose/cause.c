@@ -146,12 +146,79 @@ static void add_hint(json_t *evidence, const struct fate *f, const char *host)
 			     host);
 }
 
-static void kernel_causes(json_t *causes, const struct fate *f, const char *host)
+bool ruling_loops(struct loop *l, const struct inquiry *q, const struct ruling *r)
 {
+	const struct fate *f = r->decisive;
+
+	if (!f)
+		return false;
+	if (loop_of_path(l, q->fleet, f->path))
+		return true;
+	return f->cause && !strcmp(f->cause, "ttl-expired") &&
+	       fleet_host(q->fleet, f->hop->sj->host) &&
+	       loop_of_routes(l, q->fleet, fleet_host(q->fleet, f->hop->sj->host),
+			      &hop_tuple_out(f->hop)->dst);
+}
+
+/* Its TTL ended because hosts sent it to one another. */
+static json_t *loop_cause(json_t *causes, const struct loop *l, const struct fate *f,
+			  const char *host)
+{
+	char names[SENTENCE_MAX / 2] = "", dst[ADDR_TEXT_MAX];
+	json_t *evidence;
+	size_t n = 0;
+
+	addr_print(&hop_tuple_out(f->hop)->dst, dst);
+	for (size_t i = 0; i < l->count && n < sizeof(names); i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
+				      i == 0              ? ""
+				      : i + 1 == l->count ? " and "
+							  : ", ",
+				      l->hosts[i]->id);
+	if (l->by_routes)
+		evidence = add_cause(
+			causes, "ttl-expired",
+			"its TTL ended at %s: the routes of %s send it round, a forwarding loop",
+			host, names);
+	else
+		evidence = add_cause(
+			causes, "ttl-expired",
+			"a forwarding loop: it went round by %s %zu times until its TTL ended at %s",
+			names, l->rounds, host);
+	for (size_t i = 0; i < l->count; i++)
+		add_evidence(evidence, "%s sends what is for %s to %s", l->hosts[i]->id, dst,
+			     l->hosts[(i + 1) % l->count]->id);
+	return evidence;
+}
+
+/* Its new addresses belong to another connection: no port was left for it. */
+static json_t *exhausted_cause(json_t *causes, const struct fate *f, const char *host)
+{
+	const struct tuple *out = hop_tuple_out(f->hop), *other = &f->clash->c.orig;
+	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
+	json_t *evidence;
+
+	endpoint_print(&out->src, out->sport, out->proto, from);
+	endpoint_print(&out->dst, out->dport, out->proto, to);
+	evidence = add_cause(
+		causes, "nat-exhausted",
+		"no port was left for it: %s translated it to %s, which another connection to %s has",
+		host, from, to);
+	endpoint_print(&other->src, other->sport, other->proto, from);
+	endpoint_print(&other->dst, other->dport, other->proto, to);
+	add_evidence(evidence, "the connection that has it is %s to %s", from, to);
+	return evidence;
+}
+
+static void kernel_causes(json_t *causes, const struct inquiry *q, const struct ruling *ruling,
+			  const char *host)
+{
+	const struct fate *f = ruling->decisive;
 	const char *id = f->cause, *in_if = f->hop->sj->j.in_if;
 	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
 	bool sunk = r && r->class == REASON_UNTOLD && f->reason && !strcmp(f->reason, r->name);
 	json_t *evidence;
+	struct loop loop;
 
 	if (f->verdict == VERDICT_DROPPED) {
 		suspect_causes(causes, f, host);
@@ -164,11 +231,13 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 	else if (!strcmp(id, "lost-between-hosts"))
 		evidence = add_cause(
 			causes, id,
-			"it left %s and did not reach %s: the wire, a route, or a firewall nobody watches",
-			host, f->next);
+			"it left %s and did not reach %s%s: the wire, a route, or a firewall nobody watches",
+			host, f->next_sure ? "" : "any of ", f->next);
 	else if (!strcmp(id, "forwarding-disabled"))
 		evidence = add_cause(causes, id, "%s does not forward packets (ip_forward is 0)",
 				     host);
+	else if (!strcmp(id, "ttl-expired") && ruling_loops(&loop, q, ruling))
+		evidence = loop_cause(causes, &loop, f, host);
 	else if (!strcmp(id, "ttl-expired"))
 		evidence = add_cause(causes, id, "its TTL ended at %s", host);
 	else if (!strcmp(id, "no-route") && sunk)
@@ -194,6 +263,8 @@ static void kernel_causes(json_t *causes, const struct fate *f, const char *host
 			causes, id,
 			"no rule of %s can have dropped it: its connection tracking had no place for it",
 			host);
+	else if (!strcmp(id, "nat-exhausted"))
+		evidence = exhausted_cause(causes, f, host);
 	else if (!strcmp(id, "queue-overflow"))
 		evidence = add_cause(causes, id, "a queue or buffer of %s was full", host);
 	else
@@ -237,7 +308,7 @@ json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 	if (f->death == DEATH_RULE || f->death == DEATH_POLICY)
 		rule_causes(causes, r, fh ? fh->id : "?");
 	else
-		kernel_causes(causes, f, fh ? fh->id : "?");
+		kernel_causes(causes, q, r, fh ? fh->id : "?");
 	if (r->direction == DIRECTION_REPLY) {
 		evidence = add_cause(causes, "return-path",
 				     "the request arrived; its answer died at %s on the way back",

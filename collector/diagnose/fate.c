@@ -15,6 +15,9 @@
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 /* Where connection tracking takes a packet in, and may drop it. */
 enum { TRACKING_HOOKS = 1 << HOOK_PREROUTING | 1 << HOOK_OUTPUT };
+/* Where it confirms what has passed, and may drop it. */
+enum { CONFIRMING_HOOKS = 1 << HOOK_INPUT | 1 << HOOK_POSTROUTING };
+enum { CLASHES_MAX = 16 };
 
 static const int64_t ANSWER_NS = 2LL * NS_PER_S;
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
@@ -271,6 +274,30 @@ static bool traced_whole(const struct inquiry *q, const struct hop *h)
 	       !fleet_lost(q->fleet, h->sj->host, h->sj->at, hop_last(h));
 }
 
+/* The connection of that host that has the addresses which the packet was to leave with; NULL: none is known. */
+static const struct stored_conn *clash(const struct inquiry *q, const struct hop *h)
+{
+	const int64_t slack = 2LL * NS_PER_S;
+	const struct tuple *in = hop_tuple_in(h), *out = hop_tuple_out(h);
+	struct wall_ns at = h->sj->at;
+	struct flow flow = flow_of_tuple(out);
+	struct stored_conn *list;
+	size_t n = 0;
+
+	if (tuple_equal(in, out) ||
+	    reader_conns(q->fleet->reader, &flow, (struct wall_ns){ at.v - slack }, at, CLASHES_MAX,
+			 q->arena, &list, &n) < 0)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct tuple after = tuple_reverse(&list[i].c.reply);
+
+		if (list[i].host == h->sj->host && tuple_equal(&after, out) &&
+		    !tuple_equal(&list[i].c.orig, in))
+			return &list[i];
+	}
+	return NULL;
+}
+
 /* 3a */
 static void dropped_by_some_rule(struct fate *f, const struct inquiry *q, const struct step *s)
 {
@@ -288,6 +315,9 @@ static void dropped_by_some_rule(struct fate *f, const struct inquiry *q, const 
 	if (f->suspects.count == 0) {
 		if (f->freed->number & TRACKING_HOOKS && !(f->freed->number & ~TRACKING_HOOKS))
 			discarded(f, f->reason, "conntrack-full", false);
+		else if (f->freed->number & CONFIRMING_HOOKS &&
+			 !(f->freed->number & ~CONFIRMING_HOOKS) && (f->clash = clash(q, f->hop)))
+			discarded(f, f->reason, "nat-exhausted", false);
 		return;
 	}
 	f->culprit = &f->suspects.list[0];
@@ -334,8 +364,11 @@ static bool freed(struct fate *f, const struct inquiry *q, const struct step *s)
 		f->cause = r->cause;
 	} else if (r->class == REASON_DROPPED && !through) {
 		dropped_by_some_rule(f, q, s);
+	} else if (r->class == REASON_DROPPED) {
+		f->clash = clash(q, f->hop);
+		discarded(f, r->name, f->clash ? "nat-exhausted" : NULL, true);
 	} else {
-		discarded(f, r->name, r->class == REASON_DROPPED ? NULL : cause_of(q, f, r), true);
+		discarded(f, r->name, cause_of(q, f, r), true);
 	}
 	return true;
 }
@@ -355,22 +388,90 @@ static bool seen_late(const struct conversation *c, const struct path *p, uint64
 	return false;
 }
 
+static bool is_answering(const struct inquiry *q, const struct fleet_host *h)
+{
+	for (size_t i = 0; i < q->ask->live_count; i++) {
+		if (!strcmp(q->ask->live[i].id, h->id))
+			return q->ask->live[i].answering;
+	}
+	return false;
+}
+
+/* 5d: why it says nothing that the next host told nothing of it; NULL: it says that it did not get there. */
+static const char *hidden(const struct inquiry *q, const struct fate *f,
+			  const struct conversation *c, const struct fleet_host *next)
+{
+	const struct hop *h = f->hop;
+	const struct journey *j = &h->sj->j;
+	const struct tuple *out = hop_tuple_out(h);
+	const char *from = host_id(q, h);
+	struct wall_ns at = hop_last(h);
+	/* The other host's clock is known about as well as this one's. */
+	int64_t margin = SELECT_NS + 2 * h->sj->error;
+	struct wall_ns begin = { at.v - margin }, end = { at.v + margin };
+	const struct stored_loss *loss = fleet_lost(q->fleet, next->host, begin, end);
+	uint32_t modulus = fleet_modulus(q->fleet, h->sj->host, out, at);
+
+	if (!fleet_armed(q->fleet, next->host, out, journey_is_control(j), modulus, begin, end))
+		return say(q,
+			   "it left %s for %s, which was not tracing such packets at that moment",
+			   from, next->id);
+	if (seen_late(c, f->path, next->host))
+		return say(q, "it left %s for %s, which told of such a packet at another time",
+			   from, next->id);
+	if (loss)
+		return say(q, "it left %s for %s, which lost evidence then (%s)", from, next->id,
+			   loss->source);
+	if (!is_answering(q, next))
+		return say(q, "it left %s for %s, whose agent is silent", from, next->id);
+	if (next->checked.v < at.v + SETTLE_NS) {
+		need_read(q, next->host);
+		return say(q, "it left %s for %s, whose agent has not been heard of since", from,
+			   next->id);
+	}
+	return NULL;
+}
+
+/* Of several next hops the one that the conversation's other packets went to; NULL: none, or more than one. */
+static const struct fleet_host *usual_next(const struct inquiry *q, const struct conversation *c,
+					   const struct hop *from, const struct fleet_next *n)
+{
+	const struct fleet_host *found = NULL;
+
+	for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
+		const struct path *p =
+			i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
+
+		for (size_t k = 0; k + 1 < p->hop_count; k++) {
+			const struct fleet_host *to;
+
+			if (p->hops[k].sj->host != from->sj->host ||
+			    !tuple_equal(hop_tuple_out(&p->hops[k]), hop_tuple_out(from)))
+				continue;
+			to = fleet_host(q->fleet, p->hops[k + 1].sj->host);
+			for (size_t m = 0; m < n->count && m < FLEET_NEXT_MAX; m++) {
+				if (to != n->hosts[m] || to == found)
+					continue;
+				if (found)
+					return NULL;
+				found = to;
+			}
+		}
+	}
+	return found;
+}
+
 /* 5 */
 static void left(struct fate *f, const struct inquiry *q, const struct conversation *c)
 {
 	const struct hop *h = f->hop;
 	const struct journey *j = &h->sj->j;
-	const struct fleet_host *from = fleet_host(q->fleet, h->sj->host), *next[2];
+	const struct fleet_host *from = fleet_host(q->fleet, h->sj->host), *to;
 	const struct tuple *out = hop_tuple_out(h);
 	const struct journey *e = icmp_error_of(c, h);
-	struct wall_ns at = hop_last(h);
-	/* The other host's clock is known about as well as this one's. */
-	int64_t margin = SELECT_NS + 2 * h->sj->error;
-	struct wall_ns begin = { at.v - margin }, end = { at.v + margin };
-	const struct stored_loss *loss;
-	uint32_t modulus, mtu;
-	bool known;
-	size_t n;
+	struct fleet_next next;
+	const char *why = NULL;
+	uint32_t mtu;
 
 	f->observed = true;
 	if (e && is_unreachable(e)) { /* 5a */
@@ -389,62 +490,42 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 			       from->id, j->out_if));
 		return;
 	}
-	n = fleet_next(q->fleet, from, j->out_if, &out->dst, next, 2, &known);
-	if (n == 0) /* 5b */
+	fleet_next(&next, q->fleet, from, j->out_if, &out->dst);
+	if (next.count == 0) /* 5b */
 		return;
-	if (n > 1) {
-		unknown(f, say(q, "after %s several hosts have the next address: %s, %s", from->id,
-			       next[0]->id, next[1]->id));
-		return;
-	}
+	to = next.count == 1 && !next.stranger ? next.hosts[0] : usual_next(q, c, h, &next);
 	f->provisional = !settled(q, h); /* 5d */
-	modulus = fleet_modulus(q->fleet, h->sj->host, out, at);
 	mtu = fleet_mtu(from, j->out_if);
-	loss = fleet_lost(q->fleet, next[0]->host, begin, end);
-	f->next = next[0]->id;
 	if (f->provisional)
-		unknown(f, say(q, "it left %s a moment ago; %s may still report it", from->id,
-			       next[0]->id));
+		why = say(q, "it left %s a moment ago; %s may still report it", from->id,
+			  (to ? to : next.hosts[0])->id);
+	else if (!to && (next.stranger || next.count > FLEET_NEXT_MAX))
+		why = say(q, "it left %s for %s or a host nobody watches: its routes allow both",
+			  from->id, next.hosts[0]->id);
 	else if (mtu && j->total_len > mtu)
-		unknown(f, say(q, "it left %s for %s in pieces, its length is above the MTU of %s",
-			       from->id, next[0]->id, j->out_if));
-	else if (!fleet_armed(q->fleet, next[0]->host, out, journey_is_control(j), modulus, begin,
-			      end))
-		unknown(f,
-			say(q,
-			    "it left %s for %s, which was not tracing such packets at that moment",
-			    from->id, next[0]->id));
-	else if (seen_late(c, f->path, next[0]->host))
-		unknown(f, say(q, "it left %s for %s, which told of such a packet at another time",
-			       from->id, next[0]->id));
-	else if (loss)
-		unknown(f, say(q, "it left %s for %s, which lost evidence then (%s)", from->id,
-			       next[0]->id, loss->source));
-	else { /* 5c */
-		bool answering = false;
+		why = say(q, "it left %s in pieces, its length is above the MTU of %s", from->id,
+			  j->out_if);
+	else if (to)
+		why = hidden(q, f, c, to);
+	for (size_t i = 0; !to && !f->provisional && i < next.count && i < FLEET_NEXT_MAX; i++) {
+		const char *also = hidden(q, f, c, next.hosts[i]); /* each asks for what it needs */
 
-		for (size_t i = 0; i < q->ask->live_count; i++) {
-			if (!strcmp(q->ask->live[i].id, next[0]->id))
-				answering = q->ask->live[i].answering;
-		}
-		if (!answering) {
-			unknown(f, say(q, "it left %s for %s, whose agent is silent", from->id,
-				       next[0]->id));
-			return;
-		}
-		if (next[0]->checked.v < at.v + SETTLE_NS) {
-			need_read(q, next[0]->host);
-			unknown(f,
-				say(q, "it left %s for %s, whose agent has not been heard of since",
-				    from->id, next[0]->id));
-			return;
-		}
-		f->verdict = VERDICT_LOST;
-		f->death = DEATH_LINK;
-		f->reason = "LOST_ON_LINK";
-		f->cause = "lost-between-hosts";
-		f->observed = false;
+		why = why ? why : also;
 	}
+	if (why) {
+		unknown(f, why);
+		return;
+	}
+	f->verdict = VERDICT_LOST; /* 5c */
+	f->death = DEATH_LINK;
+	f->reason = "LOST_ON_LINK";
+	f->cause = "lost-between-hosts";
+	f->observed = false;
+	f->next = to ? to->id : NULL;
+	for (size_t i = 0; !to && i < next.count; i++)
+		f->next =
+			f->next ? say(q, "%s, %s", f->next, next.hosts[i]->id) : next.hosts[i]->id;
+	f->next_sure = to != NULL;
 }
 
 /* Does the hook have a legacy table that this packet must have met, and no step of it was seen? nat sees only new connections. */

@@ -34,10 +34,13 @@ struct fate {
 	const struct suspect *culprit; /* the only one of them; NULL none */
 	const char *reason;            /* the kernel's name or ours; UNKNOWN: a sentence */
 	const char *cause;       /* a cause's id that the evidence shows directly; NULL none */
-	const char *next;        /* LOST: the host that it did not reach */
+	const char *next;        /* LOST: the host that it did not reach; all it may have been */
+	bool next_sure;          /* it is one */
 	const char *reject_with; /* REJECTED */
-	bool observed;           /* else inferred */
-	bool provisional;        /* evidence may still be on its way */
+	const struct stored_conn
+		*clash;   /* cause "nat-exhausted": who has what it was translated to */
+	bool observed;    /* else inferred */
+	bool provisional; /* evidence may still be on its way */
 };
 
 /* Journeys, batches and commits take this long; before that silence means nothing. */
@@ -53,13 +56,13 @@ const char *death_name(enum death d);
  *  2. the last step is a DROP or REJECT rule, or a policy DROP: that ended it
  *  3. the kernel says that it freed the packet, with a reason that is a death (common/reasons.h): that ended it. A rule
  *     (NETFILTER_DROP) is named if it is the only one that can have done it (3a); where none can, and behind a hook's last
- *     checkpoint, it was connection tracking that did not take or confirm it. Reasons that are no deaths decide nothing, nor
+ *     checkpoint, it was connection tracking that did not take or confirm it: another connection may have its addresses. Reasons that are no deaths decide nothing, nor
  *     do packets that nobody misses (3b) or that were for everybody on the link (3c)
  *  4. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
  *     port unreachable
  *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a); the
- *     next hop has no agent: left (5b); the next hop must have selected it, lost no evidence, and saw
- *     nothing: lost (5c); else unknown (5d)
+ *     next hop has no agent: left (5b); the next hop (each that its routes allow) must have selected it, lost no evidence, and
+ *     saw nothing: lost (5c); else unknown (5d)
  *  6. nothing but such a reason is known of it: unknown; where the kernel gives none, and the host's best route for it is a
  *     blackhole (or unreachable, prohibit), that one swallowed it (6a)
  *  7. it ended between two hooks with every step accepting: if no evidence can be missing the kernel discarded it

@@ -23,29 +23,6 @@ struct nat_answer {
 	size_t rules_asked;
 };
 
-static json_t *json_change(const char *kind, const struct addr *from, uint16_t from_port,
-			   const struct addr *to, uint16_t to_port, uint8_t proto)
-{
-	char a[ENDPOINT_TEXT_MAX], b[ENDPOINT_TEXT_MAX];
-
-	endpoint_print(from, from_port, proto, a);
-	endpoint_print(to, to_port, proto, b);
-	return json_pack("{s:s,s:s,s:s,s:n}", "kind", kind, "from", a, "to", b, "rule_text");
-}
-
-static json_t *json_by_tuples(const struct tuple *a, const struct tuple *b)
-{
-	json_t *nat = json_array();
-
-	if (!addr_equal(&a->dst, &b->dst) || a->dport != b->dport)
-		json_array_append_new(nat, json_change("dnat", &a->dst, a->dport, &b->dst, b->dport,
-						       a->proto));
-	if (!addr_equal(&a->src, &b->src) || a->sport != b->sport)
-		json_array_append_new(nat, json_change("snat", &a->src, a->sport, &b->src, b->sport,
-						       a->proto));
-	return nat;
-}
-
 static bool names_a_rule(const json_t *nat)
 {
 	const json_t *one;
@@ -100,7 +77,7 @@ static const char *host_name(const struct inquiry *q, uint64_t host)
 	return h ? h->id : "?";
 }
 
-static json_t *json_translation(struct nat_answer *n, const struct translation *t, bool first)
+static json_t *json_gateway(struct nat_answer *n, const struct translation *t, bool first)
 {
 	json_t *nat = json_by_packet(n, t);
 
@@ -108,7 +85,7 @@ static json_t *json_translation(struct nat_answer *n, const struct translation *
 			 host_name(n->q, t->conn->host), "from", json_wall(t->conn->from), "until",
 			 json_wall(t->conn->until), "zone", t->conn->c.zone, "tuple_in",
 			 json_tuple(&t->in), "tuple_out", json_tuple(&t->out), "nat",
-			 nat ? nat : json_by_tuples(&t->in, &t->out), "link",
+			 nat ? nat : json_translation(&t->in, &t->out, DIRECTION_ORIGINAL), "link",
 			 first ? json_null() : json_string("nat"));
 }
 
@@ -145,7 +122,7 @@ static json_t *json_translated(struct nat_answer *n, const struct translated *t)
 	json_t *hops = json_array();
 
 	for (size_t i = 0; i < t->count; i++)
-		json_array_append_new(hops, json_translation(n, &t->list[i], i == 0));
+		json_array_append_new(hops, json_gateway(n, &t->list[i], i == 0));
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}", "flow", json_flow(&t->first),
 			 "becomes", json_tuple(end), "from", json_wall(t->from), "until",
 			 json_wall(t->until), "state", json_state(t), "ambiguous", t->ambiguous,

@@ -28,11 +28,6 @@ static int worse_first(const void *pa, const void *pb)
 	return (a->conv->first.v < b->conv->first.v) - (a->conv->first.v > b->conv->first.v);
 }
 
-static bool same_flow(const struct conversation *a, const struct conversation *b)
-{
-	return tuple_equal(&a->tuple, &b->tuple);
-}
-
 /* Of a tuple that was used twice the newest connection stands for the flow: older ones rank behind every flow. */
 static size_t newest_of_each(struct ruling *list, size_t n)
 {
@@ -42,7 +37,7 @@ static size_t newest_of_each(struct ruling *list, size_t n)
 		bool newest = true;
 
 		for (size_t k = 0; k < n && newest; k++)
-			newest = !(k != i && same_flow(list[k].conv, list[i].conv) &&
+			newest = !(k != i && !conversations_differ(list[k].conv, list[i].conv) &&
 				   list[k].conv->first.v > list[i].conv->first.v);
 		if (newest) {
 			struct ruling swap = list[front];
@@ -149,8 +144,28 @@ static void add_hops(json_t *hops, const struct inquiry *q, const struct ruling 
 	for (size_t i = 0; f && i < f->path->hop_count; i++) {
 		const struct hop *h = &f->path->hops[i];
 
-		json_array_append_new(hops, json_hop(q, h, r->conv, h == f->hop ? f : NULL, d));
+		json_t *o = json_hop(q, h, r->conv, h == f->hop ? f : NULL, d);
+
+		json_object_set_new(o, "stranger",
+				    json_stranger(q, i ? &f->path->hops[i - 1] : NULL, h, d));
+		json_array_append_new(hops, o);
 	}
+}
+
+static json_t *json_loop(const struct inquiry *q, const struct ruling *r)
+{
+	json_t *hosts;
+	struct loop l;
+
+	if (!ruling_loops(&l, q, r))
+		return json_null();
+	hosts = json_array();
+	for (size_t i = 0; i < l.count; i++)
+		json_array_append_new(hosts, json_string(l.hosts[i]->id));
+	return json_pack("{s:o,s:s,s:o,s:o}", "hosts", hosts, "by",
+			 l.by_routes ? "routes" : "packet", "rounds",
+			 l.by_routes ? json_null() : json_integer((json_int_t)l.rounds), "hop",
+			 l.by_routes ? json_null() : json_integer((json_int_t)l.first));
 }
 
 /* Ends of the conversation that no agent watches. */
@@ -215,6 +230,7 @@ static json_t *answer_nothing(const struct inquiry *q, const struct where_ask *a
 	put(o, "others_omitted", json_integer(0));
 	put(o, "kind", json_null());
 	put(o, "unwatched", json_array());
+	put(o, "loop", json_null());
 	put(o, "reason",
 	    json_string(
 		    armed ? "no traced packet matched it in the window"
@@ -261,6 +277,7 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	put(o, "others", others);
 	put(o, "others_omitted", json_integer((json_int_t)(n - 1 + (r->healed ? 1 : 0) - told)));
 	put(o, "unwatched", json_unwatched(q, r));
+	put(o, "loop", json_loop(q, r));
 	put(o, "reason", json_text(r->reason));
 	return o;
 }
@@ -352,9 +369,15 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
 	return ret;
 }
 
+/* One host's part of a packet's way. */
+struct passage {
+	struct hop hop;
+	const struct hop *before; /* NULL: the first that is known */
+};
+
 /* Journeys of the flow on every host, also where NAT gave it other addresses: packet by packet, in the order of the way. */
-static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit,
-		      struct stored_journey **list, size_t *n)
+static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit, struct passage **list,
+		      size_t *n)
 {
 	struct gathered g;
 	struct paths paths;
@@ -368,8 +391,10 @@ static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit,
 	if (!*list)
 		return -ENOMEM;
 	for (size_t i = 0; i < paths.count; i++) {
+		const struct hop *hops = paths.list[i].hops;
+
 		for (size_t k = 0; k < paths.list[i].hop_count; k++)
-			(*list)[(*n)++] = *paths.list[i].hops[k].sj;
+			(*list)[(*n)++] = (struct passage){ hops[k], k ? &hops[k - 1] : NULL };
 	}
 	/* The newest packets, whole ones but perhaps for the first. */
 	if (*n > limit) {
@@ -390,7 +415,8 @@ int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reade
 				       .flow = ask->flow,
 				       .after_row = after,
 				       .limit = limit };
-	struct stored_journey *list = NULL;
+	struct stored_journey *arrived = NULL;
+	struct passage *list = NULL;
 	json_t *journeys = json_array();
 	uint64_t next = after;
 	size_t n = 0;
@@ -401,21 +427,24 @@ int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reade
 	arena_init(&arena, HEAP_MAX);
 	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
 	if (ret == 0 && after)
-		ret = reader_journeys(r, &query, &arena, &list, &n, &cut);
+		ret = reader_journeys(r, &query, &arena, &arrived, &n, &cut);
 	else if (ret == 0)
 		ret = whole_flow(&fleet, ask->flow, limit, &list, &n);
 	for (size_t i = 0; ret == 0 && i < n; i++) {
-		const struct hop h = { .sj = &list[i] };
+		const struct hop h = after ? (struct hop){ .sj = &arrived[i] } : list[i].hop;
 		json_t *hop;
 
-		if (list[i].row > next)
-			next = list[i].row;
-		if (!list[i].j.tuple_count || !list[i].j.step_count)
+		if (h.sj->row > next)
+			next = h.sj->row;
+		if (!h.sj->j.tuple_count || !h.sj->j.step_count)
 			continue;
 		hop = json_hop(&q, &h, NULL, NULL, DIRECTION_UNKNOWN);
+		if (!after)
+			put(hop, "stranger",
+			    json_stranger(&q, list[i].before, &h, DIRECTION_ORIGINAL));
 		put(hop, "direction", json_null());
 		put(hop, "outcome", json_null());
-		put(hop, "flow", json_flow(&list[i].j.tuples[0]));
+		put(hop, "flow", json_flow(&h.sj->j.tuples[0]));
 		json_array_append_new(journeys, hop);
 	}
 	if (ret == 0)

@@ -122,54 +122,70 @@ uint32_t fleet_mtu(const struct fleet_host *h, const char *link)
 	return l ? l->mtu : 0;
 }
 
-/* The longest prefix among the routes that leave by ifindex. */
-static const struct facts_route *route_out(const struct facts *facts, int32_t ifindex,
-					   const struct addr *dst)
+/* Would the kernel take a before b, were both of one table? */
+static bool route_goes_before(const struct facts_route *a, const struct facts_route *b)
 {
-	const struct facts_route *best = NULL;
-
-	for (uint32_t i = 0; i < facts->route_count; i++) {
-		const struct facts_route *rt = &facts->routes[i];
-
-		if (rt->ifindex != ifindex || rt->dst.addr.family != dst->family)
-			continue;
-		if (!prefix_has(&rt->dst, dst))
-			continue;
-		if (!best || rt->dst.len > best->dst.len)
-			best = rt;
-	}
-	return best;
+	return a->dst.len != b->dst.len ? a->dst.len > b->dst.len : a->metric < b->metric;
 }
 
-size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const char *out_if,
-		  const struct addr *dst, const struct fleet_host **out, size_t max, bool *known)
+/* A route to dst by ifindex that no other one of its table goes before. */
+static bool route_is_best(const struct facts *facts, const struct facts_route *rt, int32_t ifindex,
+			  const struct addr *dst)
 {
-	const struct facts_route *rt = NULL;
-	const struct facts_link *link;
-	const struct addr *next = dst;
-	size_t n = 0;
+	if (rt->ifindex != ifindex || rt->dst.addr.family != dst->family ||
+	    !prefix_has(&rt->dst, dst))
+		return false;
+	for (uint32_t i = 0; i < facts->route_count; i++) {
+		const struct facts_route *other = &facts->routes[i];
 
-	*known = false;
-	if (!from->has_facts || !out_if[0])
-		return 0;
-	link = link_by_name(&from->facts, out_if);
-	if (link)
-		rt = route_out(&from->facts, link->ifindex, dst);
-	if (!rt)
-		return 0;
-	*known = true;
-	if (rt->gateway.family)
-		next = &rt->gateway;
+		if (other->table == rt->table && other->ifindex == ifindex &&
+		    other->dst.addr.family == dst->family && prefix_has(&other->dst, dst) &&
+		    route_goes_before(other, rt))
+			return false;
+	}
+	return true;
+}
+
+static void next_add(struct fleet_next *n, const struct fleet *f, const struct fleet_host *from,
+		     const struct addr *addr)
+{
+	bool watched = false;
+
+	if (!n->known)
+		n->addr = *addr;
+	n->known = true;
 	for (size_t i = 0; i < f->host_count; i++) {
 		const struct fleet_host *h = &f->hosts[i];
+		bool told = false;
 
-		if (h == from || h->retired || !fleet_owns(h, next))
+		if (h == from || h->retired || !fleet_owns(h, addr))
 			continue;
-		if (n < max)
-			out[n] = h;
-		n++;
+		watched = true;
+		for (size_t k = 0; k < n->count && k < FLEET_NEXT_MAX && !told; k++)
+			told = n->hosts[k] == h;
+		if (told)
+			continue;
+		if (n->count < FLEET_NEXT_MAX)
+			n->hosts[n->count] = h;
+		n->count++;
 	}
-	return n;
+	n->stranger |= !watched;
+}
+
+void fleet_next(struct fleet_next *n, const struct fleet *f, const struct fleet_host *from,
+		const char *out_if, const struct addr *dst)
+{
+	const struct facts *facts = &from->facts;
+	const struct facts_link *link;
+
+	memset(n, 0, sizeof(*n));
+	link = from->has_facts && out_if[0] ? link_by_name(facts, out_if) : NULL;
+	for (uint32_t i = 0; link && i < facts->route_count; i++) {
+		const struct facts_route *rt = &facts->routes[i];
+
+		if (route_is_best(facts, rt, link->ifindex, dst))
+			next_add(n, f, from, rt->gateway.family ? &rt->gateway : dst);
+	}
 }
 
 /* What these sources lose is no packet. */
@@ -200,39 +216,55 @@ const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struc
 	return NULL;
 }
 
-static const struct stored_arming *arming_of(const struct fleet *f, uint64_t host,
-					     const struct tuple *t, struct wall_ns from,
-					     struct wall_ns until)
+static bool arming_has(const struct stored_arming *a, const struct tuple *t)
 {
-	const int64_t margin = (int64_t)DISARM_MARGIN_MS * NS_PER_MS;
+	for (uint32_t k = 0; k < a->pattern_count; k++) {
+		if (pattern_has(&a->patterns[k], t))
+			return true;
+	}
+	return false;
+}
+
+/* Of those in force on the host at `at` that mean the packet, the one that lasts longest; NULL: none. */
+static const struct stored_arming *arming_of(const struct fleet *f, uint64_t host,
+					     const struct tuple *t, struct wall_ns at)
+{
+	const struct stored_arming *best = NULL;
 
 	for (size_t i = 0; i < f->arming_count; i++) {
 		const struct stored_arming *a = &f->armings[i];
 
-		if (a->host != host || a->from.v > from.v)
+		if (a->host != host || a->from.v > at.v || (a->until.v && a->until.v <= at.v) ||
+		    !arming_has(a, t))
 			continue;
-		if (a->until.v && a->until.v < until.v + margin)
-			continue;
-		for (uint32_t k = 0; k < a->pattern_count; k++) {
-			if (pattern_has(&a->patterns[k], t))
-				return a;
-		}
+		if (!best || !a->until.v || (best->until.v && a->until.v > best->until.v))
+			best = a;
 	}
-	return NULL;
+	return best;
 }
 
 bool fleet_armed(const struct fleet *f, uint64_t host, const struct tuple *t, bool control,
 		 uint32_t modulus, struct wall_ns from, struct wall_ns until)
 {
-	const struct stored_arming *a = arming_of(f, host, t, from, until);
+	const int64_t margin = (int64_t)DISARM_MARGIN_MS * NS_PER_MS;
+	struct wall_ns at = from;
 
-	return a && (control || a->modulus <= modulus);
+	/* A new plan takes an old one's place at once, in one transaction of the kernel. */
+	for (;;) {
+		const struct stored_arming *a = arming_of(f, host, t, at);
+
+		if (!a || (!control && a->modulus > modulus))
+			return false;
+		if (!a->until.v || a->until.v >= until.v + margin)
+			return true;
+		at = a->until;
+	}
 }
 
 uint32_t fleet_modulus(const struct fleet *f, uint64_t host, const struct tuple *t,
 		       struct wall_ns at)
 {
-	const struct stored_arming *a = arming_of(f, host, t, at, at);
+	const struct stored_arming *a = arming_of(f, host, t, at);
 
 	return a ? a->modulus : 0;
 }

@@ -56,13 +56,22 @@ bool fleet_owns(const struct fleet_host *h, const struct addr *a);
 /* The largest packet that a link of the host takes whole; 0 unknown. */
 uint32_t fleet_mtu(const struct fleet_host *h, const char *link);
 
+enum { FLEET_NEXT_MAX = 4 };
+
+struct fleet_next {
+	bool known;       /* the host's routes tell where it went */
+	struct addr addr; /* the first next hop's; family 0: none */
+	const struct fleet_host *hosts[FLEET_NEXT_MAX];
+	size_t count;  /* of hosts, also beyond FLEET_NEXT_MAX */
+	bool stranger; /* some next hop is nobody's in the fleet */
+};
+
 /*
- * The hosts other than `from` that a packet to dst reaches next when it leaves `from` by interface out_if: those that
- * have the next hop's address. Returns their number (at most max are written); *known is false when the host's
- * routes do not tell the next hop.
+ * The hosts other than `from` that a packet to dst may reach next when it leaves `from` by interface out_if: those that
+ * have a next hop's address. Rules that choose among routing tables are not known: each table's best route counts.
  */
-size_t fleet_next(const struct fleet *f, const struct fleet_host *from, const char *out_if,
-		  const struct addr *dst, const struct fleet_host **out, size_t max, bool *known);
+void fleet_next(struct fleet_next *n, const struct fleet *f, const struct fleet_host *from,
+		const char *out_if, const struct addr *dst);
 
 /* Did the host lose trace evidence in the span (give or take the margins of the records themselves)? */
 const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,

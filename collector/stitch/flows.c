@@ -1,9 +1,11 @@
 /*
  * From paths to conversations. The order is the argument:
- *  1. which way does the packet go? its flags or ICMP type say it; else conntrack; else a tuple that
- *     1 gave a direction; else the question; else who spoke first
+ *  1. which way does the packet go? its flags or ICMP type say it; else those of another packet of the tuple; else conntrack
+ *     (a router that sees only answers takes them for requests); else a tuple that 1 gave a direction; else the question; else
+ *     who spoke first
  *  2. an original packet whose first tuple is no translation of another's names a conversation
- *  3. a SYN with another sequence number on the same tuple begins a new one
+ *  3. a SYN with another sequence number on the same tuple begins a new one, and so does a packet that another host sent,
+ *     or that another gateway translated otherwise: private addresses are used at several sites
  *  4. other original packets belong to the conversation that knows their tuple
  *  5. replies belong to the newest conversation that began before them and knows the reverse of their tuple
  *  6. an RST or ICMP from a host that does not own its source address, or that embeds a packet, is an answer about
@@ -208,9 +210,9 @@ static void find_directions(struct work *w)
 
 		if (p->direction != DIRECTION_UNKNOWN)
 			continue;
-		p->direction = conn_direction(w, p);
+		p->direction = known_direction(w, p);
 		if (p->direction == DIRECTION_UNKNOWN)
-			p->direction = known_direction(w, p);
+			p->direction = conn_direction(w, p);
 		if (p->direction == DIRECTION_UNKNOWN)
 			p->direction = asked_direction(w, p);
 		if (p->direction == DIRECTION_UNKNOWN)
@@ -297,6 +299,30 @@ static void draft_learn_path(struct draft *d, const struct path *p, bool reverse
 	}
 }
 
+static bool passed(const struct conversation *c, uint64_t host)
+{
+	for (size_t i = 0; i < c->original_count; i++) {
+		for (size_t k = 0; k < c->original[i]->hop_count; k++) {
+			if (c->original[i]->hops[k].sj->host == host)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Does another gateway make something else of the same tuple? Then it is that of another site, or this one is. */
+static bool is_contested(const struct work *w, const struct stored_conn *c)
+{
+	for (size_t i = 0; i < w->g->conn_count; i++) {
+		const struct stored_conn *other = &w->g->conns[i];
+
+		if (other->host != c->host && tuple_equal(&other->c.orig, &c->c.orig) &&
+		    !tuple_equal(&other->c.reply, &c->c.reply))
+			return true;
+	}
+	return false;
+}
+
 /* Conntrack's mappings belong to the conversation, too: they tell what a packet became where nobody saw it leave. */
 static void draft_learn_conns(struct work *w, struct draft *d)
 {
@@ -304,7 +330,8 @@ static void draft_learn_conns(struct work *w, struct draft *d)
 		struct stored_conn *c = &w->g->conns[i];
 		struct tuple after = tuple_reverse(&c->c.reply);
 
-		if (!draft_knows(d, &c->c.orig))
+		if (!draft_knows(d, &c->c.orig) ||
+		    (!passed(&d->conv, c->host) && is_contested(w, c)))
 			continue;
 		draft_learn(d, &after);
 		if (!d->conv.conn || c->from.v > d->conv.conn->from.v)
@@ -358,6 +385,54 @@ static struct draft *draft_begin(struct work *w, const struct tuple *t)
 	return d;
 }
 
+/* Who sent the packet, and who translated it first. */
+static void find_origin(struct conversation *c, const struct path *p)
+{
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct hop *h = &p->hops[i];
+
+		if (i == 0 && hop_first_hook(h) == HOOK_OUTPUT)
+			c->sender = h->sj->host;
+		if (tuple_equal(hop_tuple_in(h), hop_tuple_out(h)))
+			continue;
+		c->gate = h->sj->host;
+		c->beyond = *hop_tuple_out(h);
+		return;
+	}
+}
+
+bool conversations_differ(const struct conversation *a, const struct conversation *b)
+{
+	if (!tuple_equal(&a->tuple, &b->tuple))
+		return true;
+	if (a->sender && b->sender && a->sender != b->sender)
+		return true;
+	return a->gate && b->gate && a->gate != b->gate && !tuple_equal(&a->beyond, &b->beyond);
+}
+
+/* 3: the newest conversation of the tuple that p may be of, rather one of the same sender or gateway. */
+static struct draft *draft_named(struct work *w, const struct tuple *t, const struct path *p)
+{
+	struct conversation of = { .tuple = *t };
+	struct draft *best = NULL;
+	bool best_same = false;
+
+	find_origin(&of, p);
+	for (size_t k = w->count; k-- > 0;) {
+		struct conversation *c = &w->drafts[k].conv;
+		bool same =
+			(of.sender && of.sender == c->sender) || (of.gate && of.gate == c->gate);
+
+		if (conversations_differ(c, &of))
+			continue;
+		if (!best || (same && !best_same)) {
+			best = &w->drafts[k];
+			best_same = same;
+		}
+	}
+	return best;
+}
+
 static int draft_add(struct work *w, struct draft *d, struct path *p)
 {
 	struct conversation *c = &d->conv;
@@ -365,6 +440,17 @@ static int draft_add(struct work *w, struct draft *d, struct path *p)
 	bool reply = p->direction == DIRECTION_REPLY;
 
 	draft_learn_path(d, p, reply);
+	if (!reply) {
+		struct conversation of = { 0 };
+
+		find_origin(&of, p);
+		if (!c->sender && tuple_equal(&c->tuple, hop_tuple_in(&p->hops[0])))
+			c->sender = of.sender;
+		if (!c->gate) {
+			c->gate = of.gate;
+			c->beyond = of.beyond;
+		}
+	}
 	if (!c->first.v || first.v < c->first.v)
 		c->first = first;
 	if (last.v > c->last.v)
@@ -395,12 +481,7 @@ static int name_conversations(struct work *w)
 		if (p->direction != DIRECTION_ORIGINAL || p->answer || j->is_icmp_error ||
 		    is_translation(w, t))
 			continue;
-		for (size_t k = w->count; k-- > 0;) {
-			if (tuple_equal(&w->drafts[k].conv.tuple, t)) {
-				d = &w->drafts[k];
-				break;
-			}
-		}
+		d = draft_named(w, t, p);
 		if (!d || (syn && d->has_syn && d->syn_seq != j->tcp_seq))
 			d = draft_begin(w, t);
 		if (syn) {
@@ -441,6 +522,7 @@ static int attach_rest(struct work *w, enum direction direction)
 		const struct hop *first = &p->hops[0], *last = &p->hops[p->hop_count - 1];
 		struct tuple t = *hop_tuple_in(first), end = *hop_tuple_out(last);
 		struct draft *d;
+		bool new;
 
 		if (p->direction != direction || p->answer || path_packet(p)->is_icmp_error)
 			continue;
@@ -453,10 +535,15 @@ static int attach_rest(struct work *w, enum direction direction)
 		d = draft_of(w, &t, path_first(p), first->sj->error);
 		if (!d)
 			d = draft_of(w, &end, path_first(p), first->sj->error);
-		if (!d)
+		new = !d;
+		if (new)
 			d = draft_begin(w, direction == DIRECTION_REPLY ? &end : &t);
 		if (draft_add(w, d, p) < 0)
 			return -ENOMEM;
+		if (new) {
+			draft_learn_senders(w, d);
+			draft_learn_conns(w, d);
+		}
 	}
 	return 0;
 }

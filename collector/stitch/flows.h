@@ -13,6 +13,9 @@ struct conversation {
 		answers; /* RSTs and ICMP errors about it that hosts on the way made, or any ICMP error that embeds it */
 	size_t answer_count;
 	struct stored_conn *conn; /* NULL: conntrack did not tell */
+	uint64_t sender;          /* the host whose OUTPUT it came from; 0: not seen */
+	uint64_t gate;            /* the host that translated it first; 0: not seen */
+	struct tuple beyond;      /* what that one made of it */
 	struct wall_ns first, last;
 };
 
@@ -22,6 +25,9 @@ struct flows {
 	struct paths paths;
 	bool cut; /* more journeys matched than were looked at */
 };
+
+/* Private addresses are used at several sites: are a and b surely of different senders? */
+bool conversations_differ(const struct conversation *a, const struct conversation *b);
 
 /*
  * Finds everything that belongs to the flow in the window: the journeys that match, the same packets on other
