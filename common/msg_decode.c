@@ -437,6 +437,19 @@ static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 		r->kind = RECORD_ENDED;
 		r->ended.at.v = m->ended->at;
 		break;
+	case PB__RECORD__IS_STATS:
+		r->kind = RECORD_STATS;
+		r->stats.at.v = m->stats->at;
+		r->stats.count = m->stats->count;
+		r->stats.max = m->stats->max;
+		r->stats.insert_failed = m->stats->insert_failed;
+		r->stats.drop = m->stats->drop;
+		r->stats.early_drop = m->stats->early_drop;
+		r->stats.invalid = m->stats->invalid;
+		r->stats.error = m->stats->error;
+		r->stats.search_restart = m->stats->search_restart;
+		r->stats.clash_resolve = m->stats->clash_resolve;
+		break;
 	default:
 		d->error =
 			-EPROTO; /* a newer agent's kind would be lost unseen: the session says so instead */

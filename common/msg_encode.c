@@ -481,6 +481,23 @@ static int other_record(struct arena *a, Pb__Record *out, const struct record *r
 		m->at = r->ended.at.v;
 		return 0;
 	}
+	case RECORD_STATS: {
+		Pb__Stats *m = MEMBER(out, PB__RECORD__IS_STATS, stats, Pb__Stats, pb__stats__init);
+
+		if (!m)
+			return -ENOMEM;
+		m->at = r->stats.at.v;
+		m->count = r->stats.count;
+		m->max = r->stats.max;
+		m->insert_failed = r->stats.insert_failed;
+		m->drop = r->stats.drop;
+		m->early_drop = r->stats.early_drop;
+		m->invalid = r->stats.invalid;
+		m->error = r->stats.error;
+		m->search_restart = r->stats.search_restart;
+		m->clash_resolve = r->stats.clash_resolve;
+		return 0;
+	}
 	default:
 		return -EINVAL;
 	}

@@ -16,7 +16,7 @@ struct content_id {
 };
 
 #define RECORDS(X) X(JOURNEY) X(CONN) X(RULESET) X(RULESET_CHECKED) X(FACTS) X(SOURCES) X(LOSS) X(LEASE) X(COUNTERS)	\
-	X(ENDED)
+	X(ENDED) X(STATS)
 enum record_kind {
 #define X(id) RECORD_##id,
 	RECORDS(X)
@@ -189,6 +189,13 @@ struct counters {
 	struct counter_entry *entries;
 };
 
+/* Connection tracking: how full it is, and what went wrong in it since it began. */
+struct conntrack_stats {
+	struct boot_ns at;
+	uint32_t count, max; /* max 0: not known */
+	uint64_t insert_failed, drop, early_drop, invalid, error, search_restart, clash_resolve;
+};
+
 /* The host's namespace has ended, and with it everything that was in force there. */
 struct ended {
 	struct boot_ns at;
@@ -208,6 +215,7 @@ struct record {
 		struct lease_fact lease;
 		struct counters counters;
 		struct ended ended;
+		struct conntrack_stats stats;
 	};
 };
 

@@ -53,8 +53,16 @@ enum helper_source {
  * DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. DUMP_COUNTERS:
  * a memfd, see struct counters_part; always, with the same digest as DUMP_RULESET would give; those of nftables, too, when
  * `known` is not 0. DUMP_REASONS: a memfd with a line "NUMBER NAME" for each of the kernel's reasons to free a packet.
+ * DUMP_STATS: as DUMP_CONNTRACK, for its statistics: of the table, then of each CPU.
  */
-enum helper_dump { DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS, DUMP_REASONS, HELPER_DUMP_COUNT };
+enum helper_dump {
+	DUMP_CONNTRACK,
+	DUMP_RULESET,
+	DUMP_COUNTERS,
+	DUMP_REASONS,
+	DUMP_STATS,
+	HELPER_DUMP_COUNT
+};
 
 /*
  * What the worker knows of the namespace. CONNTRACK: rulesets use it, so `ct` switches nothing on. TRANSLATES: connections

@@ -106,7 +106,8 @@ static int open_in_place(void *arg)
 	struct opening *o = arg;
 
 	if (o->q->op == HELPER_DUMP)
-		return conntrack_dump_open(o->why);
+		return o->q->what == DUMP_STATS ? stats_dump_open(o->why)
+						: conntrack_dump_open(o->why);
 	return source_open((enum helper_source)o->q->what, o->why);
 }
 

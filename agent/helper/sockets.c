@@ -317,11 +317,24 @@ int source_open(enum helper_source source, struct why *why)
 	return -EINVAL;
 }
 
-int conntrack_dump_open(struct why *why)
+static int conntrack_ask(int fd, uint16_t type, uint16_t flags)
 {
 	char buf[ASK_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *nlh;
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct nfgenmsg *g;
+
+	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	nlh->nlmsg_seq = 1;
+	g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
+	g->nfgen_family = AF_UNSPEC;
+	g->version = NFNETLINK_V0;
+	return netlink_send(fd, nlh);
+}
+
+/* Asks `first` of the whole, unless it is the dump itself, and then for the dump. */
+static int conntrack_asked(uint16_t first, uint16_t dump, const char *what, struct why *why)
+{
 	int fd, r;
 
 	r = conntrack_missing(why);
@@ -331,20 +344,25 @@ int conntrack_dump_open(struct why *why)
 	fd = ready(fd, why);
 	if (fd < 0)
 		return fd;
-
-	nlh = mnl_nlmsg_put_header(buf);
-	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = 1;
-	g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
-	g->nfgen_family = AF_UNSPEC;
-	g->version = NFNETLINK_V0;
-	r = netlink_send(fd, nlh);
+	r = first == dump ? 0 : conntrack_ask(fd, first, 0);
+	if (r == 0)
+		r = conntrack_ask(fd, dump, NLM_F_DUMP);
 	if (r < 0) {
 		close(fd);
-		return why_set(why, r, "cannot ask for the conntrack table: %s", strerror(-r));
+		return why_set(why, r, "cannot ask for %s: %s", what, strerror(-r));
 	}
 	return fd;
+}
+
+int conntrack_dump_open(struct why *why)
+{
+	return conntrack_asked(IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_GET, "the conntrack table", why);
+}
+
+int stats_dump_open(struct why *why)
+{
+	return conntrack_asked(IPCTNL_MSG_CT_GET_STATS, IPCTNL_MSG_CT_GET_STATS_CPU,
+			       "conntrack's statistics", why);
 }
 
 int socket_rcvbuf(int fd, uint32_t wanted, uint32_t *got)

@@ -30,6 +30,8 @@ bool group0_taken(void);
 int source_open(enum helper_source source, struct why *why);
 /* A non-blocking fd from which the whole conntrack table can be read, or -errno with why. */
 int conntrack_dump_open(struct why *why);
+/* The same for its statistics: of the table, then of each CPU. */
+int stats_dump_open(struct why *why);
 /*
  * Sets the receive buffer of a netlink socket, at most RCVBUF_MAX. got: what the kernel made of it.
  * 0 or -errno.

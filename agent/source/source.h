@@ -38,6 +38,8 @@ struct sink {
 	void (*facts)(void *arg, const struct facts *f);            /* the answer to host_dump() */
 	void (*link)(void *arg, int32_t ifindex, const char *name); /* "": it is gone */
 	void (*done)(void *arg, int error); /* a conntrack dump has ended: 0 or -errno */
+	void (*stats)(void *arg,
+		      const struct conntrack_stats *s); /* of connection tracking, all of them */
 	void (*changed)(void *arg, const struct table_change *c); /* somebody changed a table */
 };
 
@@ -68,7 +70,7 @@ struct source_ops {
 };
 
 extern const struct source_ops source_trace_legacy, source_trace_nft, source_conntrack, source_host,
-	source_changes_nft;
+	source_changes_nft, source_stats;
 
 /* Takes fd, which is set non-blocking; -1 for a source that is only fed. */
 void source_init(struct source *s, const struct source_ops *ops, int fd,

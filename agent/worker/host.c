@@ -18,6 +18,7 @@ enum {
 	FACTS_PAUSE_MS = 200, /* changes come in bursts */
 	DUMP_PAUSE_S = 30,    /* between two dumps of conntrack */
 	REOPEN_S = 60,
+	STATS_S = 10,
 	ASSEMBLER_MS = 50,
 };
 
@@ -31,6 +32,7 @@ static const struct slot_info {
 	[SLOT_LEGACY] = { &source_trace_legacy, HELPER_OPEN, SOURCE_TRACE_LEGACY },
 	[SLOT_NFT] = { &source_trace_nft, HELPER_OPEN, SOURCE_TRACE_NFT },
 	[SLOT_CHANGES_NFT] = { &source_changes_nft, HELPER_OPEN, SOURCE_CHANGES_NFT },
+	[SLOT_STATS] = { &source_stats, HELPER_DUMP, DUMP_STATS },
 };
 
 static struct boot_ns after_ms(struct boot_ns now, int64_t ms)
@@ -220,6 +222,19 @@ static void on_changed(void *arg, const struct table_change *c)
 		host_changed(h, c);
 }
 
+static void on_stats(void *arg, const struct conntrack_stats *s)
+{
+	struct host *h = arg;
+	struct record r = { .kind = RECORD_STATS, .stats = *s };
+
+	h->stats_done = true;
+	h->stats.at = s->at;
+	if (memcmp(&h->stats, s, sizeof(*s)) == 0)
+		return;
+	h->stats = *s;
+	host_emit(h, &r);
+}
+
 static struct sink sink_of(struct host *h)
 {
 	return (struct sink){
@@ -232,6 +247,7 @@ static struct sink sink_of(struct host *h)
 		.link = on_link,
 		.done = on_done,
 		.changed = on_changed,
+		.stats = on_stats,
 	};
 }
 
@@ -262,7 +278,7 @@ static void on_opened(void *arg, const struct helper_request *q, const struct he
 	enum slot slot = slot_of(q);
 	struct boot_ns now = boot_now();
 
-	h->sources_changed |= slot != SLOT_DUMP;
+	h->sources_changed |= slot != SLOT_DUMP && slot != SLOT_STATS;
 	if (slot == SLOT_CONNTRACK) {
 		h->unloaded = a->error == -ENOENT;
 		tell_missed(h, now, true);
@@ -314,7 +330,7 @@ void host_close(struct host *h, enum slot slot)
 		h->env->unwatch(h->env->arg, s);
 		source_clear(s);
 	}
-	if (h->opening[slot] != OPENING_NO && slot != SLOT_DUMP)
+	if (h->opening[slot] != OPENING_NO && slot != SLOT_DUMP && slot != SLOT_STATS)
 		h->sources_changed = true;
 	h->opening[slot] = OPENING_NO;
 }
@@ -339,6 +355,11 @@ int host_readable(struct host *h, struct source *s, int max)
 	int r;
 
 	r = source_drain(s, max, &sink);
+	if (slot == SLOT_STATS && (h->stats_done || r < 0)) {
+		h->stats_done = false;
+		host_close(h, SLOT_STATS); /* what one read does not tell the next one will */
+		return 0;
+	}
 	if (h->dump_done && slot == SLOT_DUMP) {
 		h->dump_done = false;
 		host_close(h, SLOT_DUMP);
@@ -592,6 +613,23 @@ static bool may_dump(const struct host *h)
 	       (h->opening[SLOT_DUMP] == OPENING_NO || h->opening[SLOT_DUMP] == OPENING_FAILED);
 }
 
+/* Where connections are not tracked there is nothing to ask. */
+static bool may_ask_stats(const struct host *h)
+{
+	return (h->opening[SLOT_CONNTRACK] == OPENING_DONE || h->calm.resting) &&
+	       h->opening[SLOT_STATS] != OPENING_ASKED;
+}
+
+/* A read that has not ended by now never will. */
+static void ask_stats(struct host *h, struct boot_ns now)
+{
+	if (!may_ask_stats(h) || h->stats_due.v > now.v)
+		return;
+	h->stats_due = after_ms(now, STATS_S * 1000);
+	host_close(h, SLOT_STATS);
+	host_open(h, SLOT_STATS);
+}
+
 struct boot_ns host_tick(struct host *h, struct boot_ns now)
 {
 	struct boot_ns due = { 0 };
@@ -605,6 +643,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 		host_open(h, SLOT_CONNTRACK);
 		host_open(h, SLOT_HOST);
 	}
+	ask_stats(h, now);
 	tell_missed(h, now, false);
 	if (h->calm.resting && !calm_waits(&h->calm, now))
 		host_open(h, SLOT_CONNTRACK);
@@ -619,6 +658,8 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 		sooner(&due, h->facts_due);
 	if (may_dump(h))
 		sooner(&due, h->dump_due);
+	if (may_ask_stats(h))
+		sooner(&due, h->stats_due.v ? h->stats_due : now);
 	sooner(&due, h->conntrack_due);
 	sooner(&due, calm_due(&h->calm, now));
 	sooner(&due, h->assembler_due);
@@ -662,6 +703,7 @@ void host_resend(struct host *h)
 	host_snapshot(h);
 	counting_now(&h->counting, true);
 	h->facts_hash = 0;
+	h->stats = (struct conntrack_stats){ 0 };
 	h->sources_changed = true;
 	want_dump(h, now);
 }

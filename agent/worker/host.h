@@ -54,6 +54,7 @@ enum slot {
 	SLOT_LEGACY,
 	SLOT_NFT,
 	SLOT_CHANGES_NFT,
+	SLOT_STATS,
 	SLOT_COUNT
 };
 
@@ -87,6 +88,9 @@ struct host {
 	enum opening opening[SLOT_COUNT];
 	char whys[SLOT_COUNT][WHY_MAX + 1]; /* of the last try, when it failed */
 	struct calm calm;                   /* of conntrack's events */
+	struct boot_ns stats_due;
+	struct conntrack_stats stats; /* as last told */
+	bool stats_done;
 	bool unloaded; /* connection tracking is not there: nothing is missed */
 	struct assembler *assembler;
 	struct rules rules;

@@ -58,6 +58,35 @@ static json_t *sources_of(const struct sources *s)
 	return list;
 }
 
+/* Since the window began; a counter that went back began anew. */
+static json_int_t grew(uint64_t from, uint64_t to)
+{
+	return (json_int_t)(to >= from ? to - from : to);
+}
+
+static json_t *conntrack_of(struct reader *r, uint64_t host, struct wall_ns since,
+			    struct arena *arena)
+{
+	struct conntrack_stats a, b;
+	json_t *o, *g;
+
+	if (reader_stats(r, host, since, arena, &a, &b) < 0)
+		return json_null();
+	g = json_pack("{s:I, s:I, s:I}", "insert_failed", grew(a.insert_failed, b.insert_failed),
+		      "drop", grew(a.drop, b.drop), "early_drop", grew(a.early_drop, b.early_drop));
+	o = json_pack("{s:I, s:o}", "count", (json_int_t)b.count, "max",
+		      b.max ? json_integer((json_int_t)b.max) : json_null());
+	json_object_set_new(o, "insert_failed", json_integer((json_int_t)b.insert_failed));
+	json_object_set_new(o, "drop", json_integer((json_int_t)b.drop));
+	json_object_set_new(o, "early_drop", json_integer((json_int_t)b.early_drop));
+	json_object_set_new(o, "invalid", json_integer((json_int_t)b.invalid));
+	json_object_set_new(o, "error", json_integer((json_int_t)b.error));
+	json_object_set_new(o, "search_restart", json_integer((json_int_t)b.search_restart));
+	json_object_set_new(o, "clash_resolve", json_integer((json_int_t)b.clash_resolve));
+	json_object_set_new(o, "grew", g);
+	return o;
+}
+
 static json_t *losses_of(uint64_t host, const struct stored_loss *losses, size_t count)
 {
 	json_t *list = json_array();
@@ -168,6 +197,7 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 		json_object_set_new(host, "lag_ms", lag_of(c));
 		json_object_set_new(host, "sources", sources_of(&sources));
 		json_object_set_new(host, "losses", losses_of(h->host, losses, loss_count));
+		json_object_set_new(host, "conntrack", conntrack_of(r, h->host, since, arena));
 		json_object_set_new(host, "agent", json_stringn(h->id, len));
 		json_object_set_new(host, "last_seen",
 				    time_json(c && c->connected ? q->now : h->last_seen));

@@ -15,6 +15,7 @@
 #include "common/buf.h"
 
 enum {
+	FULL_PERCENT = 95,  /* of conntrack's table */
 	LAG_MS = 10000,     /* evidence that is later than this is late */
 	LOG_RATE = 100,     /* packets a second that a rule without a limit may log */
 	COUNTED_MIN_S = 10, /* a rate over less is a burst */
@@ -129,6 +130,29 @@ static void look_at_loss(json_t *findings, const char *id, const json_t *losses,
 		      json_object_get(from, "from"), "until", json_object_get(until, "until")));
 }
 
+static void look_at_conntrack(json_t *findings, const char *id, const json_t *o)
+{
+	const json_t *grew = json_object_get(o, "grew");
+	const long long count = field_number(o, "count"), max = field_number(o, "max");
+	const long long failed = field_number(grew, "insert_failed");
+	const long long drops = field_number(grew, "drop"),
+			early = field_number(grew, "early_drop");
+
+	if (max > 0 && (double)count * 100 >= (double)max * FULL_PERCENT)
+		add(findings, id, "trouble", "conntrack-full",
+		    json_sprintf(
+			    "conntrack holds %lld of at most %lld connections: new ones will fail",
+			    count, max),
+		    "raise net.netfilter.nf_conntrack_max, or track less", json_deep_copy(o));
+	if (failed > 0 || drops > 0 || early > 0)
+		add(findings, id, "warning", "conntrack-loses",
+		    json_sprintf(
+			    "conntrack lately dropped %lld packets, failed to insert %lld connections "
+			    "and ended %lld early",
+			    drops, failed, early),
+		    NULL, json_deep_copy(o));
+}
+
 void doctor_host(json_t *findings, const json_t *host)
 {
 	const json_t *losses = json_object_get(host, "losses");
@@ -136,6 +160,7 @@ void doctor_host(json_t *findings, const json_t *host)
 
 	look_at_state(findings, host, id);
 	look_at_sources(findings, host, id);
+	look_at_conntrack(findings, id, json_object_get(host, "conntrack"));
 	if (field_true(host, "mixed"))
 		add(findings, id, "warning", "mixed",
 		    json_string("rules of iptables-legacy and of nftables, packets meet both"),

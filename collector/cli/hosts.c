@@ -6,6 +6,8 @@
 
 enum { NAME_MIN = 12, NAME_COLUMNS_MAX = 24, STATE_WIDTH = 12, LAG_WIDTH = 9 };
 
+enum { CONNTRACK_PERCENT = 80 }; /* so full, and it is said */
+
 static void draw_losses(struct screen *s, const json_t *host, const struct view *v)
 {
 	char text[WHEN_TEXT_MAX];
@@ -28,6 +30,18 @@ static void draw_losses(struct screen *s, const json_t *host, const struct view 
 		}
 		screen_end(s, 4);
 	}
+}
+
+static void draw_conntrack(struct screen *s, const json_t *host)
+{
+	const json_t *o = json_object_get(host, "conntrack");
+	const long long count = field_number(o, "count"), max = field_number(o, "max");
+
+	if (max <= 0 || (double)count * 100 < (double)max * CONNTRACK_PERCENT)
+		return;
+	screen_putf(s, STYLE_PLAIN, "  ! conntrack holds %lld of at most %lld connections", count,
+		    max);
+	screen_end(s, 4);
 }
 
 static void draw_sources(struct screen *s, const json_t *host)
@@ -105,6 +119,7 @@ void hosts_draw(struct screen *s, const json_t *answer, const struct view *v)
 			screen_end(s, 4);
 		}
 		draw_missing(s, host);
+		draw_conntrack(s, host);
 		draw_losses(s, host, v);
 	}
 }

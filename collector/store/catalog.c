@@ -113,15 +113,16 @@ static int put_body(struct db *d, struct packer *p, enum stmt_id id, uint64_t ho
 		    const struct record *rec)
 {
 	sqlite3_stmt *s;
+	const bool timed = id == STMT_put_facts || id == STMT_put_stats;
 	struct buf b;
 	int r = body_of(p, rec, &b);
 
 	s = r == 0 ? db_stmt(d, id) : NULL;
 	if (s) {
 		sqlite3_bind_int64(s, 1, (int64_t)host);
-		if (id == STMT_put_facts)
+		if (timed)
 			sqlite3_bind_int64(s, 2, t);
-		db_bind_blob(s, id == STMT_put_facts ? 3 : 2, b.p, b.len);
+		db_bind_blob(s, timed ? 3 : 2, b.p, b.len);
 		r = db_run(s);
 	} else if (r == 0) {
 		r = -EIO;
@@ -369,6 +370,8 @@ int catalog_apply(struct db *d, struct packer *p, const struct origin *o, const 
 		return apply_lease(d, p, o, host, r);
 	case RECORD_ENDED:
 		return apply_ended(d, o, host, &r->ended);
+	case RECORD_STATS:
+		return put_body(d, p, STMT_put_stats, host, wall(o, r->stats.at), r);
 	default:
 		return 0;
 	}

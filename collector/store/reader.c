@@ -650,6 +650,31 @@ int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct 
 	return ret;
 }
 
+int reader_stats(struct reader *r, uint64_t host, struct wall_ns since, struct arena *arena,
+		 struct conntrack_stats *first, struct conntrack_stats *newest)
+{
+	sqlite3_stmt *s = db_stmt(&r->catalog, STMT_get_stats);
+	struct record rec;
+	int ret;
+
+	if (!s)
+		return -EIO;
+	sqlite3_bind_int64(s, 1, (int64_t)host);
+	ret = one_record(s, RECORD_STATS, arena, &rec);
+	if (ret < 0)
+		return ret;
+	*newest = rec.stats;
+	s = db_stmt(&r->catalog, STMT_get_stats_at);
+	if (!s)
+		return -EIO;
+	sqlite3_bind_int64(s, 1, (int64_t)host);
+	sqlite3_bind_int64(s, 2, since.v);
+	ret = one_record(s, RECORD_STATS, arena, &rec);
+	if (ret == 0)
+		*first = rec.stats;
+	return ret;
+}
+
 int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, struct arena *arena,
 		  struct stored_loss **out, size_t *count)
 {

@@ -104,7 +104,8 @@ static int drop_oldest(struct store *s)
 static void expire_catalog(struct store *s, int64_t before)
 {
 	static const enum stmt_id list[] = { STMT_expire_conn_keys, STMT_expire_conns,
-					     STMT_expire_losses, STMT_expire_facts };
+					     STMT_expire_losses, STMT_expire_facts,
+					     STMT_expire_stats };
 
 	pthread_mutex_lock(&s->catalog_lock);
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {

@@ -42,6 +42,9 @@
 	X(put_facts, "INSERT OR REPLACE INTO facts(host, t, body) VALUES(?1, ?2, ?3)")				\
 	X(get_facts, "SELECT body FROM facts WHERE host=?1 AND t<=?2 ORDER BY t DESC LIMIT 1")			\
 	X(get_first_facts, "SELECT body FROM facts WHERE host=?1 ORDER BY t LIMIT 1")				\
+	X(put_stats, "INSERT OR REPLACE INTO stats(host, t, body) VALUES(?1, ?2, ?3)")				\
+	X(get_stats, "SELECT body FROM stats WHERE host=?1 ORDER BY t DESC LIMIT 1")				\
+	X(get_stats_at, "SELECT body FROM stats WHERE host=?1 AND t<=max(?2,(SELECT min(t) FROM stats WHERE host=?1)) ORDER BY t DESC LIMIT 1")			\
 	X(put_source, "INSERT OR REPLACE INTO source(host, body) VALUES(?1, ?2)")				\
 	X(get_source, "SELECT body FROM source WHERE host=?1")							\
 	X(put_loss, "INSERT INTO loss(host, \"from\", until, source, count) VALUES(?1, ?2, ?3, ?4, ?5)")	\
@@ -70,6 +73,7 @@
 	X(expire_conn_keys, "DELETE FROM conn_key WHERE conn IN (SELECT id FROM conn WHERE until>0 AND until<?1)")	\
 	X(expire_losses, "DELETE FROM loss WHERE until<?1")							\
 	X(expire_facts, "DELETE FROM facts WHERE t<?1 AND t<(SELECT max(t) FROM facts f WHERE f.host=facts.host)")	\
+	X(expire_stats, "DELETE FROM stats WHERE t<?1 AND t<(SELECT max(t) FROM stats f WHERE f.host=stats.host)")								\
 	X(put_segment, "INSERT OR REPLACE INTO segment(no, state, created, t_min, t_max) VALUES(?1, ?2, ?3, ?4, ?5)")	\
 	X(state_segment, "UPDATE segment SET state=?2, t_min=min(t_min, ?3), t_max=max(t_max, ?4) WHERE no=?1")	\
 	X(drop_segment, "DELETE FROM segment WHERE no=?1")							\

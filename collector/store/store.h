@@ -173,6 +173,9 @@ int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena
 		 struct facts *out);
 /* The newest source list of a host. -ENOENT: none. */
 int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct sources *out);
+/* A host's newest statistics of connection tracking, and those that stood at `since` (else its first). -ENOENT: none. */
+int reader_stats(struct reader *r, uint64_t host, struct wall_ns since, struct arena *arena,
+		 struct conntrack_stats *first, struct conntrack_stats *newest);
 
 struct stored_loss {
 	uint64_t host;

@@ -45,6 +45,22 @@ def test_too_many_connections_are_left_alone(fleet, std):
     assert ("rt", "conntrack") not in losses()
 
 
+def test_how_full_it_is(fleet, std):
+    """Count and maximum as the kernel has them; none where connections are not tracked."""
+    std.gw.run("conntrack", "-I", "-p", "udp", "-s", "10.9.0.1", "-d", "10.0.3.2", "--sport", "1000", "--dport", "53", "-t", "600")
+    fleet.start_collector()
+    fleet.start_agents()
+
+    def told(name):
+        return next(h for h in fleet.host_list() if h["id"] == name)["conntrack"]
+    first = wait_until("statistics", lambda: told("gw"), 5)
+    maximum = int(std.gw.run("cat", "/proc/sys/net/netfilter/nf_conntrack_max").stdout)
+    assert first["max"] == maximum and first["count"] >= 1 and first["drop"] == 0
+    assert first["grew"] == {"insert_failed": 0, "drop": 0, "early_drop": 0}
+    send_from_many(std, 300, 0)
+    wait_until("more of them", lambda: told("gw")["count"] >= 301, 15)
+
+
 def entries(first, count):
     """Lines for `conntrack --load-file`: connections that no packet began."""
     return "".join("-I -p udp -s 10.9.%d.%d -d 10.0.3.2 --sport 1000 --dport 53 -t 600 -u SEEN_REPLY\n" % divmod(i, 256)

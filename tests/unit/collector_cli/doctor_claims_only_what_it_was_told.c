@@ -47,6 +47,32 @@ static void a_healthy_host_has_no_findings(void **state)
 	json_decref(findings);
 }
 
+static void a_full_table_is_trouble(void **state)
+{
+	json_t *findings = of_host(
+		"{\"id\":\"gw\",\"state\":\"ready\",\"losses\":[],\"conntrack\":{\"count\":950,\"max\":1000,"
+		"\"insert_failed\":7,\"grew\":{\"insert_failed\":0,\"drop\":0,\"early_drop\":0}}}");
+
+	(void)state;
+	assert_int_equal(json_array_size(findings), 1);
+	assert_string_equal(said(findings, 0, "kind"), "conntrack-full");
+	assert_string_equal(said(findings, 0, "level"), "trouble");
+	json_decref(findings);
+	findings = of_host(
+		"{\"id\":\"gw\",\"state\":\"ready\",\"losses\":[],\"conntrack\":{\"count\":949,\"max\":1000,"
+		"\"insert_failed\":7,\"grew\":{\"insert_failed\":0,\"drop\":3,\"early_drop\":0}}}");
+	assert_int_equal(json_array_size(findings), 1);
+	assert_string_equal(said(findings, 0, "kind"), "conntrack-loses");
+	assert_non_null(strstr(said(findings, 0, "text"), "3 packets"));
+	json_decref(findings);
+	findings = of_host("{\"id\":\"gw\",\"conntrack\":{\"count\":950,\"max\":null}}");
+	assert_int_equal(json_array_size(findings), 0);
+	json_decref(findings);
+	findings = of_host("{\"id\":\"gw\",\"conntrack\":null}");
+	assert_int_equal(json_array_size(findings), 0);
+	json_decref(findings);
+}
+
 static void what_is_missing_is_said_with_its_cost(void **state)
 {
 	json_t *findings = of_host(
@@ -155,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_healthy_host_has_no_findings),
+		cmocka_unit_test(a_full_table_is_trouble),
 		cmocka_unit_test(what_is_missing_is_said_with_its_cost),
 		cmocka_unit_test(losses_are_summed_and_never_made_exact),
 		cmocka_unit_test(only_a_log_rule_without_a_limit_overloads),

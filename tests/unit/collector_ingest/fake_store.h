@@ -369,6 +369,13 @@ int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena
 	return -ENOENT;
 }
 
+int reader_stats(struct reader *r, uint64_t host, struct wall_ns since, struct arena *arena,
+		 struct conntrack_stats *first, struct conntrack_stats *newest)
+{
+	(void)r, (void)host, (void)since, (void)arena, (void)first, (void)newest;
+	return -ENOENT;
+}
+
 int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct sources *out)
 {
 	bool has;

@@ -2,6 +2,7 @@
  * What the store said it has committed is found again: at once, after sealing, after a restart, and after its
  * process was killed; once, whatever is delivered twice.
  */
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -191,6 +192,39 @@ static bool is_retired(struct bench *b, struct arena *a)
 	return retired;
 }
 
+static void statistics_are_found_as_of_then(void **state)
+{
+	struct record r = { .kind = RECORD_STATS,
+			    .stats = { .at = { 100 }, .count = 1, .drop = 5 } };
+	struct conntrack_stats first, newest;
+	struct bench *b = *state;
+	struct stored_host *hosts;
+	struct reader *rd;
+	struct arena a;
+	size_t n;
+
+	open_store(b, 1);
+	arena_init(&a, 1 << 20);
+	put_record(b, 1, &r);
+	r.stats.at.v = 300;
+	r.stats.drop = 9;
+	put_record(b, 2, &r);
+	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
+	assert_int_equal(reader_hosts(rd, &a, &hosts, &n), 0);
+	assert_int_equal(n, 2);
+	for (int64_t back = 0; back < 2; back++) {
+		struct wall_ns since = { back == 0 ? INT64_MAX : 0 };
+
+		assert_int_equal(reader_stats(rd, hosts[0].host, since, &a, &first, &newest), 0);
+		assert_int_equal(newest.drop, 9);
+		assert_int_equal(first.drop, back == 0 ? 9 : 5);
+	}
+	assert_int_equal(reader_stats(rd, 999, (struct wall_ns){ 0 }, &a, &first, &newest),
+			 -ENOENT);
+	reader_close(rd);
+	arena_free(&a);
+}
+
 static void what_ended_is_in_force_no_more(void **state)
 {
 	struct msg_host name = { "gw", "", true };
@@ -322,6 +356,7 @@ int main(void)
 		T(clones_and_second_collectors_are_refused),
 		T(retention_unlinks_whole_segments),
 		T(tables_have_a_history),
+		T(statistics_are_found_as_of_then),
 		T(what_ended_is_in_force_no_more),
 		T(leases_are_in_force_in_spans),
 		T(connections_are_found_from_both_sides),

@@ -96,10 +96,10 @@ static void every_record_comes_back(void **state)
 		{ "FORWARD", 50000, COUNTER_RESET, UINT64_MAX, UINT64_MAX },
 		{ "DB-GUARD", 1, COUNTER_NEW, 1, 60 },
 	};
-	struct record records[10] = { 0 };
+	struct record records[11] = { 0 };
 	struct journey *j = &records[0].journey;
 	struct msg m = { .kind = MSG_RECORDS,
-			 .batch = { .seq = 7, .count = 10, .records = records } },
+			 .batch = { .seq = 7, .count = 11, .records = records } },
 		   back;
 	struct arena arena;
 
@@ -185,11 +185,13 @@ static void every_record_comes_back(void **state)
 						 .entries = moved };
 	records[9].kind = RECORD_ENDED;
 	records[9].ended.at.v = 77;
+	records[10].kind = RECORD_STATS;
+	records[10].stats = (struct conntrack_stats){ { 78 }, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
 
 	arena_init(&arena, MSG_HEAP_MAX);
 	round_trip(&m, &back, &arena);
 	assert_int_equal(back.batch.seq, 7);
-	assert_int_equal(back.batch.count, 10);
+	assert_int_equal(back.batch.count, 11);
 	j = &back.batch.records[0].journey;
 	assert_int_equal(j->fp, 0xfeedfacecafebeef);
 	assert_string_equal(j->out_if, "wan");
@@ -206,6 +208,8 @@ static void every_record_comes_back(void **state)
 	assert_true(addr_equal(&back.batch.records[4].facts.routes[0].gateway, &route.gateway));
 	assert_string_equal(back.batch.records[5].sources.list[0].why, "group 0 is owned");
 	assert_int_equal(back.batch.records[9].ended.at.v, 77);
+	assert_memory_equal(&back.batch.records[10].stats, &records[10].stats,
+			    sizeof(records[10].stats));
 	assert_true(pattern_equal(&back.batch.records[7].lease.patterns[0], &pattern));
 	for (int i = 0; i < 3; i++) {
 		const struct counter_entry *e = &back.batch.records[8].counters.entries[i];
