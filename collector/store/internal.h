@@ -90,6 +90,8 @@ void store_lost(struct store *s, int64_t from, int64_t until);
 /* Segment `no` cannot be read or written whole: it is left as it is, and its time counts as lost. Only once. */
 void store_damaged(struct store *s, uint32_t no);
 
+/* Its connection to the catalog. */
+struct db *reader_catalog(struct reader *r);
 /* A reader's connection to a segment; NULL when retention has just removed it. */
 struct db *reader_segment_db(struct reader *r, uint32_t no);
 /* All segments as they are now, oldest first, in the arena. */
