@@ -1,5 +1,5 @@
 /*
- * GET /api/v1/where, /api/v1/journeys, /api/v1/nat, /api/v1/counters and /api/v1/drops. A question that asks what a rule number meant right now may need the
+ * GET /api/v1/where, /api/v1/journeys, /api/v1/groups, /api/v1/nat, /api/v1/counters and /api/v1/drops. A question that asks what a rule number meant right now may need the
  * rulesets to be read once more: then the agents are asked to, and the question is put again when they have, or
  * after a second. One whose evidence may still be on its way is put again when that must have come.
  */
@@ -322,6 +322,12 @@ static int answer_journeys(struct answer_where *q, const struct where_ask *w, st
 	return diagnose_journeys(&q->answer, w, r, q->after, q->limit);
 }
 
+static int answer_groups(struct answer_where *q, const struct where_ask *w, struct reader *r,
+			 struct where_need *need)
+{
+	return diagnose_groups(&q->answer, w, r, need);
+}
+
 static int answer_nat(struct answer_where *q, const struct where_ask *w, struct reader *r,
 		      struct where_need *need)
 {
@@ -456,6 +462,11 @@ void get_where(struct exchange *x)
 void get_journeys(struct exchange *x)
 {
 	question(x, answer_journeys);
+}
+
+void get_groups(struct exchange *x)
+{
+	question(x, answer_groups);
 }
 
 void get_nat(struct exchange *x)

@@ -18,6 +18,8 @@ static const struct route {
 	  "flow=WORDS, since=NS, until=NS: where did the flow die, and why" },
 	{ METHOD_GET, "/api/v1/journeys", get_journeys,
 	  "flow=WORDS, since=NS, until=NS, after=ROW, limit=N: packet by packet" },
+	{ METHOD_GET, "/api/v1/groups", get_groups,
+	  "flow=WORDS, since=NS, until=NS: all flows that match, by their way and end" },
 	{ METHOD_GET, "/api/v1/nat", get_nat,
 	  "flow=WORDS, since=NS, until=NS: what translation made of it, and who is behind" },
 	{ METHOD_GET, "/api/v1/drops", get_drops,

@@ -20,6 +20,7 @@ void route(struct exchange *x);
 
 void get_where(struct exchange *x);
 void get_journeys(struct exchange *x);
+void get_groups(struct exchange *x);
 void get_nat(struct exchange *x);
 void get_counters(struct exchange *x);
 void get_drops(struct exchange *x);

@@ -433,7 +433,7 @@ static void draw_proof(struct screen *s, const json_t *answer, const struct view
 	draw_losses(s, losses, v);
 }
 
-static void draw_window(struct screen *s, const json_t *answer, const struct view *v)
+static void draw_foot_window(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *window = json_object_get(answer, "window");
 	char from[WHEN_TEXT_MAX], to[WHEN_TEXT_MAX], zone[WHEN_TEXT_MAX];
@@ -506,6 +506,6 @@ void answer_draw(struct screen *s, const json_t *answer, const struct view *v)
 	draw_since(s, answer, v);
 	draw_fix(s, answer);
 	draw_proof(s, answer, v);
-	draw_window(s, answer, v);
+	draw_foot_window(s, answer, v);
 	draw_others(s, answer, v);
 }

@@ -36,6 +36,7 @@
 	X(NETNS, "netns", "NAME", "watch this network namespace", false)			\
 	X(HOT, "hot", NULL, "the hottest only", false)						\
 	X(NEVER, "never", NULL, "those that were not hit", false)				\
+	X(GROUP, "group", NULL, "only how many went which way to which end", false)		\
 	X(FOLLOW, "follow", NULL, "go on as it happens, until Ctrl-C or --for", false)
 
 enum option {

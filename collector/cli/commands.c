@@ -57,9 +57,10 @@ const struct command commands[] = {
 	  "  lasthop where 'IP 10.0.1.2.46930 > 10.0.3.2.443: Flags [S]'\n"
 	  "exit status: 0 a verdict; 1 nothing matched and nothing was missed, or not as\n"
 	  "expected; 2 usage; 3 unknown, incomplete, or no collector\n" },
-	{ "path", cmd_path, "FLOW", true, 1, 0, WINDOW | OPTION_BIT(DETAIL),
+	{ "path", cmd_path, "FLOW", true, 1, 0, WINDOW | OPTION_BIT(DETAIL) | OPTION_BIT(GROUP),
 	  "packet by packet, hop by hop, every rule",
-	  "  lasthop path icmp 10.0.1.2 10.0.3.2 --since 5m\n" },
+	  "  lasthop path icmp 10.0.1.2 10.0.3.2 --since 5m\n"
+	  "  lasthop path tcp dport 443 --group --since 1h\n" },
 	{ "nat", cmd_nat, "ADDR:PORT | FLOW", true, 1, 0, WINDOW,
 	  "who is behind it, or what it becomes, hop by hop",
 	  "  lasthop nat 198.51.100.7:62011 --at 06:52\n"

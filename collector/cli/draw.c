@@ -500,3 +500,22 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 	draw_other_nat(&p, steps);
 	s->keep = 0;
 }
+
+void draw_window(struct screen *s, const json_t *answer, const struct view *v)
+{
+	const json_t *window = json_object_get(answer, "window");
+	char text[WHEN_TEXT_MAX];
+	struct wall_ns t;
+
+	if (field_time(window, "since", &t)) {
+		when_print(t, v->now, false, text);
+		screen_putf(s, STYLE_GREY, "  window %s – ", text);
+	}
+	if (field_time(window, "until", &t)) {
+		when_print(t, v->now, false, text);
+		screen_put(s, STYLE_GREY, text);
+		when_zone(t, text);
+		screen_putf(s, STYLE_GREY, " %s", text);
+	}
+	screen_end(s, 9);
+}

@@ -46,3 +46,5 @@ const char *draw_outcome(const json_t *hop);
 bool draw_freed(const json_t *hop);
 /* Did the packet end on this hop? */
 bool draw_ended(const json_t *hop);
+/* "  window 06:40 – 06:55 UTC" of an answer: a line. */
+void draw_window(struct screen *s, const json_t *answer, const struct view *v);

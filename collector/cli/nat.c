@@ -101,11 +101,9 @@ static void draw_flow(struct screen *s, const json_t *flow, const struct view *v
 
 static void draw_footer(struct screen *s, const json_t *answer, const struct view *v)
 {
-	const json_t *window = json_object_get(answer, "window"), *loss;
+	const json_t *loss;
 	const json_t *coverage = json_object_get(answer, "coverage");
-	char text[WHEN_TEXT_MAX];
 	size_t i, n = 0;
-	struct wall_ns t;
 
 	if (field_number(answer, "omitted") > 0) {
 		screen_putf(s, STYLE_GREY, "  (%lld more; name a port, or a smaller window)",
@@ -124,17 +122,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 	if (field_true(answer, "cut"))
 		screen_put(s, STYLE_BAD, " · more entries matched than were looked at");
 	screen_end(s, 9);
-	if (field_time(window, "since", &t)) {
-		when_print(t, v->now, false, text);
-		screen_putf(s, STYLE_GREY, "  window %s – ", text);
-	}
-	if (field_time(window, "until", &t)) {
-		when_print(t, v->now, false, text);
-		screen_put(s, STYLE_GREY, text);
-		when_zone(t, text);
-		screen_putf(s, STYLE_GREY, " %s", text);
-	}
-	screen_end(s, 9);
+	draw_window(s, answer, v);
 }
 
 void nat_draw(struct screen *s, const json_t *answer, const struct view *v)

@@ -7,6 +7,7 @@
 #include "collector/cli/answer.h"
 #include "collector/cli/cli.h"
 #include "collector/cli/field.h"
+#include "collector/cli/groups.h"
 #include "collector/cli/packets.h"
 
 enum { QUERY_MAX = 64 << 10, PATH_PACKETS = 200 };
@@ -110,6 +111,30 @@ static void show_path(struct cli *c, const json_t *where, const json_t *packets,
 	cli_show(c);
 }
 
+static int show_groups(struct cli *c, const json_t *answer)
+{
+	struct view view = { .now = c->now };
+
+	if (c->args.value[OPTION_JSON]) {
+		cli_show_json(answer, false);
+	} else {
+		groups_draw(&c->screen, answer, &view);
+		cli_show(c);
+	}
+	return groups_status(answer);
+}
+
+static int ask_groups(struct cli *c, const char *flow)
+{
+	json_t *answer = NULL;
+	int status = ask_flow(c, "/api/v1/groups", flow, 0, &answer);
+
+	if (status == STATUS_ANSWER)
+		status = show_groups(c, answer);
+	json_decref(answer);
+	return status;
+}
+
 int cmd_path(struct cli *c)
 {
 	json_t *where = NULL, *packets = NULL;
@@ -119,6 +144,11 @@ int cmd_path(struct cli *c)
 	if (status != STATUS_ANSWER)
 		return status;
 	flow = cli_flow_text(c);
+	if (flow && c->args.value[OPTION_GROUP]) {
+		status = ask_groups(c, flow);
+		free(flow);
+		return status;
+	}
 	status = flow ? ask_flow(c, "/api/v1/where", flow, 0, &where) : STATUS_TROUBLE;
 	if (status == STATUS_ANSWER)
 		status = ask_flow(c, "/api/v1/journeys", flow, PATH_PACKETS, &packets);

@@ -43,6 +43,17 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
 int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
 		      uint64_t after, size_t limit);
 
+enum { GROUPS_MAX = 50 };
+
+/*
+ * Every flow that matches, grouped by its way and its end, the group with the most flows first, at most GROUPS_MAX:
+ * {"matched": flows, "groups": [{"flows", "share": of matched, 0 to 1, "packets", "verdict", "direction", "confidence", "died_at",
+ *   "way": [{"host", "nat": ["dnat", "snat"], "stranger": before it stands one that is not watched}],
+ *   "example": flow, as in `where`, "first", "last"}], "omitted": groups, "window", "coverage", "losses", "cut", "provisional"}
+ */
+int diagnose_groups(json_t **answer, const struct where_ask *ask, struct reader *r,
+		    struct where_need *need);
+
 enum { NAT_FLOWS_MAX = 100 };
 
 /*

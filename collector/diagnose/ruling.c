@@ -265,3 +265,28 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 	count_packets(out);
 	return 0;
 }
+
+const struct fate *ruling_shown(const struct ruling *r, enum direction d)
+{
+	const struct fate *best = NULL;
+	size_t best_steps = 0;
+
+	if (r->decisive && r->verdict <= VERDICT_LOST && r->decisive->path->direction == d)
+		return r->decisive;
+	for (size_t i = 0; i < r->fate_count; i++) {
+		const struct fate *f = &r->fates[i];
+		size_t steps = 0;
+
+		if (f->path->answer || f->path->direction != d)
+			continue;
+		for (size_t k = 0; k < f->path->hop_count; k++)
+			steps += 64 + f->path->hops[k].sj->j.step_count;
+		if (f->verdict == VERDICT_DELIVERED)
+			steps += 16;
+		if (!best || steps > best_steps) {
+			best = f;
+			best_steps = steps;
+		}
+	}
+	return best;
+}

@@ -110,36 +110,10 @@ static json_t *json_healed(const struct inquiry *q, const struct ruling *r)
 			 json_wall(path_last(h->path)));
 }
 
-/* The packet that shows a direction best: the one that decided, else the one that met the most steps on the most hosts. */
-static const struct fate *shown(const struct ruling *r, enum direction d)
-{
-	const struct fate *best = NULL;
-	size_t best_steps = 0;
-
-	if (r->decisive && r->verdict <= VERDICT_LOST && r->decisive->path->direction == d)
-		return r->decisive;
-	for (size_t i = 0; i < r->fate_count; i++) {
-		const struct fate *f = &r->fates[i];
-		size_t steps = 0;
-
-		if (f->path->answer || f->path->direction != d)
-			continue;
-		for (size_t k = 0; k < f->path->hop_count; k++)
-			steps += 64 + f->path->hops[k].sj->j.step_count;
-		if (f->verdict == VERDICT_DELIVERED)
-			steps += 16;
-		if (!best || steps > best_steps) {
-			best = f;
-			best_steps = steps;
-		}
-	}
-	return best;
-}
-
 static void add_hops(json_t *hops, const struct inquiry *q, const struct ruling *r,
 		     enum direction d)
 {
-	const struct fate *f = shown(r, d);
+	const struct fate *f = ruling_shown(r, d);
 
 	for (size_t i = 0; f && i < f->path->hop_count; i++) {
 		const struct hop *h = &f->path->hops[i];
@@ -171,7 +145,7 @@ static json_t *json_loop(const struct inquiry *q, const struct ruling *r)
 /* Ends of the conversation that no agent watches. */
 static json_t *json_unwatched(const struct inquiry *q, const struct ruling *r)
 {
-	const struct fate *f = shown(r, DIRECTION_ORIGINAL);
+	const struct fate *f = ruling_shown(r, DIRECTION_ORIGINAL);
 	const struct tuple *ends[2];
 	json_t *list = json_array();
 
