@@ -15,6 +15,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -90,6 +91,7 @@ class Host:
         self.netns = fleet.prefix + name
         self.path = "/run/netns/" + self.netns
         self.agent = None
+        self.clock_env = None       # of an agent of which the wall clock is wrong
         self.baseline = None        # how it looked before the agent came, or after the last change of ours
 
     # -- what an administrator does here
@@ -136,6 +138,18 @@ class Host:
     def look(self):
         return without_counts(self.run("sh", "-c", LOOK).stdout)
 
+    def shift_clock(self, seconds):
+        """The wall clock of this host's agent is off by so much: from its start on, or from now."""
+        file = self.fleet.dir / ("clock-" + self.name)
+        with open(file, "r+b" if file.exists() else "wb") as f:
+            f.write(int(seconds * 1e9).to_bytes(8, sys.byteorder, signed=True))
+        # The sanitizer's library wants to be the first one; ours calls nothing of it.
+        self.clock_env = {"LD_PRELOAD": str(BIN / "clock_shift.so"), "LASTHOP_TEST_CLOCK": str(file),
+                          "ASAN_OPTIONS": ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"]))}
+        told = int(run(["date", "+%s"], env={**os.environ, **self.clock_env}).stdout)
+        if abs(told - time.time() - seconds) > 5:
+            raise Trouble("the clock cannot be shifted")
+
     def changed(self):
         """The administrator changed something: what must be left at the end is this, without lasthop's table."""
         if self.baseline is not None:
@@ -165,12 +179,12 @@ class Host:
 class Program:
     """A running program of lasthop; its stderr goes to a file that Trouble quotes."""
 
-    def __init__(self, fleet, label, argv):
+    def __init__(self, fleet, label, argv, more_env=None):
         self.label = label
         self.log = fleet.dir / ("%s.log" % label)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=fleet.environment(), start_new_session=True, cwd="/")
+                                            env={**fleet.environment(), **(more_env or {})}, start_new_session=True, cwd="/")
         self.pid = self.process.pid
 
     def said(self):
@@ -233,8 +247,8 @@ class Fleet:
             env["LASTHOP_COLLECTOR"] = "http://127.0.0.1:%d" % self.http
         return env
 
-    def start(self, label, argv):
-        program = Program(self, label, argv)
+    def start(self, label, argv, more_env=None):
+        program = Program(self, label, argv, more_env)
         self.programs.append(program)
         return program
 
@@ -266,7 +280,7 @@ class Fleet:
             file = self.dir / ("agent-%s.yaml" % host.name)
             file.write_text(config)
             argv += ["--config", file]
-        host.agent = self.start("agent-" + host.name, argv)
+        host.agent = self.start("agent-" + host.name, argv, host.clock_env)
         if ready:
             self.wait_ready(ident or host.name)
         return host.agent
