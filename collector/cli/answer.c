@@ -152,7 +152,9 @@ static void draw_hop_name(struct screen *s, const json_t *hop)
 		screen_putf(s, STYLE_PLAIN, "in %s", in);
 	if (out)
 		screen_putf(s, STYLE_PLAIN, "%sout %s", in ? ", " : "", out);
-	if (!in && !out)
+	if (draw_tracked(hop))
+		screen_put(s, STYLE_PLAIN, "known by connection tracking alone");
+	else if (!in && !out)
 		screen_put(s, STYLE_PLAIN, "on this host");
 	if (field_is(hop, "outcome", "delivered"))
 		screen_put(s, STYLE_PLAIN, ", delivered");

@@ -449,6 +449,11 @@ static void draw_bare(struct pen *p)
 	screen_end(p->s, PLACE_COLUMN);
 }
 
+bool draw_tracked(const json_t *hop)
+{
+	return json_is_null(json_object_get(hop, "packet"));
+}
+
 bool draw_freed(const json_t *hop)
 {
 	const json_t *steps = json_object_get(hop, "steps");
@@ -495,7 +500,7 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 			draw_step(&p, step, (dead || freed) && i == last);
 		i++;
 	}
-	if (s->out.len == before && !dead)
+	if (s->out.len == before && !dead && !draw_tracked(hop))
 		draw_bare(&p);
 	draw_other_nat(&p, steps);
 	s->keep = 0;

@@ -42,6 +42,8 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
  * NULL.
  */
 const char *draw_outcome(const json_t *hop);
+/* Did connection tracking alone tell of this hop? Then there is no packet of it. */
+bool draw_tracked(const json_t *hop);
 /* Did the kernel itself say at the end of this hop that it freed the packet? */
 bool draw_freed(const json_t *hop);
 /* Did the packet end on this hop? */

@@ -157,6 +157,7 @@ static void head_delivered(struct screen *s, const json_t *answer)
 {
 	const json_t *hop, *hops = json_object_get(answer, "hops"), *end = NULL;
 	struct wall_ns first = { 0 }, last = { 0 };
+	char far[DRAW_NAME_MAX];
 	size_t i, forth = 0;
 
 	json_array_foreach(hops, i, hop) {
@@ -167,7 +168,13 @@ static void head_delivered(struct screen *s, const json_t *answer)
 			(void)field_time(hop, "at", &first);
 		(void)field_time(hop, "at", &last);
 	}
-	screen_putf(s, STYLE_BOLD, " to %s", field_text(end, "host") ?: "?");
+	/* Where connection tracking alone knows of the reply, the last hop is not where it arrived. */
+	draw_endpoint(far, json_object_get(end, "tuple_out"),
+		      field_text(json_object_get(answer, "flow"), "proto"), "dst");
+	screen_putf(s, STYLE_BOLD, " to %s",
+		    field_is(end, "outcome", "accepted") && draw_tracked(end)
+			    ? far
+			    : field_text(end, "host") ?: "?");
 	screen_put(s, STYLE_PLAIN,
 		   field_true(answer, "reply_seen") ? ", reply seen" : ", no reply seen");
 	screen_putf(s, STYLE_PLAIN, " · %zu %s", forth, forth == 1 ? "hop" : "hops");

@@ -36,7 +36,8 @@ void packets_draw(struct screen *s, const json_t *journey, const struct view *v)
 		screen_put(s, STYLE_BOLD, text);
 	}
 	screen_putf(s, STYLE_BOLD, "  %s", field_text(journey, "host") ?: "?");
-	screen_putf(s, STYLE_PLAIN, "  %s", field_text(journey, "packet") ?: "packet");
+	screen_putf(s, STYLE_PLAIN, "  %s", draw_tracked(journey) ? "(by connection tracking)"
+						      : field_text(journey, "packet") ?: "packet");
 	draw_endpoint(src, tuple, proto, "src");
 	draw_endpoint(dst, tuple, proto, "dst");
 	screen_putf(s, STYLE_PLAIN, "  %s → %s", src, dst);

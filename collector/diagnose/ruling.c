@@ -266,13 +266,28 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 	return 0;
 }
 
+/* Of the packets that ended like the one that decided, the one that was seen on most hosts: the newest may not be told everywhere yet. */
+static const struct fate *whole_of(const struct ruling *r)
+{
+	const struct fate *best = r->decisive;
+
+	for (size_t i = 0; i < r->fate_count; i++) {
+		const struct fate *f = &r->fates[i];
+
+		if (f->path->direction == r->direction && !f->path->answer &&
+		    f->path->hop_count > best->path->hop_count && fate_same(f, r->decisive))
+			best = f;
+	}
+	return best;
+}
+
 const struct fate *ruling_shown(const struct ruling *r, enum direction d)
 {
 	const struct fate *best = NULL;
 	size_t best_steps = 0;
 
 	if (r->decisive && r->verdict <= VERDICT_LOST && r->decisive->path->direction == d)
-		return r->decisive;
+		return whole_of(r);
 	for (size_t i = 0; i < r->fate_count; i++) {
 		const struct fate *f = &r->fates[i];
 		size_t steps = 0;

@@ -37,7 +37,7 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 /* Do two fates name the same end? */
 bool fate_same(const struct fate *a, const struct fate *b);
 /*
- * The packet that shows a direction best: the one that decided, else the one that met the most steps on the most hosts. NULL:
+ * The packet that shows a direction best: the one that decided (or that ended likewise and was seen on more hosts), else the one that met the most steps on the most hosts. NULL:
  * nothing was seen of it.
  */
 const struct fate *ruling_shown(const struct ruling *r, enum direction d);

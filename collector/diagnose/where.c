@@ -5,17 +5,20 @@
 #include "collector/diagnose/diagnose.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/cause.h"
 #include "collector/diagnose/coverage.h"
+#include "collector/diagnose/tracked.h"
 #include "collector/stitch/gather.h"
 
 enum {
 	JOURNEYS_MAX = 4000, /* that one question looks at, the newest ones */
 	OTHERS_MAX = 20,
+	TRACKED_MAX = 200, /* flows that connection tracking alone knows */
 	HEAP_MAX = 256 << 20,
 };
 
@@ -108,6 +111,80 @@ static json_t *json_healed(const struct inquiry *q, const struct ruling *r)
 			 direction_name(h->path->direction), "died_at", json_died_at(q, h),
 			 "packets", packets, "first", json_wall(first), "last",
 			 json_wall(path_last(h->path)));
+}
+
+static bool on_path(const struct path *p, uint64_t host)
+{
+	for (size_t i = 0; p && i < p->hop_count; i++) {
+		if (p->hops[i].sj->host == host)
+			return true;
+	}
+	return false;
+}
+
+/* How many of the stops lie before the hop, by the addresses that it came with. */
+static size_t stops_before(const struct stops *s, const struct hop *h)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->list[i].conn->host == h->sj->host)
+			return i;
+	}
+	for (size_t i = 0; i < s->count; i++) {
+		if (tuple_equal(&s->list[i].in, hop_tuple_in(h)) &&
+		    !tuple_equal(&s->list[i].in, &s->list[i].out))
+			return i;
+	}
+	return s->count && tuple_equal(&s->list[s->count - 1].out, hop_tuple_in(h)) ? s->count : 0;
+}
+
+/* Those of stops[*from..until) that no journey tells of. */
+static void add_stops(json_t *hops, const struct inquiry *q, const struct stops *s, size_t *from,
+		      size_t until, const struct path *p)
+{
+	for (; *from < until; ++*from) {
+		if (!on_path(p, s->list[*from].conn->host))
+			json_array_append_new(hops, json_stop(q, &s->list[*from],
+							      json_array_size(hops) == 0));
+	}
+}
+
+/* Behind a stop of connection tracking, a hop is linked by the mapping. */
+static void link_to_stop(json_t *hop)
+{
+	json_object_set_new(hop, "link", json_string(link_kind_name(LINK_NAT)));
+	json_object_set_new(hop, "link_confidence",
+			    json_string(link_surety_name(LINK_SURETY_LIKELY)));
+}
+
+/* The request's hops: those of the packet that shows them, and before and behind them whom connection tracking alone knows of. */
+static int add_request(json_t *hops, const struct inquiry *q, const struct ruling *r)
+{
+	const struct fate *f = ruling_shown(r, DIRECTION_ORIGINAL);
+	const struct path *p = f ? f->path : NULL;
+	struct stops stops;
+	size_t next = 0;
+	int ret = stops_find(&stops, q, r->conv);
+
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; p && i < p->hop_count; i++) {
+		const struct hop *h = &p->hops[i];
+		size_t before = json_array_size(hops);
+		json_t *o;
+
+		add_stops(hops, q, &stops, &next, stops_before(&stops, h), p);
+		o = json_hop(q, h, r->conv, h == f->hop ? f : NULL, DIRECTION_ORIGINAL);
+		json_object_set_new(o, "stranger",
+				    json_stranger(q, i ? &p->hops[i - 1] : NULL, h,
+						  DIRECTION_ORIGINAL));
+		if (json_array_size(hops) > before)
+			link_to_stop(o);
+		json_array_append_new(hops, o);
+	}
+	/* What died was nowhere behind; but other packets of it may have been. */
+	if (!f || (f->verdict > VERDICT_LOST && f->verdict != VERDICT_DELIVERED))
+		add_stops(hops, q, &stops, &next, stops.count, p);
+	return 0;
 }
 
 static void add_hops(json_t *hops, const struct inquiry *q, const struct ruling *r,
@@ -212,6 +289,102 @@ static json_t *answer_nothing(const struct inquiry *q, const struct where_ask *a
 	return o;
 }
 
+/* A flow that connection tracking alone knows. */
+struct tracked {
+	const struct translated *t;
+	struct stops stops;
+	enum verdict verdict;
+	bool reply_seen;
+};
+
+static int tracked_worse_first(const void *pa, const void *pb)
+{
+	const struct tracked *a = pa, *b = pb;
+
+	if (a->verdict != b->verdict)
+		return a->verdict < b->verdict ? -1 : 1;
+	return (a->t->from.v < b->t->from.v) - (a->t->from.v > b->t->from.v);
+}
+
+static struct wall_ns tracked_last(const struct tracked *k)
+{
+	return k->t->until.v ? k->t->until : k->t->from;
+}
+
+static json_t *json_tracked_other(const struct tracked *k)
+{
+	return json_pack("{s:o,s:s,s:s,s:n,s:i,s:o,s:o}", "flow", json_flow(&k->t->first),
+			 "verdict", verdict_name(k->verdict), "direction",
+			 direction_name(DIRECTION_ORIGINAL), "died_at", "packets", 0, "first",
+			 json_wall(k->t->from), "last", json_wall(tracked_last(k)));
+}
+
+/* Turns the answer of nothing into one of connection tracking: no packet was seen, but its way is known. */
+static void answer_tracked(json_t *o, const struct inquiry *q, const struct tracked *list, size_t n,
+			   size_t omitted)
+{
+	const struct tracked *k = &list[0];
+	json_t *hops = json_array(), *others = json_array();
+	const struct stop *last = &k->stops.list[k->stops.count - 1];
+	const struct fleet_host *h = fleet_host(q->fleet, last->conn->host);
+	char reason[256];
+
+	for (size_t i = 0; i < k->stops.count; i++)
+		json_array_append_new(hops, json_stop(q, &k->stops.list[i], i == 0));
+	for (size_t i = 1; i < n && i <= OTHERS_MAX; i++)
+		json_array_append_new(others, json_tracked_other(&list[i]));
+	snprintf(reason, sizeof(reason),
+		 "only connection tracking saw it: it passed %s; whether it arrived is not known",
+		 h ? h->id : "?");
+	put(o, "flow", json_flow(&k->t->first));
+	put(o, "matched", json_integer((json_int_t)(n + omitted)));
+	put(o, "verdict", json_string(verdict_name(k->verdict)));
+	put(o, "direction", json_string(direction_name(DIRECTION_ORIGINAL)));
+	put(o, "reply_seen", json_boolean(k->reply_seen));
+	put(o, "confidence", json_string("inferred"));
+	put(o, "first", json_wall(k->t->from));
+	put(o, "last", json_wall(tracked_last(k)));
+	put(o, "hops", hops);
+	put(o, "others", others);
+	put(o, "others_omitted",
+	    json_integer((json_int_t)(n - 1 + omitted - json_array_size(others))));
+	put(o, "reason", k->verdict == VERDICT_UNKNOWN ? json_string(reason) : json_null());
+}
+
+/* Nothing was traced, and nothing died: what connection tracking tells. */
+static int ask_tracking(json_t *o, const struct inquiry *q)
+{
+	const struct where_ask *ask = q->ask;
+	struct translations t;
+	struct tracked *list;
+	size_t n = 0;
+	int r = translations_find(&t, q->fleet->reader, q->arena, ask->flow, ask->since, ask->until,
+				  TRACKED_MAX);
+
+	if (r < 0 || t.count == 0)
+		return r;
+	list = arena_alloc(q->arena, t.count * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < t.count; i++) {
+		struct tracked *k = &list[n];
+
+		k->t = &t.list[i];
+		r = stops_of(&k->stops, q, k->t);
+		if (r < 0)
+			return r;
+		if (k->stops.count == 0)
+			continue;
+		k->verdict = stops_verdict(q, &k->stops, &k->reply_seen);
+		n++;
+	}
+	if (!n)
+		return 0;
+	qsort(list, n, sizeof(*list), tracked_worse_first);
+	answer_tracked(o, q, list, n, t.omitted);
+	return 0;
+}
+
 static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_t n,
 			     bool incomplete)
 {
@@ -228,7 +401,10 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	}
 	for (size_t i = 1; i < n && told < OTHERS_MAX; i++, told++)
 		json_array_append_new(others, json_other(q, &list[i]));
-	add_hops(hops, q, r, DIRECTION_ORIGINAL);
+	if (add_request(hops, q, r) < 0) {
+		json_array_clear(hops);
+		add_hops(hops, q, r, DIRECTION_ORIGINAL);
+	}
 	add_hops(hops, q, r, DIRECTION_REPLY);
 
 	put(o, "flow", json_flow(&r->conv->tuple));
@@ -313,6 +489,10 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 	if (q->need)
 		q->need->patience = early;
 	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete || early);
+	if (!n && !early && (r = ask_tracking(o, q)) < 0) {
+		json_decref(o);
+		return r;
+	}
 	put(o, "window",
 	    json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
 	put(o, "coverage", coverage_of(q, n ? &list[0] : NULL, json_object_get(o, "hops")));
@@ -378,6 +558,30 @@ static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit, st
 	return 0;
 }
 
+/* Nobody traced it: the hosts that connection tracking saw it pass, connection by connection. */
+static int add_tracked(json_t *journeys, const struct inquiry *q)
+{
+	const struct where_ask *ask = q->ask;
+	struct translations t;
+	int r = translations_find(&t, q->fleet->reader, q->arena, ask->flow, ask->since, ask->until,
+				  OTHERS_MAX);
+
+	for (size_t i = 0; r == 0 && i < t.count; i++) {
+		struct stops s;
+
+		r = stops_of(&s, q, &t.list[i]);
+		for (size_t k = 0; r == 0 && k < s.count; k++) {
+			json_t *hop = json_stop(q, &s.list[k], k == 0);
+
+			put(hop, "direction", json_null());
+			put(hop, "outcome", json_null());
+			put(hop, "flow", json_flow(&s.list[k].in));
+			json_array_append_new(journeys, hop);
+		}
+	}
+	return r;
+}
+
 int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
 		      uint64_t after, size_t limit)
 {
@@ -404,6 +608,8 @@ int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reade
 		ret = reader_journeys(r, &query, &arena, &arrived, &n, &cut);
 	else if (ret == 0)
 		ret = whole_flow(&fleet, ask->flow, limit, &list, &n);
+	if (ret == 0 && !after && !n)
+		ret = add_tracked(journeys, &q);
 	for (size_t i = 0; ret == 0 && i < n; i++) {
 		const struct hop h = after ? (struct hop){ .sj = &arrived[i] } : list[i].hop;
 		json_t *hop;

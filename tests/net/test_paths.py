@@ -145,6 +145,11 @@ def kinds(nat):
             for host, kind, old, new in nat]
 
 
+def translators(nat):
+    """The hosts that translate, in order: connection tracking runs there, and nowhere else."""
+    return list(dict.fromkeys(host for host, _, _, _ in nat))
+
+
 def known(fleet, flow):
     """Conntrack's word of it, which comes within a moment."""
     def asked():
@@ -187,8 +192,20 @@ def test_translated(fleet, name):
     assert {attempt.outcome for attempt, _ in asked} <= {"silent", "unreachable"}
     assert [(hop["host"], n["kind"], n["from"], n["to"]) for hop in known(fleet, flow)["flows"][0]["hops"]
             for n in hop["nat"]] == kinds(nat(UNTRACED))
+    answer = fleet.where(flow, status=None)
+    assert ways.hosts(answer) == translators(case.nat), ways.told(answer)
+    assert ways.changes(answer) == kinds(nat(UNTRACED))
+    assert part(answer, {"matched": 1, "confidence": "inferred", "died_at": None}) == {
+        "matched": 1, "confidence": "inferred", "died_at": None}
+    assert answer["verdict"] == ("delivered" if case.hosts[-1] in translators(case.nat) else "unknown")
     for n, (_, flow) in enumerate(asked, 1):
-        ends(fleet.where(flow), n)
+        answer = fleet.where(flow)
+        ends(answer, n)
+        host, _, direction = faults[n - 1]
+        behind = list(case.hosts).index(host.name) if direction == "original" else len(case.hosts)
+        known_by = [name for name in translators(case.nat) if list(case.hosts).index(name) < behind]
+        assert ways.hosts(answer) == known_by + ([host.name] if direction == "original" else []), ways.told(answer)
+        assert ways.hosts(answer, "reply") == ([] if direction == "original" else [host.name])
 
     fleet.trace("%s %s %s" % (case.kind, left(0, case.six),
                               ("[%s]:%d" if case.six else "%s:%d") % (case.dst, case.port)))
