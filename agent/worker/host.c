@@ -130,12 +130,13 @@ static void on_conn(void *arg, const struct conn *c)
 	host_emit(h, &r);
 }
 
+/* The first one after another is made at once: what was missed so soon is missed as much. */
 static void want_dump(struct host *h, struct boot_ns now)
 {
 	struct boot_ns at = now;
 
-	if (h->dump_last.v && h->dump_last.v + (int64_t)DUMP_PAUSE_S * NS_PER_S > now.v)
-		at.v = h->dump_last.v + (int64_t)DUMP_PAUSE_S * NS_PER_S;
+	if (h->dump_again.v && h->dump_again.v + (int64_t)DUMP_PAUSE_S * NS_PER_S > now.v)
+		at.v = h->dump_again.v + (int64_t)DUMP_PAUSE_S * NS_PER_S;
 	sooner(&h->dump_due, at);
 }
 
@@ -300,6 +301,8 @@ static void on_opened(void *arg, const struct helper_request *q, const struct he
 	if (slot == SLOT_CONNTRACK && h->opening[slot] == OPENING_DONE)
 		want_dump(h, now);
 	if (slot == SLOT_DUMP) {
+		if (h->dump_last.v)
+			h->dump_again = now;
 		h->dump_last = now;
 		if (h->opening[slot] == OPENING_FAILED || h->calm.resting)
 			want_dump(h, now);

@@ -100,6 +100,7 @@ struct host {
 	enum loggers { LOGGERS_LEFT, LOGGERS_ASKED, LOGGERS_NOTED } loggers;
 	uint32_t loggers_left; /* which a former start did not put back; 0 none */
 	struct boot_ns facts_due, dump_due, dump_last, conntrack_due; /* 0: not */
+	struct boot_ns dump_again; /* the last dump that was not the first */
 	uint64_t facts_hash;
 	bool dump_done, sources_changed;
 	struct said said;

@@ -1,4 +1,6 @@
 """Connection tracking under load: a big table at the start, and more connections than are worth following."""
+import os
+import signal
 import socket
 import time
 
@@ -80,3 +82,23 @@ def test_a_big_table_arrives_whole(fleet, std):
         answer = wait_until(address, lambda: (lambda a: a if a["matched"] else None)(nat(fleet, address + ":1000", status=None)), 5)
         assert answer["flows"][0]["flow"]["src"] == address
     assert not [loss for loss in answer["losses"] if loss["source"] in ("conntrack", "spool")]
+
+
+def test_an_overrun_is_a_gap_and_the_table_is_read_again(fleet, std):
+    """What came while the worker stood still did not fit: the gap is told, and what stands now is known all the same."""
+    file = fleet.dir / "entries"
+    file.write_text(entries(0, MANY))
+    fleet.start_collector()
+    fleet.start_agents(std.gw)
+    worker = min(pid for pid, line in fleet.children() if "lasthop-agent" in line)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        std.gw.run("conntrack", "--load-file", file)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    for i in (0, MANY // 2, MANY - 1):
+        address = "10.9.%d.%d" % divmod(i, 256)
+        answer = wait_until(address, lambda: (lambda a: a if a["matched"] else None)(nat(fleet, address + ":1000", status=None)), 10)
+        assert answer["flows"][0]["flow"]["src"] == address
+    gaps = [loss for loss in answer["losses"] if loss["source"] == "conntrack"]
+    assert len(gaps) == 1 and gaps[0]["count"] is None, answer["losses"]
