@@ -667,6 +667,8 @@ static int agent_open(struct agent *a, struct why *why)
 		.lease_seconds = a->options.lease_seconds,
 		.counters_seconds = a->options.counters_seconds,
 		.conntrack_rate = a->options.conntrack_rate,
+		.log_groups = a->options.log_groups,
+		.log_group_count = a->options.log_group_count,
 		.fallback = a->options.fallback || a->options.fallback_only,
 		.lease_rate = a->options.lease_rate,
 		.watch = watch_source,

@@ -34,7 +34,8 @@ enum helper_op {
  * TRACE_NFT: joined to NFNLGRP_NFTRACE. CONNTRACK: joined to NEW, UPDATE off, DESTROY. HOST: an rtnetlink
  * socket joined to link, address and route changes; its dumps need no privilege and are the worker's. DROPS, CHANGES: a BPF
  * ring of events.h, one for all namespaces; _LOST: the counters of what found no room in it, to be mapped.
- * CHANGES_NFT: nftables' word of each transaction, and nothing else of that group.
+ * CHANGES_NFT: nftables' word of each transaction, and nothing else of that group. NFLOG: bound to those of `groups` that nobody
+ * else has; `value` has a bit for each, by its place, and `why` says what hinders the others.
  */
 enum helper_source {
 	SOURCE_TRACE_LEGACY,
@@ -46,6 +47,7 @@ enum helper_source {
 	SOURCE_CHANGES,
 	SOURCE_CHANGES_LOST,
 	SOURCE_CHANGES_NFT,
+	SOURCE_NFLOG,
 	HELPER_SOURCE_COUNT
 };
 
@@ -108,7 +110,9 @@ struct helper_request {
 	uint64_t
 		known; /* DUMP_RULESET: the digest of the last answer, 0 none; DUMP_COUNTERS: above; STOP, LEASE_STATE: lease id; OPEN of DROPS, DROPS_LOST: drops a second, at most and 0: DROPS_RATE */
 	struct helper_lease lease; /* LEASE: a new one, or the same id again with other contents */
-};                                 /* RCVBUF carries the socket as SCM_RIGHTS */
+	uint32_t group_count;      /* OPEN of NFLOG: log groups, each once and none of them 0 */
+	uint16_t groups[NFLOG_GROUPS_MAX];
+}; /* RCVBUF carries the socket as SCM_RIGHTS */
 
 /* An answer carries at most one fd (SCM_RIGHTS), which is then the worker's alone. */
 struct helper_answer {

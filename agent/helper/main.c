@@ -99,6 +99,7 @@ static int answer_give(const struct helper_answer *a, int fd)
 struct opening {
 	const struct helper_request *q;
 	struct why *why;
+	uint32_t *value;
 };
 
 static int open_in_place(void *arg)
@@ -108,6 +109,8 @@ static int open_in_place(void *arg)
 	if (o->q->op == HELPER_DUMP)
 		return o->q->what == DUMP_STATS ? stats_dump_open(o->why)
 						: conntrack_dump_open(o->why);
+	if (o->q->what == SOURCE_NFLOG)
+		return nflog_open(o->q, o->value, o->why);
 	return source_open((enum helper_source)o->q->what, o->why);
 }
 
@@ -282,7 +285,7 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	struct place *p = &h->places[q->netns];
 	struct lease_count count = { 0 };
 	struct why why = { "" };
-	struct opening o = { q, &why };
+	struct opening o = { q, &why, &a.value };
 	uint8_t loggers[LOGGER_FAMILIES];
 	int fd = -1, r = 0;
 

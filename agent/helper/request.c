@@ -14,6 +14,21 @@ static uint32_t fds_wanted(uint32_t op)
 	return op == HELPER_RCVBUF ? 1 : 0;
 }
 
+/* 0 is the group that traces come on. */
+static bool groups_valid(const struct helper_request *q)
+{
+	if (q->group_count == 0 || q->group_count > NFLOG_GROUPS_MAX)
+		return false;
+	for (uint32_t i = 0; i < q->group_count; i++) {
+		if (q->groups[i] == 0)
+			return false;
+		for (uint32_t k = 0; k < i; k++)
+			if (q->groups[k] == q->groups[i])
+				return false;
+	}
+	return true;
+}
+
 int request_check(const struct helper_request *q, size_t size, uint32_t fd_count,
 		  uint32_t netns_count)
 {
@@ -22,6 +37,8 @@ int request_check(const struct helper_request *q, size_t size, uint32_t fd_count
 
 	switch (q->op) {
 	case HELPER_OPEN:
+		if (q->what == SOURCE_NFLOG && !groups_valid(q))
+			return -EPROTO;
 		return q->what < HELPER_SOURCE_COUNT ? 0 : -EPROTO;
 	case HELPER_DUMP:
 		return q->what < HELPER_DUMP_COUNT ? 0 : -EPROTO;

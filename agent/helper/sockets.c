@@ -24,6 +24,9 @@
 
 enum { COPY_RANGE = 128, ASK_MAX = 512 };
 
+/* Of log groups: a packet is told after 10 ms at the latest, while its trace is still open. */
+enum { LOG_BATCH = 16, LOG_BATCH_BYTES = 4096, LOG_WAIT_CS = 1 };
+
 int netlink_open(int protocol)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
@@ -97,8 +100,8 @@ static int join(int fd, int group)
 		       : 0;
 }
 
-/* Who holds group 0 here; -ENOENT: nobody. Portids usually are the owner's pid. */
-static int group0_owner(uint32_t *portid, char comm[static 32])
+/* Who holds the group here; -ENOENT: nobody. Portids usually are the owner's pid. */
+static int group_owner(uint16_t wanted, uint32_t *portid, char comm[static 32])
 {
 	char path[64];
 	unsigned int group;
@@ -108,7 +111,7 @@ static int group0_owner(uint32_t *portid, char comm[static 32])
 	if (!f)
 		return -errno;
 	while (r < 0 && fscanf(f, "%u %u %*[^\n]", &group, portid) == 2)
-		if (group == 0)
+		if (group == wanted)
 			r = 0;
 	fclose(f);
 	if (r < 0)
@@ -130,7 +133,7 @@ bool group0_taken(void)
 	char comm[32];
 	uint32_t portid;
 
-	return group0_owner(&portid, comm) == 0;
+	return group_owner(0, &portid, comm) == 0;
 }
 
 static int group0_refused(int error, struct why *why)
@@ -138,7 +141,7 @@ static int group0_refused(int error, struct why *why)
 	char comm[32];
 	uint32_t portid;
 
-	if (group0_owner(&portid, comm) < 0)
+	if (group_owner(0, &portid, comm) < 0)
 		return why_set(why, error, "cannot take netfilter log group 0: %s",
 			       strerror(-error));
 	if (comm[0])
@@ -146,7 +149,7 @@ static int group0_refused(int error, struct why *why)
 	return why_set(why, -EBUSY, "group 0 is owned by portid %u", portid);
 }
 
-static struct nlmsghdr *nflog_config(void *buf, uint32_t seq)
+static struct nlmsghdr *nflog_config(void *buf, uint32_t seq, uint16_t group)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct nfgenmsg *g;
@@ -157,7 +160,7 @@ static struct nlmsghdr *nflog_config(void *buf, uint32_t seq)
 	g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
 	g->nfgen_family = AF_UNSPEC;
 	g->version = NFNETLINK_V0;
-	g->res_id = htons(0); /* the group */
+	g->res_id = htons(group);
 	return nlh;
 }
 
@@ -176,7 +179,7 @@ static int trace_legacy_open(struct why *why)
 	if (fd < 0)
 		return why_set(why, fd, "cannot open a netfilter socket: %s", strerror(-fd));
 
-	nlh = nflog_config(buf, 1);
+	nlh = nflog_config(buf, 1, 0);
 	mnl_attr_put(nlh, NFULA_CFG_CMD, sizeof(cmd), &cmd);
 	r = netlink_ask(fd, nlh);
 	if (r < 0) {
@@ -184,7 +187,7 @@ static int trace_legacy_open(struct why *why)
 		goto out;
 	}
 
-	nlh = nflog_config(buf, 2);
+	nlh = nflog_config(buf, 2, 0);
 	mnl_attr_put(nlh, NFULA_CFG_MODE, sizeof(mode), &mode);
 	mnl_attr_put_u16(nlh, NFULA_CFG_FLAGS, htons(NFULNL_CFG_F_SEQ));
 	r = netlink_ask(fd, nlh);
@@ -196,6 +199,57 @@ static int trace_legacy_open(struct why *why)
 out:
 	close(fd);
 	return r;
+}
+
+/* 0, or -errno when the group is not ours. */
+static int log_group_bind(int fd, uint16_t group)
+{
+	char buf[ASK_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nfulnl_msg_config_cmd cmd = { .command = NFULNL_CFG_CMD_BIND };
+	struct nfulnl_msg_config_mode mode = {
+		.copy_range = htonl(COPY_RANGE),
+		.copy_mode = NFULNL_COPY_PACKET,
+	};
+	struct nlmsghdr *nlh = nflog_config(buf, 1, group);
+	int r;
+
+	mnl_attr_put(nlh, NFULA_CFG_CMD, sizeof(cmd), &cmd);
+	r = netlink_ask(fd, nlh);
+	if (r < 0)
+		return r;
+	nlh = nflog_config(buf, 2, group);
+	mnl_attr_put(nlh, NFULA_CFG_MODE, sizeof(mode), &mode);
+	mnl_attr_put_u16(nlh, NFULA_CFG_FLAGS, htons(NFULNL_CFG_F_SEQ));
+	mnl_attr_put_u32(nlh, NFULA_CFG_QTHRESH, htonl(LOG_BATCH));
+	mnl_attr_put_u32(nlh, NFULA_CFG_NLBUFSIZ, htonl(LOG_BATCH_BYTES));
+	mnl_attr_put_u32(nlh, NFULA_CFG_TIMEOUT, htonl(LOG_WAIT_CS));
+	r = netlink_ask(fd, nlh);
+	if (r < 0) {
+		nlh = nflog_config(buf, 3, group);
+		cmd.command = NFULNL_CFG_CMD_UNBIND;
+		mnl_attr_put(nlh, NFULA_CFG_CMD, sizeof(cmd), &cmd);
+		(void)netlink_ask(fd, nlh); /* else it goes with the socket */
+	}
+	return r;
+}
+
+/* Adds to the text why the group is not ours. */
+static void log_group_refused(uint16_t group, int error, struct why *why)
+{
+	size_t len = strlen(why->text);
+	char comm[32], *to = why->text + len;
+	const char *join = len ? "; " : "";
+	uint32_t portid;
+
+	len = sizeof(why->text) - len;
+	if (group_owner(group, &portid, comm) < 0)
+		snprintf(to, len, "%sgroup %u cannot be bound: %s", join, group, strerror(-error));
+	else if (comm[0])
+		snprintf(to, len, "%sgroup %u is bound by another program (pid %u, %s)", join,
+			 group, portid, comm);
+	else
+		snprintf(to, len, "%sgroup %u is bound by another program (portid %u)", join, group,
+			 portid);
 }
 
 static int joined_open(int protocol, const int *groups, size_t count, struct why *why)
@@ -311,10 +365,35 @@ int source_open(enum helper_source source, struct why *why)
 	case SOURCE_DROPS_LOST:
 	case SOURCE_CHANGES:
 	case SOURCE_CHANGES_LOST: /* bpf.h opens these */
+	case SOURCE_NFLOG:        /* nflog_open() */
 	case HELPER_SOURCE_COUNT:
 		break;
 	}
 	return -EINVAL;
+}
+
+int nflog_open(const struct helper_request *q, uint32_t *bound, struct why *why)
+{
+	int fd = netlink_open(NETLINK_NETFILTER), r, error = 0;
+
+	if (fd < 0)
+		return why_set(why, fd, "cannot open a netfilter socket: %s", strerror(-fd));
+	*bound = 0;
+	why->text[0] = '\0';
+	for (uint32_t i = 0; i < q->group_count; i++) {
+		r = log_group_bind(fd, q->groups[i]);
+		if (r == 0) {
+			*bound |= 1u << i;
+			continue;
+		}
+		error = r;
+		log_group_refused(q->groups[i], r, why);
+	}
+	if (*bound == 0) {
+		close(fd);
+		return error == -EPERM ? -EBUSY : error;
+	}
+	return ready(fd, why);
 }
 
 static int conntrack_ask(int fd, uint16_t type, uint16_t flags)

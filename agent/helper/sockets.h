@@ -28,6 +28,11 @@ int netlink_ask(int fd, const struct nlmsghdr *nlh);
 bool group0_taken(void);
 /* A non-blocking fd that delivers the source's events, or -errno with why. */
 int source_open(enum helper_source source, struct why *why);
+/*
+ * A non-blocking fd that delivers what is logged to those of q's groups that nobody else has bound; *bound: which. -errno when there
+ * are none. why: what hinders the others.
+ */
+int nflog_open(const struct helper_request *q, uint32_t *bound, struct why *why);
 /* A non-blocking fd from which the whole conntrack table can be read, or -errno with why. */
 int conntrack_dump_open(struct why *why);
 /* The same for its statistics: of the table, then of each CPU. */

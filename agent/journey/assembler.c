@@ -1,7 +1,8 @@
 /*
  * Each open journey holds two lists, one per socket, each in the order in which that socket told it. A list's places
  * never go back, so a merge of the two by place, done once when the journey ends, is the order in which
- * the packet met everything. That the kernel freed it is a third list, of one step, and always the last.
+ * the packet met everything. What log groups say of it is a third list, kept by place, which is the end of its hook. That the
+ * kernel freed it is a fourth, of one step, and always the last.
  *
  * Which of several journeys with one fingerprint an event belongs to, each socket decides for itself: it goes
  * on where it wrote last, and moves to the next one when the event cannot follow what it wrote there (a
@@ -16,7 +17,7 @@
 #include "agent/journey/names.h"
 #include "common/must.h"
 
-enum from { FROM_LEGACY, FROM_NFT, FROM_KERNEL, FROM_COUNT };
+enum from { FROM_LEGACY, FROM_NFT, FROM_LOG, FROM_KERNEL, FROM_COUNT };
 
 enum {
 	STEPS_EACH = 16, /* what open_max journeys may hold on average */
@@ -84,6 +85,12 @@ static bool has_place(const struct trace_event *e)
 {
 	return e->step.label != LABEL_LOG && e->step.label != LABEL_KERNEL &&
 	       e->step.hook != HOOK_NONE && e->priority_known;
+}
+
+/* Groups tell in batches, each its own: where a line stands in its hook nobody says. Just before our last checkpoint. */
+static int64_t log_place(const struct trace_event *e)
+{
+	return e->step.hook * (INT64_C(1) << 33) + UINT32_MAX - 1;
 }
 
 static bool in_base_chain(const struct trace_event *e)
@@ -185,7 +192,7 @@ static void tuples_complete(struct open *o)
 	struct journey *j = &o->j;
 
 	if (!o->has_came || o->told[FROM_LEGACY].count || o->told[FROM_NFT].count ||
-	    j->tuple_count != 1)
+	    o->told[FROM_LOG].count || j->tuple_count != 1)
 		return;
 	j->tuples[1] = j->tuples[0];
 	j->tuples[0] = o->came;
@@ -197,22 +204,40 @@ static void tuples_complete(struct open *o)
 static uint32_t steps_of(const struct open *o)
 {
 	return (uint32_t)o->told[FROM_LEGACY].count + o->told[FROM_NFT].count +
-	       o->told[FROM_KERNEL].count;
+	       o->told[FROM_LOG].count + o->told[FROM_KERNEL].count;
+}
+
+/* The next step of the three lists that have places; equal ones in the order of enum from. NULL: there is none. */
+static const struct step *next_step(const struct open *o, uint16_t at[static FROM_KERNEL])
+{
+	const struct placed *best = NULL;
+	int from = 0;
+
+	for (int i = 0; i < FROM_KERNEL; i++) {
+		const struct placed *p = &o->told[i].list[at[i]];
+
+		if (at[i] < o->told[i].count && (!best || p->place < best->place)) {
+			best = p;
+			from = i;
+		}
+	}
+	if (!best)
+		return NULL;
+	at[from]++;
+	return &best->step;
 }
 
 static void merge(struct assembler *a, struct open *o)
 {
-	const struct told *l = &o->told[FROM_LEGACY], *n = &o->told[FROM_NFT],
-			  *k = &o->told[FROM_KERNEL];
-	uint16_t li = 0, ni = 0;
+	const struct told *k = &o->told[FROM_KERNEL];
+	uint16_t at[FROM_KERNEL] = { 0 };
 	struct journey *j = &o->j;
-	bool nft;
+	const struct step *s;
 
 	j->steps = a->merged;
 	j->step_count = 0;
-	while (li < l->count || ni < n->count) {
-		nft = li == l->count || (ni < n->count && n->list[ni].place < l->list[li].place);
-		j->steps[j->step_count] = nft ? n->list[ni++].step : l->list[li++].step;
+	while ((s = next_step(o, at))) {
+		j->steps[j->step_count] = *s;
 		/* No step is earlier than the first: the best time for it is the earliest of all. */
 		if (j->step_count == 0 || j->steps[j->step_count].at.v < j->at.v)
 			j->at = j->steps[j->step_count].at;
@@ -274,6 +299,8 @@ static enum from from_of(const struct trace_event *e)
 {
 	if (e->step.label == LABEL_KERNEL)
 		return FROM_KERNEL;
+	if (e->logged)
+		return FROM_LOG;
 	return e->step.backend == BACKEND_LEGACY ? FROM_LEGACY : FROM_NFT;
 }
 
@@ -331,6 +358,21 @@ static bool outlives(const struct open *o, const struct trace_event *e)
 	return k->count > 0 && e->step.at.v > k->list[0].step.at.v + slack(e->step.kernel_time);
 }
 
+/* A packet meets a rule once: the same line in the same hook is of another one. */
+static bool logged_before(const struct open *o, const struct trace_event *e)
+{
+	const struct told *t = &o->told[FROM_LOG];
+
+	for (uint16_t i = 0; i < t->count; i++) {
+		const struct step *s = &t->list[i].step;
+
+		if (s->hook == e->step.hook && s->number == e->step.number &&
+		    strcmp(s->prefix, e->step.prefix) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Can e come after what its source told of o? */
 static bool follows(const struct open *o, const struct trace_event *e, enum from from)
 {
@@ -341,10 +383,12 @@ static bool follows(const struct open *o, const struct trace_event *e, enum from
 		return false;
 	if (e->received.v - o->last.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
 		return false;
-	if (e->step.label == LABEL_LOG)
+	if (e->step.label == LABEL_LOG && !e->logged)
 		return true;
 	if (foreign_hooks[e->step.hook] & o->hooks)
 		return false;
+	if (e->logged)
+		return !logged_before(o, e);
 	if (!has_place(e) || t->count == 0)
 		return true;
 	place = place_of(e);
@@ -549,7 +593,7 @@ static void append(struct assembler *a, struct open *o, const struct trace_event
 	age_link(a, o);
 	o->last = e->received;
 	facts_merge(&o->j, e);
-	if (e->step.label != LABEL_LOG && e->step.label != LABEL_KERNEL)
+	if ((e->step.label != LABEL_LOG || e->logged) && e->step.label != LABEL_KERNEL)
 		o->hooks |= 1u << e->step.hook;
 	if (e->step.label == LABEL_CHECKPOINT && (e->step.checkpoint == CHECKPOINT_IN_LAST ||
 						  e->step.checkpoint == CHECKPOINT_POST_LAST))
@@ -574,7 +618,15 @@ static void append(struct assembler *a, struct open *o, const struct trace_event
 			t->base_number = e->step.number;
 		t->place = p.place;
 	}
+	if (from == FROM_LOG)
+		p.place = log_place(e);
 	t->list[t->count++] = p;
+	for (uint16_t i = t->count - 1; from == FROM_LOG && i > 0; i--) {
+		if (t->list[i - 1].place <= p.place)
+			break;
+		t->list[i] = t->list[i - 1];
+		t->list[i - 1] = p;
+	}
 	a->steps++;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/source/host.h"
+#include "agent/source/nflog.h"
 #include "agent/worker/host_lease.h"
 
 enum {
@@ -33,6 +34,7 @@ static const struct slot_info {
 	[SLOT_NFT] = { &source_trace_nft, HELPER_OPEN, SOURCE_TRACE_NFT },
 	[SLOT_CHANGES_NFT] = { &source_changes_nft, HELPER_OPEN, SOURCE_CHANGES_NFT },
 	[SLOT_STATS] = { &source_stats, HELPER_DUMP, DUMP_STATS },
+	[SLOT_NFLOG] = { &source_nflog, HELPER_OPEN, SOURCE_NFLOG },
 };
 
 static struct boot_ns after_ms(struct boot_ns now, int64_t ms)
@@ -296,6 +298,8 @@ static void on_opened(void *arg, const struct helper_request *q, const struct he
 		source_init(&h->sources[slot], slots[slot].ops, fd, &h->names);
 		h->env->watch(h->env->arg, h, &h->sources[slot]);
 	}
+	if (slot == SLOT_NFLOG)
+		logs_opened(&h->logs, h->env, a, h->opening[slot] == OPENING_DONE, now);
 	if (slot == SLOT_HOST)
 		sooner(&h->facts_due, now);
 	if (slot == SLOT_CONNTRACK && h->opening[slot] == OPENING_DONE)
@@ -321,6 +325,10 @@ void host_open(struct host *h, enum slot slot)
 		return;
 	if (slot == SLOT_CONNTRACK && calm_waits(&h->calm, boot_now()))
 		return;
+	if (slot == SLOT_NFLOG) {
+		q.group_count = h->env->log_group_count;
+		memcpy(q.groups, h->env->log_groups, q.group_count * sizeof(*q.groups));
+	}
 	h->opening[slot] =
 		link_ask(h->env->link, &q, -1, on_opened, h) < 0 ? OPENING_FAILED : OPENING_ASKED;
 }
@@ -380,7 +388,10 @@ int host_readable(struct host *h, struct source *s, int max)
 	snprintf(h->whys[slot], sizeof(h->whys[slot]), "reading it failed: %s", strerror(-r));
 	l.until = boot_now();
 	on_loss(h, &l);
-	h->conntrack_due = after_ms(l.until, REOPEN_S * 1000);
+	if (slot == SLOT_NFLOG)
+		h->logs.due = after_ms(l.until, LOGS_AGAIN_S * 1000);
+	else
+		h->conntrack_due = after_ms(l.until, REOPEN_S * 1000);
 	return 0;
 }
 
@@ -451,6 +462,7 @@ static bool list_sources(const struct host *h, struct source_fact list[static HO
 	bool known = resolved(h, SLOT_CONNTRACK) && resolved(h, SLOT_HOST) &&
 		     h->opening[SLOT_LEGACY] != OPENING_ASKED &&
 		     h->opening[SLOT_NFT] != OPENING_ASKED &&
+		     (h->env->log_group_count == 0 || resolved(h, SLOT_NFLOG)) &&
 		     (h->rules.known || h->rules.why[0] != '\0');
 
 	list[0] = fact_of(h, SLOT_LEGACY);
@@ -466,6 +478,8 @@ static bool list_sources(const struct host *h, struct source_fact list[static HO
 	list[4] = fact_of(h, SLOT_HOST);
 	list[5] = counters_fact(h);
 	*count = 6;
+	if (h->env->log_group_count)
+		list[(*count)++] = logs_fact(&h->logs, fact_of(h, SLOT_NFLOG));
 	known &= h->env->sources(h->env->arg, list, count);
 	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
 	*said = *count;
@@ -593,6 +607,15 @@ static void tick_assembler(struct host *h, struct boot_ns now)
 	host_emit(h, &r);
 }
 
+/* What was logged beyond the rate that is told one by one. */
+static void tell_excess(struct host *h, struct boot_ns now)
+{
+	struct record r = { .kind = RECORD_LOSS };
+
+	if (nflog_excess(&h->sources[SLOT_NFLOG], now, &r.loss))
+		host_emit(h, &r);
+}
+
 /* Events of raw that came while our rules there changed. */
 static void tell_left_out(struct host *h, struct boot_ns now)
 {
@@ -647,6 +670,9 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 		host_open(h, SLOT_HOST);
 	}
 	ask_stats(h, now);
+	if (is_due(&h->logs.due, now))
+		host_open(h, SLOT_NFLOG);
+	tell_excess(h, now);
 	tell_missed(h, now, false);
 	if (h->calm.resting && !calm_waits(&h->calm, now))
 		host_open(h, SLOT_CONNTRACK);
@@ -664,6 +690,8 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	if (may_ask_stats(h))
 		sooner(&due, h->stats_due.v ? h->stats_due : now);
 	sooner(&due, h->conntrack_due);
+	sooner(&due, h->logs.due);
+	sooner(&due, nflog_due(&h->sources[SLOT_NFLOG]));
 	sooner(&due, calm_due(&h->calm, now));
 	sooner(&due, h->assembler_due);
 	if (!h->rules.asked)
@@ -687,6 +715,8 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 		return r;
 	host_open(h, SLOT_CONNTRACK);
 	host_open(h, SLOT_HOST);
+	if (env->log_group_count)
+		host_open(h, SLOT_NFLOG);
 	return 0;
 }
 

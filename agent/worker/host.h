@@ -13,6 +13,7 @@
 #include "agent/worker/calm.h"
 #include "agent/worker/changes.h"
 #include "agent/worker/link.h"
+#include "agent/worker/logs.h"
 #include "agent/worker/ours.h"
 #include "agent/worker/rules.h"
 #include "agent/worker/said.h"
@@ -31,6 +32,8 @@ struct host_env {
 	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
 	uint32_t counters_seconds;          /* between two reads of the counters; 0: never */
 	uint32_t conntrack_rate;            /* events a second that are followed; 0: however many */
+	const uint16_t *log_groups;         /* borrowed */
+	uint32_t log_group_count;
 	/* A descriptor to poll for reading, or not any more: it is closed right after. */
 	void (*watch)(void *arg, struct host *h, struct source *s);
 	void (*unwatch)(void *arg, struct source *s);
@@ -55,6 +58,7 @@ enum slot {
 	SLOT_NFT,
 	SLOT_CHANGES_NFT,
 	SLOT_STATS,
+	SLOT_NFLOG,
 	SLOT_COUNT
 };
 
@@ -102,6 +106,7 @@ struct host {
 	struct boot_ns facts_due, dump_due, dump_last, conntrack_due; /* 0: not */
 	struct boot_ns dump_again; /* the last dump that was not the first */
 	uint64_t facts_hash;
+	struct logs logs;
 	bool dump_done, sources_changed;
 	struct said said;
 	struct ours ours;

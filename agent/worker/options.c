@@ -17,6 +17,7 @@ enum flag {
 	FLAG_STATE,
 	FLAG_NETNS,
 	FLAG_ALLOW_TRACE,
+	FLAG_NFLOG,
 	FLAG_CONFIG,
 	FLAG_INSECURE,
 	FLAG_HELP,
@@ -33,6 +34,7 @@ static const struct {
 	{ "netns", "NAME", "watch this network namespace instead; may be repeated; all: every one",
 	  FLAG_NETNS },
 	{ "allow-trace", NULL, "let the collector start leases here", FLAG_ALLOW_TRACE },
+	{ "nflog", "GROUP", "read what rules log to this group; may be repeated", FLAG_NFLOG },
 	{ "config", "FILE", "YAML with the same words; flags win", FLAG_CONFIG },
 	{ "insecure", NULL, "speak plain TCP, with a collector on loopback only", FLAG_INSECURE },
 	{ "help", NULL, "print this", FLAG_HELP },
@@ -50,6 +52,8 @@ struct file {
 	char *id, *collector, *state;
 	char **netns;
 	uint64_t netns_count;
+	uint16_t *nflog;
+	uint64_t nflog_count;
 	bool allow_trace;
 	char *trace_fallback;
 	uint32_t *counters_seconds, *conntrack_rate;
@@ -58,6 +62,10 @@ struct file {
 
 static const cyaml_schema_value_t netns_entry = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, ID_MAX),
+};
+
+static const cyaml_schema_value_t nflog_entry = {
+	CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t),
 };
 
 static const cyaml_schema_field_t limit_fields[] = {
@@ -76,6 +84,8 @@ static const cyaml_schema_field_t file_fields[] = {
 			       state, 1, 4095),
 	CYAML_FIELD_SEQUENCE_COUNT("netns", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
 				   netns, netns_count, &netns_entry, 0, HOSTS_PER_AGENT),
+	CYAML_FIELD_SEQUENCE_COUNT("nflog", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
+				   nflog, nflog_count, &nflog_entry, 0, NFLOG_GROUPS_MAX),
 	CYAML_FIELD_BOOL("allow_trace", CYAML_FLAG_OPTIONAL, struct file, allow_trace),
 	CYAML_FIELD_STRING_PTR("trace_fallback", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct file, trace_fallback, 1, 16),
@@ -125,6 +135,31 @@ static int netns_add(struct options *o, const char *name, struct why *why)
 	return o->netns[o->netns_count++] ? 0 : -ENOMEM;
 }
 
+static int nflog_add(struct options *o, unsigned long group, struct why *why)
+{
+	if (group == 0)
+		return why_set(why, -EINVAL, "log group 0 is the one that traces come on");
+	if (group > UINT16_MAX)
+		return why_set(why, -EINVAL, "log groups are 1 to %d", UINT16_MAX);
+	for (uint32_t i = 0; i < o->log_group_count; i++)
+		if (o->log_groups[i] == group)
+			return why_set(why, -EINVAL, "log group %lu is given twice", group);
+	if (o->log_group_count == NFLOG_GROUPS_MAX)
+		return why_set(why, -EINVAL, "at most %d log groups", NFLOG_GROUPS_MAX);
+	o->log_groups[o->log_group_count++] = (uint16_t)group;
+	return 0;
+}
+
+static int nflog_read(struct options *o, const char *text, struct why *why)
+{
+	char *end;
+	unsigned long group = strtoul(text, &end, 10);
+
+	if (!isdigit((unsigned char)text[0]) || *end != '\0')
+		return why_set(why, -EINVAL, "--nflog takes the number of a log group");
+	return nflog_add(o, group, why);
+}
+
 static int flag_take(struct options *o, enum flag flag, const char *value, struct why *why)
 {
 	switch (flag) {
@@ -141,6 +176,8 @@ static int flag_take(struct options *o, enum flag flag, const char *value, struc
 	case FLAG_ALLOW_TRACE:
 		o->allow_trace = true;
 		return 0;
+	case FLAG_NFLOG:
+		return nflog_read(o, value, why);
 	case FLAG_INSECURE:
 		o->insecure = true;
 		return 0;
@@ -190,6 +227,10 @@ static int file_apply(struct options *o, const struct file *f, struct why *why)
 	if (o->netns_count == 0 && !o->netns_all) {
 		for (uint64_t i = 0; r == 0 && i < f->netns_count; i++)
 			r = netns_add(o, f->netns[i], why);
+	}
+	if (o->log_group_count == 0) {
+		for (uint64_t i = 0; r == 0 && i < f->nflog_count; i++)
+			r = nflog_add(o, f->nflog[i], why);
 	}
 	o->allow_trace |= f->allow_trace;
 	if (f->trace_fallback) {

@@ -21,6 +21,8 @@ struct options {
 	uint32_t drops_rate;                /* at most; those beyond are counted */
 	uint32_t counters_seconds;          /* between two reads; 0: never */
 	uint32_t conntrack_rate;            /* events a second that are followed; 0: however many */
+	uint16_t log_groups[NFLOG_GROUPS_MAX];
+	uint32_t log_group_count;
 };
 
 /*

@@ -28,8 +28,8 @@ static bool is_missing(const struct source_fact *s)
 		const char *name;
 		bool off_counts;
 	} needed[] = {
-		{ "trace-legacy", true }, { "trace-nft", true }, { "drops", true },
-		{ "conntrack", false },   { "ruleset", false },
+		{ "trace-legacy", true }, { "trace-nft", true },  { "drops", true },
+		{ "nflog", true },        { "conntrack", false }, { "ruleset", false },
 	};
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)

@@ -57,6 +57,18 @@ static const char *host_id(const struct inquiry *q, const struct hop *h)
 	return fh ? fh->id : "?";
 }
 
+/* The last hook in which a rule logged the packet; HOOK_NONE: none did. Where it was, not where it ended. */
+static enum hook logged_hook(const struct hop *h)
+{
+	const struct journey *j = &h->sj->j;
+
+	for (uint16_t i = j->step_count; i-- > 0;) {
+		if (j->steps[i].label == LABEL_LOG)
+			return j->steps[i].hook;
+	}
+	return HOOK_NONE;
+}
+
 /* What the kernel said when it freed the packet there; NULL nothing. */
 static const struct step *freed_step(const struct hop *h)
 {
@@ -545,6 +557,7 @@ static const char *unseen_table(const struct inquiry *q, const struct hop *h, en
 		for (uint16_t k = 0; k < j->step_count && !seen; k++)
 			seen = j->steps[k].backend == BACKEND_LEGACY && j->steps[k].hook == hook &&
 			       j->steps[k].label != LABEL_CHECKPOINT &&
+			       j->steps[k].label != LABEL_LOG &&
 			       !strcmp(j->steps[k].table, names[i]);
 		if (!seen)
 			return names[i];
@@ -651,6 +664,9 @@ static void vanished(struct fate *f, const struct inquiry *q, const struct conve
 			    id));
 	else if (h->sj->j.cut)
 		unknown(f, say(q, "it met more steps at %s than are kept", id));
+	else if (logged_hook(h) > s->hook)
+		unknown(f, say(q, "a rule in %s of %s logged it after its last trace event",
+			       hook_name(logged_hook(h)), id));
 	else if (loss)
 		unknown(f, say(q, "%s lost evidence at that time (%s)", id, loss->source));
 	else if (table && trouble)
@@ -713,7 +729,11 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 		left(out, q, c);
 	else if (sunk_by_route(out, q)) /* 6a */
 		return;
-	else if (!s) /* 6 */
+	else if (!s && !out->freed && logged_hook(out->hop)) /* 6 */
+		unknown(out,
+			say(q, "a rule in %s of %s logged it; nothing else was seen of it there",
+			    hook_name(logged_hook(out->hop)), host_id(q, out->hop)));
+	else if (!s)
 		unknown(out, out->freed ? say(q, "the kernel of %s freed it: %s",
 					      host_id(q, out->hop), out->freed->prefix)
 					: "no step of it was seen");

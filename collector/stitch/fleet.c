@@ -188,11 +188,11 @@ void fleet_next(struct fleet_next *n, const struct fleet *f, const struct fleet_
 	}
 }
 
-/* What these sources lose is no packet. */
+/* What these sources lose is no packet, or (nflog) one of which nothing was to be expected. */
 static bool is_about_packets(const char *source)
 {
-	static const char *const others[] = { "conntrack", "changes", "counters", "audit",
-					      "ruleset" };
+	static const char *const others[] = { "conntrack", "changes", "counters",
+					      "audit",     "ruleset", "nflog" };
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (!strcmp(others[i], source))

@@ -57,8 +57,11 @@ enum hook hop_first_hook(const struct hop *h)
 static uint8_t first_ttl(const struct journey *j)
 {
 	for (uint16_t i = 0; i < j->step_count; i++) {
+		/* A packet that only a log tells of was forwarded already: what it had then is one less. */
 		if (j->steps[i].ttl)
-			return j->steps[i].ttl;
+			return j->steps[i].ttl + (i == 0 && j->steps[i].label == LABEL_LOG &&
+						  j->steps[i].hook == HOOK_FORWARD &&
+						  j->steps[i].ttl < UINT8_MAX);
 	}
 	return 0;
 }

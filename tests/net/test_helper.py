@@ -22,6 +22,7 @@ BIN = pathlib.Path(os.environ.get("LASTHOP_BIN", ROOT / "build" / "gcc" / "bin")
 
 OPEN, DUMP, RCVBUF, LEASE, STOP, LEASE_STATE, FOLLOW, RELEASE, NETNS = range(1, 10)
 TRACE_LEGACY, TRACE_NFT, CONNTRACK, HOST = range(4)
+NFLOG = 9
 DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS = range(3)
 PATTERNS_MAX = 32
 CT, TRANSLATES, BLIND = 1, 3, 4
@@ -49,8 +50,9 @@ def pattern(family=4, proto=0, src="", dst="", sport=0, dport=0, icmp_id=0):
     return struct.pack("=BB18s18sHHH", family, proto, prefix(src), prefix(dst), sport, dport, icmp_id)
 
 
-def request(op, tag, netns=0, what=0, known=0, lease=b""):
-    return struct.pack("=IIIIQ", op, tag, netns, what, known) + lease.ljust(1440, b"\0")
+def request(op, tag, netns=0, what=0, known=0, lease=b"", groups=()):
+    return struct.pack("=IIIIQ", op, tag, netns, what, known) + lease.ljust(1440, b"\0") + \
+        struct.pack("=I8H4x", len(groups), *(list(groups) + [0] * 8)[:8])
 
 
 def lease_bytes(lease_id, seconds, patterns, rate=100, modulus=1, site=0, count=None):
@@ -939,6 +941,8 @@ def test_ninth_lease_is_refused_and_the_largest_ones_fit(ns, start):
     request(OPEN, 1, what=99), request(DUMP, 1, what=99), request(RCVBUF, 1, what=1 << 20), request(LEASE_STATE, 1),
     request(LEASE, 1, lease=lease_bytes(0, 30, [P])), request(LEASE, 1, lease=lease_bytes(1, 30, [P], site=8)),
     request(LEASE, 1, lease=lease_bytes(1, 30, [P], count=33)),
+    request(OPEN, 1, what=NFLOG), request(OPEN, 1, what=NFLOG, groups=[0]), request(OPEN, 1, what=NFLOG, groups=[5, 5]),
+    request(OPEN, 1, what=NFLOG, groups=range(1, 10)),
 ])
 def test_malformed_messages_are_fatal(ns, start, data):
     h = start(ns.name)

@@ -752,6 +752,52 @@ static void a_death_in_a_loop_is_of_the_passage_with_its_ttl(void **state)
 	}
 }
 
+static void logged(struct bench *b, enum hook hook, const char *prefix, const struct packet *p)
+{
+	struct trace_event e = { .has_packet = true, .packet = *p, .logged = true };
+
+	e.step.hook = (uint8_t)hook;
+	e.step.family = FAMILY_IPV4;
+	e.step.label = LABEL_LOG;
+	e.step.number = 7;
+	e.step.table = e.step.chain = "";
+	e.step.prefix = prefix;
+	add(b, &e);
+}
+
+/* Groups tell in batches: what was logged last may come first. */
+static void what_groups_log_stands_in_its_hook(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	logged(b, HOOK_FORWARD, "f", &p);
+	legacy(b, HOOK_PREROUTING, "raw", "PREROUTING", 1, &p);
+	logged(b, HOOK_PREROUTING, "p", &p);
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &p);
+	checkpoint(b, CHECKPOINT_POST_LAST, 1, &p);
+	settle(b);
+	assert_int_equal(b->count, 1);
+	assert_int_equal(b->got[0].step_count, 5);
+	assert_string_equal(b->got[0].steps[1].prefix, "p");
+	assert_string_equal(b->got[0].steps[3].prefix, "f");
+	assert_int_equal(b->got[0].steps[4].label, LABEL_CHECKPOINT);
+}
+
+static void a_line_that_was_logged_already_is_of_another_packet(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	logged(b, HOOK_INPUT, "a", &p);
+	logged(b, HOOK_INPUT, "b", &p);
+	logged(b, HOOK_INPUT, "a", &p);
+	logged(b, HOOK_OUTPUT, "c", &p);
+	settle(b);
+	assert_int_equal(b->count, 3);
+	assert_int_equal(b->got[0].step_count, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -786,6 +832,8 @@ int main(void)
 		TEST(nothing_follows_a_death),
 		TEST(a_death_does_not_go_back),
 		TEST(a_late_death_is_not_of_a_younger_packet),
+		TEST(what_groups_log_stands_in_its_hook),
+		TEST(a_line_that_was_logged_already_is_of_another_packet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include <libnetfilter_log/libnetfilter_log.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include "agent/source/nflog.h"
 #include "agent/source/source.h"
 
 struct seen {
@@ -167,6 +168,45 @@ static void a_cut_message_is_given_up(void **state)
 	source_clear(&s);
 }
 
+static void what_groups_log_is_no_trace(void **state)
+{
+	struct seen seen = { 0 };
+	struct source s;
+
+	(void)state;
+	source_init(&s, &source_nflog, -1, NULL);
+	assert_int_equal(feed(&s, &seen, 2, 0), 0);
+	assert_int_equal(seen.loss_count, 1);
+	assert_int_equal(seen.losses[0].count, 2);
+	assert_string_equal(seen.losses[0].source, "nflog");
+	assert_int_equal(seen.event_count, 1);
+	assert_true(seen.last.logged);
+	assert_int_equal(seen.last.step.label, LABEL_LOG);
+	assert_int_equal(seen.last.step.hook, HOOK_FORWARD);
+	source_clear(&s);
+}
+
+static void more_log_lines_than_the_rate_are_counted(void **state)
+{
+	struct seen seen = { 0 };
+	struct loss l;
+	struct source s;
+
+	(void)state;
+	source_init(&s, &source_nflog, -1, NULL);
+	for (uint32_t i = 0; i < NFLOG_RATE + 7; i++)
+		assert_int_equal(feed(&s, &seen, i, 0), 0);
+	assert_int_equal(seen.event_count, NFLOG_RATE);
+	assert_int_equal(seen.loss_count, 0);
+	assert_false(nflog_excess(&s, boot_now(), &l));
+	assert_true(nflog_excess(&s, (struct boot_ns){ boot_now().v + 2 * NS_PER_S }, &l));
+	assert_int_equal(l.count, 7);
+	assert_true(l.count_known);
+	assert_false(nflog_excess(&s, (struct boot_ns){ boot_now().v + 2 * NS_PER_S }, &l));
+	assert_int_equal(nflog_due(&s).v, 0);
+	source_clear(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +216,8 @@ int main(void)
 		cmocka_unit_test(a_number_after_an_overrun_tells_its_size),
 		cmocka_unit_test(the_kernels_time_is_taken_when_it_is_sane),
 		cmocka_unit_test(a_cut_message_is_given_up),
+		cmocka_unit_test(what_groups_log_is_no_trace),
+		cmocka_unit_test(more_log_lines_than_the_rate_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,9 @@
+#include "agent/source/nflog.h"
+#include "fuzz_source.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_source(&source_nflog, data, size);
+}
