@@ -11,7 +11,10 @@
 
 #include "common/reasons.h"
 
-enum { SENTENCE_MAX = 768 };
+enum {
+	SENTENCE_MAX = 768,
+	STATS_READ_S = 11, /* an agent reads how full connection tracking is every 10 s */
+};
 
 /* Appends a cause and returns its evidence array (borrowed). */
 static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...)
@@ -114,8 +117,26 @@ static void suspect_causes(json_t *causes, const struct fate *f, const char *hos
 		add_evidence(evidence, "their counters do not tell which: trace it to be sure");
 }
 
+/* How full connection tracking was when it was read next; false: not known, or not full. */
+static bool add_fullness(json_t *evidence, const struct inquiry *q, const struct fate *f,
+			 const char *host)
+{
+	const struct wall_ns then = { path_last(f->path).v + (int64_t)STATS_READ_S * NS_PER_S };
+	struct conntrack_stats at, newest;
+
+	if (reader_stats(q->fleet->reader, f->hop->sj->host, then, q->arena, &at, &newest) < 0 ||
+	    !at.max || at.count < at.max - at.max / 20)
+		return false;
+	add_evidence(
+		evidence,
+		"%s tracked %u of at most %u connections: sysctl net.netfilter.nf_conntrack_max",
+		host, at.count, at.max);
+	return true;
+}
+
 /* What to look at, where no fix can be checked. */
-static void add_hint(json_t *evidence, const struct fate *f, const char *host)
+static void add_hint(json_t *evidence, const struct inquiry *q, const struct fate *f,
+		     const char *host)
 {
 	const struct tuple *out = hop_tuple_out(f->hop);
 	const char *in_if = f->hop->sj->j.in_if, *id = f->cause;
@@ -140,7 +161,7 @@ static void add_hint(json_t *evidence, const struct fate *f, const char *host)
 	else if (!strcmp(id, "not-listening") && proto_has_ports(out->proto))
 		add_evidence(evidence, "look: ss -ln%c 'sport = :%u' on %s",
 			     out->proto == IPPROTO_TCP ? 't' : 'u', out->dport, host);
-	else if (!strcmp(id, "conntrack-full"))
+	else if (!strcmp(id, "conntrack-full") && !add_fullness(evidence, q, f, host))
 		add_evidence(evidence,
 			     "look: net.netfilter.nf_conntrack_count and nf_conntrack_max on %s",
 			     host);
@@ -274,6 +295,9 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 			evidence,
 			"the kernel of %s freed it and gave no reason; its best route to the destination is such a one",
 			host);
+	else if (r && !strcmp(r->name, "NETFILTER_DROP"))
+		add_evidence(evidence, "the kernel of %s says %s: something in netfilter", host,
+			     r->name);
 	else if (r)
 		add_evidence(evidence, "the kernel of %s says so: %s (%s)", host, r->name, r->text);
 	else if (f->verdict == VERDICT_REFUSED)
@@ -292,7 +316,7 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 				? "an ICMP error of %s says so"
 				: "every step seen at %s accepted it, and its routes and settings say so",
 			host);
-	add_hint(evidence, f, host);
+	add_hint(evidence, q, f, host);
 }
 
 json_t *causes_of(const struct inquiry *q, const struct ruling *r)
