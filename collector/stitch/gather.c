@@ -9,15 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/stitch/fragments.h"
+
 enum {
 	ROUNDS_MAX = 8,
 	TUPLES_ASKED_MAX = 512, /* different tuples that one question follows */
 	CONNS_MAX = 1024,
+	FRAGMENTED_MAX = 64,   /* packets whose fragments one question looks for */
 	JOIN_MARGIN_MS = 3000, /* a packet may have met other hosts this much outside the window */
 	FREED_MS =
 		300, /* between a packet's last step and the kernel's word that it freed it ... */
 	FREED_LATE_MS = 10000, /* ... and if it waited for a neighbour's address */
 };
+
+/* Fragments of a packet are together, give or take a route's change. */
+#define FRAGMENTS_NS (1LL * NS_PER_S)
 
 struct gathering {
 	struct gathered *g;
@@ -179,6 +185,43 @@ static int ask_tuples(struct gathering *w)
 	}
 	w->conns_done = conns;
 	return r;
+}
+
+/* Later fragments bear no ports: they are found by addresses and by the number that they share with the first. */
+static int ask_fragments(struct gathering *w)
+{
+	size_t journeys = w->g->count;
+
+	for (size_t i = 0, asked = 0; i < journeys && asked < FRAGMENTED_MAX; i++) {
+		const struct journey *j = &w->g->list[i].j;
+		const struct tuple *t = &j->tuples[0];
+		struct flow flow = {
+			.proto = t->proto, .family = t->src.family, .icmp_type = -1, .icmp_id = -1
+		};
+		struct journey_query q = { .flow = &flow, .limit = w->limit };
+		struct stored_journey *list = NULL;
+		size_t n = 0;
+		bool cut = false;
+		int r;
+
+		if (!journey_is_fragment(j) || (!t->sport && !t->dport))
+			continue;
+		asked++;
+		flow.src.prefix = (struct prefix){ t->src, t->src.family == 4 ? 32 : 128 };
+		flow.dst.prefix = (struct prefix){ t->dst, t->dst.family == 4 ? 32 : 128 };
+		q.since.v = w->g->list[i].at.v - FRAGMENTS_NS - w->g->list[i].error;
+		q.until.v = w->g->list[i].at.v + FRAGMENTS_NS + w->g->list[i].error;
+		r = reader_journeys(w->f->reader, &q, w->f->arena, &list, &n, &cut);
+		for (size_t k = 0; r >= 0 && k < n; k++) {
+			if (journey_is_fragment(&list[k].j) && list[k].j.ip_id == j->ip_id)
+				r = take(w, &list[k], 1);
+		}
+		if (r < 0)
+			return r;
+		if (cut)
+			w->g->cut = true;
+	}
+	return 0;
 }
 
 /* ICMP errors whose capture did not hold the embedded addresses are found by whom they were sent to. */
@@ -368,6 +411,8 @@ int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t 
 		if (g->count + g->conn_count == before)
 			break;
 	}
+	if (r >= 0)
+		r = ask_fragments(w);
 	if (r >= 0)
 		r = ask_errors(w);
 	if (r < 0)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/stitch/fragments.h"
+#include "collector/stitch/halves.h"
 #include "common/names.h"
 #include "common/reasons.h"
 
@@ -199,17 +201,36 @@ static int joins(const struct path *p, const struct stored_journey *sj)
 	return best;
 }
 
+/*
+ * Of hops with one TTL: who sent it, whose routing has lowered it before it was seen, who passed it on (a bridge), who got it.
+ */
+static int place(const struct hop *h)
+{
+	const struct journey *j = &h->sj->j;
+	enum hook first = hop_first_hook(h);
+
+	if (first == HOOK_OUTPUT)
+		return 0;
+	if (first == HOOK_FORWARD || first == HOOK_POSTROUTING)
+		return 1;
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		if (j->steps[i].hook == HOOK_FORWARD || j->steps[i].hook == HOOK_POSTROUTING)
+			return 2;
+	}
+	return 3;
+}
+
 /* 6 */
 static int hop_cmp(const void *pa, const void *pb)
 {
 	const struct hop *a = pa, *b = pb;
 	uint8_t ta = first_ttl(&a->sj->j), tb = first_ttl(&b->sj->j);
-	bool oa = hop_first_hook(a) == HOOK_OUTPUT, ob = hop_first_hook(b) == HOOK_OUTPUT;
+	int place_a = place(a), place_b = place(b);
 
 	if (ta != tb)
 		return ta > tb ? -1 : 1;
-	if (oa != ob)
-		return oa ? -1 : 1;
+	if (place_a != place_b)
+		return place_a < place_b ? -1 : 1;
 	return (a->sj->at.v > b->sj->at.v) - (a->sj->at.v < b->sj->at.v);
 }
 
@@ -227,7 +248,7 @@ static void path_order(struct path *p)
 	}
 }
 
-static int path_add_hop(struct path *p, const struct stored_journey *sj, struct arena *arena)
+int path_add_hop(struct path *p, const struct stored_journey *sj, struct arena *arena)
 {
 	enum { STEP = 8 };
 
@@ -265,7 +286,7 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 	       struct arena *arena)
 {
 	const struct stored_journey **sorted;
-	size_t group = 0; /* the first path of the present fingerprint */
+	size_t kept = 0, group = 0; /* the first path of the present fingerprint */
 
 	memset(out, 0, sizeof(*out));
 	sorted = arena_alloc(arena, (count + 1) * sizeof(*sorted));
@@ -297,8 +318,17 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 		if (path_add_hop(best, sorted[i], arena) < 0)
 			return -ENOMEM;
 	}
-	for (size_t i = 0; i < out->count; i++)
+	if (fragments_join(out, JOIN_NS, arena) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < out->count; i++) {
+		if (!out->list[i].hop_count)
+			continue;
 		path_order(&out->list[i]);
+		if (halves_join(&out->list[i], arena) < 0)
+			return -ENOMEM;
+		out->list[kept++] = out->list[i];
+	}
+	out->count = kept;
 	qsort(out->list, out->count, sizeof(*out->list), by_time);
 	return 0;
 }

@@ -45,17 +45,20 @@ struct paths {
 
 /*
  * Joins journeys into paths by fingerprint, time and TTL:
- *  1. journeys without a fingerprint stand alone
+ *  1. journeys without a fingerprint stand alone, but for fragments (fragments.h)
  *  2. equal fingerprints, and fp_long equal where both are known
  *  3. within both clocks' errors plus 2 s
  *  4. the same host twice is the same packet only if it came back changed (with a lower TTL, translated as another
  *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
  *     one that shares neither an address nor a TTL step with any hop
  *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path
- *  6. order: falling TTL, OUTPUT before PREROUTING, then time
+ *  6. order: falling TTL, OUTPUT first, who lowered it unseen, bridges, receivers, then time; halves of one passage are one (halves.h)
  */
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
 	       struct arena *arena);
+
+/* Adds it as the last; path_order() within paths_join() finds its place. */
+int path_add_hop(struct path *p, const struct stored_journey *sj, struct arena *arena);
 
 /* What all hops of a path have in common: its first hop's journey. */
 const struct journey *path_packet(const struct path *p);

@@ -1,0 +1,99 @@
+#include "collector/stitch/halves.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const int64_t BETWEEN_NS = 100LL * NS_PER_MS; /* times of receipt come late */
+
+static bool is_through(const struct hop *h)
+{
+	return hop_reached(h, CHECKPOINT_POST_LAST) || hop_reached(h, CHECKPOINT_IN_LAST);
+}
+
+/* Which of j's tuples is t; tuple_count: none. */
+static uint8_t tuple_index(const struct journey *j, const struct tuple *t)
+{
+	uint8_t i = 0;
+
+	while (i < j->tuple_count && !tuple_equal(&j->tuples[i], t))
+		i++;
+	return i;
+}
+
+static bool are_halves(const struct hop *a, const struct hop *b)
+{
+	const struct journey *ja = &a->sj->j, *jb = &b->sj->j;
+	int64_t apart = b->sj->at.v - a->sj->at.v;
+
+	return a->sj->host == b->sj->host && hop_first_hook(a) == HOOK_PREROUTING &&
+	       hop_first_hook(b) == HOOK_PREROUTING && !is_through(a) &&
+	       hop_ttl_in(a) == hop_ttl_in(b) && ja->tuple_count > 1 &&
+	       tuple_index(ja, &jb->tuples[0]) < ja->tuple_count &&
+	       !tuple_equal(&ja->tuples[0], &jb->tuples[0]) && apart > -BETWEEN_NS &&
+	       apart < BETWEEN_NS;
+}
+
+/* Each step of b where a's steps of its hook end. */
+static void merge_steps(struct journey *to, const struct journey *a, const struct journey *b,
+			const uint8_t number[static TUPLES_MAX])
+{
+	uint16_t ia = 0, ib = 0, n = 0;
+
+	while (ia < a->step_count || ib < b->step_count) {
+		bool from_a = ib == b->step_count ||
+			      (ia < a->step_count && a->steps[ia].hook <= b->steps[ib].hook);
+
+		to->steps[n] = from_a ? a->steps[ia++] : b->steps[ib++];
+		if (!from_a)
+			to->steps[n].tuple = number[to->steps[n].tuple % TUPLES_MAX];
+		n++;
+	}
+	to->step_count = n;
+}
+
+static int merge(struct hop *a, const struct hop *b, struct arena *arena)
+{
+	const struct journey *ja = &a->sj->j, *jb = &b->sj->j;
+	struct stored_journey *sj = arena_alloc(arena, sizeof(*sj));
+	size_t steps = (size_t)ja->step_count + jb->step_count;
+	uint8_t number[TUPLES_MAX] = { 0 };
+
+	if (!sj || steps > UINT16_MAX)
+		return -ENOMEM;
+	*sj = *a->sj;
+	sj->j.steps = arena_alloc(arena, (steps + 1) * sizeof(*sj->j.steps));
+	if (!sj->j.steps)
+		return -ENOMEM;
+	for (uint8_t i = 0; i < jb->tuple_count; i++) {
+		number[i] = tuple_index(&sj->j, &jb->tuples[i]);
+		if (number[i] == TUPLES_MAX)
+			number[i] = TUPLES_MAX - 1;
+		else if (number[i] == sj->j.tuple_count)
+			sj->j.tuples[sj->j.tuple_count++] = jb->tuples[i];
+	}
+	merge_steps(&sj->j, ja, jb, number);
+	if (jb->out_if[0])
+		memcpy(sj->j.out_if, jb->out_if, sizeof(sj->j.out_if));
+	sj->j.cut = ja->cut || jb->cut;
+	a->sj = sj;
+	return 0;
+}
+
+int halves_join(struct path *p, struct arena *arena)
+{
+	size_t kept = 1;
+
+	for (size_t i = 1; i < p->hop_count; i++) {
+		struct hop *before = &p->hops[kept - 1];
+		int r = 0;
+
+		if (are_halves(before, &p->hops[i]))
+			r = merge(before, &p->hops[i], arena);
+		else
+			p->hops[kept++] = p->hops[i];
+		if (r < 0)
+			return r;
+	}
+	p->hop_count = kept;
+	return 0;
+}
