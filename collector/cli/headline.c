@@ -68,11 +68,23 @@ static const char *seen_by_client(const char *with)
 	return NULL;
 }
 
+/* Nobody watches who said so; the hop before him is not accused. */
+static bool head_answered(struct screen *s, const json_t *died)
+{
+	const char *by = field_text(died, "answered_by");
+
+	if (by)
+		screen_putf(s, STYLE_BOLD, " by %s, behind %s", by,
+			    field_text(died, "host") ?: "?");
+	return by;
+}
+
 static void head_rejected(struct screen *s, const json_t *answer, const json_t *died)
 {
 	const char *with = field_text(died, "reject_with"), *seen = seen_by_client(with);
 
-	draw_at(s, died);
+	if (!head_answered(s, died))
+		draw_at(s, died);
 	if (with)
 		screen_putf(s, STYLE_PLAIN, " (%s)", with);
 	if (seen && !field_is(answer, "direction", "reply"))
@@ -81,7 +93,8 @@ static void head_rejected(struct screen *s, const json_t *answer, const json_t *
 
 static void head_discarded(struct screen *s, const json_t *died)
 {
-	screen_putf(s, STYLE_BOLD, " at %s by the kernel", field_text(died, "host") ?: "?");
+	if (!head_answered(s, died))
+		screen_putf(s, STYLE_BOLD, " at %s by the kernel", field_text(died, "host") ?: "?");
 	if (field_text(died, "reason"))
 		screen_putf(s, STYLE_PLAIN, ": %s", field_text(died, "reason"));
 }
@@ -95,7 +108,8 @@ static void head_refused(struct screen *s, const json_t *answer, const json_t *d
 		json_object_get(json_is_object(tuple) ? tuple : json_object_get(answer, "flow"),
 				"dport");
 
-	screen_putf(s, STYLE_BOLD, " at %s", field_text(died, "host") ?: "?");
+	if (!head_answered(s, died))
+		screen_putf(s, STYLE_BOLD, " at %s", field_text(died, "host") ?: "?");
 	screen_putf(s, STYLE_PLAIN, ": nobody listens on %s", proto ?: "it");
 	if (json_is_integer(port))
 		screen_putf(s, STYLE_PLAIN, " %d", (int)json_integer_value(port));

@@ -493,7 +493,7 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 		"rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(), "jumps",
 		by_rule ? json_jumps(q, f) : json_array(), "reason", json_or_null(f->reason),
 		"between",
-		f->next && f->death == DEATH_LINK
+		(f->next || f->answered_by) && f->death == DEATH_LINK
 			? json_pack("[s,s?]", fh ? fh->id : "?", f->next_sure ? f->next : NULL)
 			: json_null(),
 		"reject_with", json_or_null(f->reject_with), "content", json_or_null(content),
@@ -509,6 +509,7 @@ json_t *json_died_at(const struct inquiry *q, const struct fate *f)
 	if (!f || f->death == DEATH_NONE)
 		return json_null();
 	died = json_died(q, f);
+	json_object_set_new(died, "answered_by", json_or_null(f->answered_by));
 	json_object_set_new(died, "hooks", json_hooks(f));
 	json_object_set_new(died, "candidates", json_candidates(f));
 	return died;

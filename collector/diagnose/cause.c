@@ -9,12 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/diagnose/answer.h"
 #include "common/reasons.h"
 
-enum {
-	SENTENCE_MAX = 768,
-	STATS_READ_S = 11, /* an agent reads how full connection tracking is every 10 s */
-};
+enum { SENTENCE_MAX = 768 };
 
 /* Appends a cause and returns its evidence array (borrowed). */
 static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...)
@@ -117,26 +115,8 @@ static void suspect_causes(json_t *causes, const struct fate *f, const char *hos
 		add_evidence(evidence, "their counters do not tell which: trace it to be sure");
 }
 
-/* How full connection tracking was when it was read next; false: not known, or not full. */
-static bool add_fullness(json_t *evidence, const struct inquiry *q, const struct fate *f,
-			 const char *host)
-{
-	const struct wall_ns then = { path_last(f->path).v + (int64_t)STATS_READ_S * NS_PER_S };
-	struct conntrack_stats at, newest;
-
-	if (reader_stats(q->fleet->reader, f->hop->sj->host, then, q->arena, &at, &newest) < 0 ||
-	    !at.max || at.count < at.max - at.max / 20)
-		return false;
-	add_evidence(
-		evidence,
-		"%s tracked %u of at most %u connections: sysctl net.netfilter.nf_conntrack_max",
-		host, at.count, at.max);
-	return true;
-}
-
 /* What to look at, where no fix can be checked. */
-static void add_hint(json_t *evidence, const struct inquiry *q, const struct fate *f,
-		     const char *host)
+static void add_hint(json_t *evidence, const struct fate *f, const char *host)
 {
 	const struct tuple *out = hop_tuple_out(f->hop);
 	const char *in_if = f->hop->sj->j.in_if, *id = f->cause;
@@ -161,7 +141,7 @@ static void add_hint(json_t *evidence, const struct inquiry *q, const struct fat
 	else if (!strcmp(id, "not-listening") && proto_has_ports(out->proto))
 		add_evidence(evidence, "look: ss -ln%c 'sport = :%u' on %s",
 			     out->proto == IPPROTO_TCP ? 't' : 'u', out->dport, host);
-	else if (!strcmp(id, "conntrack-full") && !add_fullness(evidence, q, f, host))
+	else if (!strcmp(id, "conntrack-full"))
 		add_evidence(evidence,
 			     "look: net.netfilter.nf_conntrack_count and nf_conntrack_max on %s",
 			     host);
@@ -295,9 +275,6 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 			evidence,
 			"the kernel of %s freed it and gave no reason; its best route to the destination is such a one",
 			host);
-	else if (r && !strcmp(r->name, "NETFILTER_DROP"))
-		add_evidence(evidence, "the kernel of %s says %s: something in netfilter", host,
-			     r->name);
 	else if (r)
 		add_evidence(evidence, "the kernel of %s says so: %s (%s)", host, r->name, r->text);
 	else if (f->verdict == VERDICT_REFUSED)
@@ -316,7 +293,43 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 				? "an ICMP error of %s says so"
 				: "every step seen at %s accepted it, and its routes and settings say so",
 			host);
-	add_hint(evidence, q, f, host);
+	add_hint(evidence, f, host);
+}
+
+/* Somebody whom nobody watches answered with an ICMP error. */
+static void foreign_causes(json_t *causes, const struct fate *f, const char *host)
+{
+	const struct journey *e = f->answer;
+	uint8_t out = hop_ttl_out(f->hop);
+	char kind[32];
+	json_t *evidence;
+
+	packet_text(e, kind);
+	if (f->verdict == VERDICT_REFUSED)
+		evidence = add_cause(causes, f->cause,
+				     "%s itself, behind %s, says that nobody listens there",
+				     f->answered_by, host);
+	else if (f->verdict == VERDICT_REJECTED)
+		evidence = add_cause(causes, f->cause, "%s, behind %s, rejects it (%s)",
+				     f->answered_by, host, f->reject_with);
+	else if (!strcmp(f->cause, "mtu") && e->icmp_seq && e->ip_version == 4)
+		evidence = add_cause(causes, f->cause,
+				     "it has %u bytes, and %s, behind %s, passes on %u at most",
+				     e->inner_len, f->answered_by, host, e->icmp_seq);
+	else if (!strcmp(f->cause, "mtu"))
+		evidence = add_cause(causes, f->cause,
+				     "%s, behind %s, has a next link that it is too large for",
+				     f->answered_by, host);
+	else if (!strcmp(f->cause, "ttl-expired"))
+		evidence = add_cause(causes, f->cause, "its TTL ended at %s, behind %s",
+				     f->answered_by, host);
+	else
+		evidence = add_cause(causes, f->cause, "%s, behind %s, cannot reach the next hop",
+				     f->answered_by, host);
+	add_evidence(evidence, "its ICMP error (%s) embeds this packet", kind);
+	if (e->inner_ttl && out > e->inner_ttl)
+		add_evidence(evidence, "it had passed %u router%s behind %s by then",
+			     out - e->inner_ttl, out - e->inner_ttl == 1 ? "" : "s", host);
 }
 
 json_t *causes_of(const struct inquiry *q, const struct ruling *r)
@@ -329,7 +342,9 @@ json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 	if (!causes || !f || f->death == DEATH_NONE)
 		return causes;
 	fh = fleet_host(q->fleet, f->hop->sj->host);
-	if (f->death == DEATH_RULE || f->death == DEATH_POLICY)
+	if (f->answered_by)
+		foreign_causes(causes, f, fh ? fh->id : "?");
+	else if (f->death == DEATH_RULE || f->death == DEATH_POLICY)
 		rule_causes(causes, r, fh ? fh->id : "?");
 	else
 		kernel_causes(causes, q, r, fh ? fh->id : "?");

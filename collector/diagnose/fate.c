@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/diagnose/foreign.h"
+#include "collector/stitch/fragments.h"
 #include "common/names.h"
 #include "common/reasons.h"
 
@@ -474,7 +476,7 @@ static const struct fleet_host *usual_next(const struct inquiry *q, const struct
 }
 
 /* 5 */
-static void left(struct fate *f, const struct inquiry *q, const struct conversation *c)
+static void left_for(struct fate *f, const struct inquiry *q, const struct conversation *c)
 {
 	const struct hop *h = f->hop;
 	const struct journey *j = &h->sj->j;
@@ -514,6 +516,9 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 	else if (!to && (next.stranger || next.count > FLEET_NEXT_MAX))
 		why = say(q, "it left %s for %s or a host nobody watches: its routes allow both",
 			  from->id, next.hosts[0]->id);
+	else if (!j->fp)
+		why = say(q, "it left %s in fragments, and nobody saw it whole behind it",
+			  from->id);
 	else if (mtu && j->total_len > mtu)
 		why = say(q, "it left %s in pieces, its length is above the MTU of %s", from->id,
 			  j->out_if);
@@ -538,6 +543,20 @@ static void left(struct fate *f, const struct inquiry *q, const struct conversat
 		f->next =
 			f->next ? say(q, "%s, %s", f->next, next.hosts[i]->id) : next.hosts[i]->id;
 	f->next_sure = to != NULL;
+}
+
+/* 5, 5e: one that was seen further on has another end. */
+static void left(struct fate *f, const struct inquiry *q, const struct conversation *c)
+{
+	const struct journey *e;
+	struct addr maker;
+
+	left_for(f, q, c);
+	if (f->verdict == VERDICT_DISCARDED)
+		return;
+	e = foreign_error(c, f->hop, hop_last(f->hop), &maker);
+	if (e)
+		(void)foreign_fate(f, q, e, &maker);
 }
 
 /* Does the hook have a legacy table that this packet must have met, and no step of it was seen? nat sees only new connections. */
@@ -695,11 +714,28 @@ static void vanished(struct fate *f, const struct inquiry *q, const struct conve
 		name_discard(f, q, c, s->hook);
 }
 
-/* 0: the hop that decides: where a copy arrived, else the last one. */
+/* Nobody had the whole of a packet whose fragments came furthest: the first host that one of them did not leave. */
+static const struct hop *broken_hop(const struct path *p)
+{
+	if (!journey_is_fragment(&p->hops[p->hop_count - 1].sj->j))
+		return NULL;
+	for (size_t i = 0; i < p->hop_count; i++) {
+		const struct hop *h = &p->hops[i];
+
+		if (journey_is_fragment(&h->sj->j) && !hop_reached(h, CHECKPOINT_POST_LAST) &&
+		    !hop_reached(h, CHECKPOINT_IN_LAST))
+			return h;
+	}
+	return NULL;
+}
+
+/* 0: the hop that decides: where a copy arrived, or a fragment ended, else the last one. */
 static const struct hop *deciding_hop(const struct path *p)
 {
 	const struct hop *last = &p->hops[p->hop_count - 1];
 
+	if (broken_hop(p))
+		return broken_hop(p);
 	for (size_t i = p->hop_count; freed_step(last) && i-- > 0;) {
 		const struct hop *h = &p->hops[i];
 

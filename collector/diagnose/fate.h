@@ -37,6 +37,8 @@ struct fate {
 	const char *next;        /* LOST: the host that it did not reach; all it may have been */
 	bool next_sure;          /* it is one */
 	const char *reject_with; /* REJECTED */
+	const char *answered_by; /* death LINK: who said so from behind the last hop; NULL none */
+	const struct journey *answer; /* ... by this ICMP error */
 	const struct stored_conn
 		*clash;   /* cause "nat-exhausted": who has what it was translated to */
 	bool observed;    /* else inferred */
@@ -60,8 +62,8 @@ const char *death_name(enum death d);
  *     do packets that nobody misses (3b) or that were for everybody on the link (3c)
  *  4. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
  *     port unreachable
- *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a); the
- *     next hop has no agent: left (5b); the next hop (each that its routes allow) must have selected it, lost no evidence, and
+ *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a), or one that
+ *     somebody further on made (5e, foreign.h), unless the next host told of the packet; the next hop has no agent: left (5b); the next hop (each that its routes allow) must have selected it, lost no evidence, and
  *     saw nothing: lost (5c); else unknown (5d)
  *  6. nothing but such a reason is known of it: unknown; where the kernel gives none, and the host's best route for it is a
  *     blackhole (or unreachable, prohibit), that one swallowed it (6a)

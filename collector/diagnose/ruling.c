@@ -90,8 +90,37 @@ static bool same_kind(const struct fate *a, const struct fate *b)
 	       (x->tcp_flags & 7) == (y->tcp_flags & 7) && x->icmp_type == y->icmp_type;
 }
 
-static bool retransmission_arrived(const struct fate *list, size_t n, const struct fate *f)
+/*
+ * 3: bulk data is cut and put together anew on its way and when it is sent again: the other side's word for its bytes counts, not equal
+ * packets. How long the headers are is not kept: all but their longest form must be acknowledged.
+ */
+static bool data_arrived(const struct conversation *c, const struct fate *f)
 {
+	const struct journey *j = path_packet(f->path);
+	bool original = f->path->direction != DIRECTION_REPLY;
+	struct path *const *back = original ? c->reply : c->original;
+	size_t n = original ? c->reply_count : c->original_count;
+	int32_t heads = (j->ip_version == 6 ? 40 : 20) + 60;
+
+	if (j->tuples[0].proto != IPPROTO_TCP || (j->tcp_flags & (TCP_SYN | TCP_RST)))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct journey *r = path_packet(back[i]);
+		int32_t beyond = (int32_t)(r->tcp_ack - j->tcp_seq);
+
+		if (is_reply(back[i]) && (r->tcp_flags & TCP_ACK) && beyond > 0 &&
+		    beyond >= (int32_t)j->total_len - heads &&
+		    path_last(back[i]).v > path_first(f->path).v)
+			return true;
+	}
+	return false;
+}
+
+static bool retransmission_arrived(const struct conversation *c, const struct fate *list, size_t n,
+				   const struct fate *f)
+{
+	if (data_arrived(c, f))
+		return true;
 	for (size_t i = 0; i < n; i++) {
 		if (&list[i] != f && list[i].verdict == VERDICT_DELIVERED &&
 		    same_segment(&list[i], f))
@@ -158,7 +187,8 @@ static void weigh(struct ruling *out, const struct inquiry *q, const struct fate
 	for (size_t i = 0; i < n; i++) {
 		const struct fate *f = &list[i];
 
-		if (f->path->answer || !is_death(f->verdict) || retransmission_arrived(list, n, f))
+		if (f->path->answer || !is_death(f->verdict) ||
+		    retransmission_arrived(out->conv, list, n, f))
 			continue;
 		if (healed(q, list, n, f)) {
 			if (!out->healed || path_last(f->path).v >= path_last(out->healed->path).v)

@@ -27,7 +27,7 @@ struct ruling {
  * Rules about a conversation:
  *  1. an RST from a host that rejected a packet of it is that host's answer, no reply
  *  2. a packet that the other side acknowledged arrived, whatever was seen of it
- *  3. a segment of which any transmission arrived has arrived
+ *  3. a segment of which any transmission arrived has arrived, and data that the other side acknowledged, however it was cut
  *  4. deaths before a change of their host's tables after which packets of the same kind arrive are healed: they do not decide
  *  5. of the other deaths the worst decides, the newest among equals
  *  6. without deaths: delivered when a packet arrived or a reply was seen; else left; else unknown

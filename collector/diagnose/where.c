@@ -180,6 +180,8 @@ static int add_request(json_t *hops, const struct inquiry *q, const struct rulin
 		if (json_array_size(hops) > before)
 			link_to_stop(o);
 		json_array_append_new(hops, o);
+		if (h == f->hop && f->death != DEATH_NONE)
+			break; /* other fragments of it went on, for nothing */
 	}
 	/* What died was nowhere behind; but other packets of it may have been. */
 	if (!f || (f->verdict > VERDICT_LOST && f->verdict != VERDICT_DELIVERED))
@@ -200,6 +202,8 @@ static void add_hops(json_t *hops, const struct inquiry *q, const struct ruling 
 		json_object_set_new(o, "stranger",
 				    json_stranger(q, i ? &f->path->hops[i - 1] : NULL, h, d));
 		json_array_append_new(hops, o);
+		if (h == f->hop && f->death != DEATH_NONE)
+			break; /* as above */
 	}
 }
 
