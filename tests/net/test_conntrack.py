@@ -4,7 +4,7 @@ import signal
 import socket
 import time
 
-from fleet import flow_of, wait_until
+from fleet import wait_until
 from traffic import inside
 from test_nat import nat
 
@@ -102,25 +102,3 @@ def test_an_overrun_is_a_gap_and_the_table_is_read_again(fleet, std):
         assert answer["flows"][0]["flow"]["src"] == address
     gaps = [loss for loss in answer["losses"] if loss["source"] == "conntrack"]
     assert len(gaps) == 1 and gaps[0]["count"] is None, answer["losses"]
-
-
-def test_the_table_is_full(fleet, std):
-    """No rule is to blame: nothing new is taken. The table is filled by entries that cannot be evicted."""
-    maximum = int(std.gw.run("cat", "/proc/sys/net/netfilter/nf_conntrack_max").stdout)
-    file = fleet.dir / "entries"
-    file.write_text("".join("-I -p udp -s 10.%d.%d.%d -d 10.0.3.2 --sport 1000 --dport 53 -t 600 -u ASSURED,SEEN_REPLY\n"
-                            % (64 + (i >> 16), i >> 8 & 255, i & 255) for i in range(maximum)))
-    std.gw.rules("-A FORWARD -p tcp --dport 444 -j DROP", "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT")
-    fleet.start_collector()
-    fleet.start_agents()
-    std.gw.run("conntrack", "--load-file", file, check=False)
-    met = std.cl.tcp("10.0.3.2", 443, timeout=0.4)
-    assert met.outcome == "silent"
-    flow = flow_of(met, "tcp", "10.0.3.2", 443)
-    # So many entries are on their way to the collector, too.
-    wait_until("how full it is", lambda: next(h for h in fleet.host_list() if h["id"] == "gw")["conntrack"]["count"] >= maximum, 30)
-    answer = fleet.where(flow)
-    assert answer["verdict"] == "discarded" and answer["died_at"]["host"] == "gw" and not answer["died_at"]["rule"], answer
-    assert answer["confidence"] == "inferred" and answer["causes"][0]["id"] == "conntrack-full", answer["causes"]
-    assert any("%d of at most %d" % (maximum, maximum) in line for line in answer["causes"][0]["evidence"]), answer["causes"]
-    assert "conntrack holds %d of at most" % maximum in fleet.lasthop("doctor", "gw").stdout

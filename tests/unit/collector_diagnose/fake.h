@@ -383,13 +383,6 @@ int reader_facts(struct reader *r, uint64_t h, struct wall_ns t, struct arena *a
 	return 0;
 }
 
-int reader_stats(struct reader *r, uint64_t h, struct wall_ns since, struct arena *arena,
-		 struct conntrack_stats *first, struct conntrack_stats *newest)
-{
-	(void)r, (void)h, (void)since, (void)arena, (void)first, (void)newest;
-	return -ENOENT;
-}
-
 int reader_sources(struct reader *r, uint64_t h, struct arena *arena, struct sources *out)
 {
 	(void)r;
