@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "collector/diagnose/answer.h"
+#include "collector/diagnose/carrier.h"
 #include "common/reasons.h"
 
 enum { SENTENCE_MAX = 768 };
@@ -211,6 +212,32 @@ static json_t *exhausted_cause(json_t *causes, const struct fate *f, const char 
 	return evidence;
 }
 
+/* It left for a tunnel whose packet died further on: that is where to look. */
+static json_t *carrier_cause(json_t *causes, const struct inquiry *q, const struct fate *f,
+			     const struct fate *carrier, const char *host)
+{
+	const struct tuple *t = hop_tuple_in(carrier->hop);
+	const struct fleet_host *fh = fleet_host(q->fleet, carrier->hop->sj->host);
+	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX], number[4];
+	json_t *evidence, *culprit = json_died_at(q, carrier);
+
+	endpoint_print(&t->src, t->sport, t->proto, from);
+	endpoint_print(&t->dst, t->dport, t->proto, to);
+	evidence = add_cause(
+		causes, f->cause,
+		"it left %s for %s by a tunnel; the packet (%s) that seems to have carried it was %s at %s",
+		host, f->next, proto_name(t->proto, number), verdict_name(carrier->verdict),
+		fh ? fh->id : "?");
+	json_object_set_new(culprit, "carrier", json_flow(t));
+	json_object_set_new(json_array_get(causes, json_array_size(causes) - 1), "culprit",
+			    culprit);
+	add_evidence(
+		evidence,
+		"a packet from %s to %s, longer by a tunnel's headers, ended there at that time",
+		from, to);
+	return evidence;
+}
+
 static void kernel_causes(json_t *causes, const struct inquiry *q, const struct ruling *ruling,
 			  const char *host)
 {
@@ -219,6 +246,7 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
 	bool sunk = r && r->class == REASON_UNTOLD && f->reason && !strcmp(f->reason, r->name);
 	json_t *evidence;
+	const struct fate *carrier;
 	struct loop loop;
 
 	if (f->verdict == VERDICT_DROPPED) {
@@ -229,6 +257,8 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 		return;
 	if (!strcmp(id, "not-listening"))
 		evidence = add_cause(causes, id, "nobody listens on that port of %s", host);
+	else if (!strcmp(id, "lost-between-hosts") && (carrier = carrier_fate(q, f)))
+		evidence = carrier_cause(causes, q, f, carrier, host);
 	else if (!strcmp(id, "lost-between-hosts"))
 		evidence = add_cause(
 			causes, id,
