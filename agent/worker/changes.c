@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/source/source.h"
+
 #define MASK "***"
 
 /* Is it in the name; whole: not as part of a longer word? */
@@ -170,6 +172,18 @@ void changes_note(struct changes *c, const struct table_change *event)
 	user_name(n->loginuid != AUTHOR_NOBODY ? n->loginuid : n->uid, n->user, sizeof(n->user));
 }
 
+void changes_lost(struct changes *c, const struct loss *l)
+{
+	struct boot_ns *lost = NULL;
+
+	if (strcmp(l->source, CHANGES_LEGACY) == 0)
+		lost = &c->lost;
+	else if (strcmp(l->source, source_changes_nft.name) == 0)
+		lost = &c->lost_nft;
+	if (lost && l->until.v > lost->v)
+		*lost = l->until;
+}
+
 /* Of this table; whether it is of this very change, its time tells. */
 static bool is_of(const struct noted *n, const struct ruleset_fact *f)
 {
@@ -179,13 +193,14 @@ static bool is_of(const struct noted *n, const struct ruleset_fact *f)
 	return n->via == VIA_BPF && n->family == f->family && strcmp(n->table, f->table) == 0;
 }
 
-static void add(struct changes *c, uint32_t *count, const struct noted *n)
+/* False: there are more than can be told. */
+static bool add(struct changes *c, uint32_t *count, const struct noted *n)
 {
 	for (uint32_t i = 0; i < *count; i++) /* 2 */
 		if (c->found[i].pid == n->pid)
-			return;
+			return true;
 	if (*count == AUTHORS_MAX)
-		return;
+		return false;
 	c->found[(*count)++] = (struct author){ .program = n->program,
 						.command = n->command[0] ? n->command : NULL,
 						.user = n->user[0] ? n->user : NULL,
@@ -193,11 +208,14 @@ static void add(struct changes *c, uint32_t *count, const struct noted *n)
 						.uid = n->uid,
 						.loginuid = n->loginuid,
 						.via = n->via };
+	return true;
 }
 
 void changes_credit(struct changes *c, struct ruleset_fact *f)
 {
+	struct boot_ns lost = f->backend == BACKEND_LEGACY ? c->lost : c->lost_nft;
 	uint32_t count = 0;
+	bool all = c->crowded.v <= f->before.v && lost.v <= f->before.v;
 
 	for (int i = 0; i < CHANGES_MAX; i++) {
 		struct noted *n = &c->list[i];
@@ -205,12 +223,12 @@ void changes_credit(struct changes *c, struct ruleset_fact *f)
 		if (!n->at.v || !is_of(n, f) || n->at.v > f->read_at.v)
 			continue;
 		if (f->before.v && n->at.v > f->before.v) /* 3 */
-			add(c, &count, n);
+			all &= add(c, &count, n);
 		if (n->via == VIA_BPF)
 			n->at.v = 0; /* 1: its texts stay until the place is needed */
 	}
 	/* 4 */
-	if (count == 1 && c->crowded.v > f->before.v)
+	if (!all)
 		count = 0;
 	f->authors = c->found;
 	f->author_count = count;

@@ -6,13 +6,17 @@
  *  2. events of one process are one author; of several, each may have been it
  *  3. an event from before the last read that still showed the old table changed nothing that a later read shows: the table
  *     was replaced by its equal, or an earlier read has shown it already
- *  4. where an event that may have been it was forgotten for want of room, the one that is left is not accused alone
+ *  4. where an event that may have been it was forgotten for want of room, or lost before it came here, or where more may have
+ *     been it than can be told, nobody is accused: neither the one that is left, nor some of them
  */
 #pragma once
 
 #include "agent/source/drops.h"
 
 enum { CHANGES_MAX = 32 };
+
+/* The source of the changes of legacy tables, by name. */
+#define CHANGES_LEGACY "changes"
 
 struct changes {
 	struct noted {
@@ -24,11 +28,15 @@ struct changes {
 		char program[32], command[COMMAND_MAX + 1], user[64];
 	} list[CHANGES_MAX];
 	struct boot_ns crowded; /* the newest event that was forgotten for want of room; 0 none */
+	struct boot_ns lost,
+		lost_nft; /* until when events of legacy tables, of nftables, were lost */
 	struct author found[AUTHORS_MAX]; /* what changes_credit() gave; texts are in the list */
 };
 
 /* Keeps the event, without what looks like a secret in its command. */
 void changes_note(struct changes *c, const struct table_change *event);
+/* Events may be missing until then, where the loss is one of a source of changes. */
+void changes_lost(struct changes *c, const struct loss *l);
 /*
  * Gives a table's change its authors, which stay valid until the next call. The first read of all has none: what stood
  * before has no author.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/helper/events.h"
+#include "agent/worker/changes.h"
 
 enum { REASON_MAX = 48, COUNTERS = EVENT_HOSTS * EVENT_REASONS, LOOK_AFTER_MS = 1000 };
 
@@ -22,7 +23,7 @@ static const struct kind {
 	size_t counters;     /* u64s in the map of what was lost */
 } kinds[EVENTS_COUNT] = {
 	[EVENTS_DROPS] = { "drops", SOURCE_DROPS, SOURCE_DROPS_LOST, COUNTERS },
-	[EVENTS_CHANGES] = { "changes", SOURCE_CHANGES, SOURCE_CHANGES_LOST, 512 },
+	[EVENTS_CHANGES] = { CHANGES_LEGACY, SOURCE_CHANGES, SOURCE_CHANGES_LOST, 512 },
 };
 
 struct ring {
@@ -98,16 +99,6 @@ static int on_event(void *arg, void *p, size_t len)
 	return 0;
 }
 
-void events_read(struct events *e, enum events_source s)
-{
-	struct boot_ns now = boot_now();
-
-	if (!e->rings[s].buffer)
-		return;
-	if (ring_buffer__consume(e->rings[s].buffer) != 0)
-		e->due.v = now.v + (int64_t)LOOK_AFTER_MS * NS_PER_MS;
-}
-
 /* --- what found no room ---------------------------------------------------------------------------------- */
 
 static void lose(struct host *h, const char *source, uint64_t count, struct boot_ns from,
@@ -157,9 +148,22 @@ static bool look_at_changes(struct events *e, struct ring *r, struct boot_ns now
 	e->seen[at] = n;
 	if (gone > 0)
 		for (struct host *h = NULL; (h = hosts_next(e->hosts, h));)
-			lose(h, "changes", gone, r->looked, now);
+			lose(h, CHANGES_LEGACY, gone, r->looked, now);
 	r->looked = now;
 	return gone > 0;
+}
+
+void events_read(struct events *e, enum events_source s)
+{
+	struct boot_ns now = boot_now();
+
+	if (!e->rings[s].buffer)
+		return;
+	if (ring_buffer__consume(e->rings[s].buffer) != 0)
+		e->due.v = now.v + (int64_t)LOOK_AFTER_MS * NS_PER_MS;
+	/* Before a read of tables is credited to those who were told: others may be missing. */
+	if (s == EVENTS_CHANGES && e->rings[s].lost)
+		look_at_changes(e, &e->rings[s], now);
 }
 
 struct boot_ns events_tick(struct events *e, struct boot_ns now)

@@ -106,11 +106,17 @@ static void on_trace(void *arg, const struct trace_event *e)
 		h->assembler_due = after_ms(e->received, ASSEMBLER_MS);
 }
 
-void host_changed(struct host *h, const struct table_change *c)
+/* Made when there is something to keep; NULL: no memory. */
+static struct changes *changes_of(struct host *h)
 {
 	if (!h->changes)
 		h->changes = calloc(1, sizeof(*h->changes));
-	if (h->changes)
+	return h->changes;
+}
+
+void host_changed(struct host *h, const struct table_change *c)
+{
+	if (changes_of(h))
 		changes_note(h->changes, c);
 	/* A read that is under way may have begun before. */
 	h->rules.again = h->rules.asked;
@@ -152,6 +158,8 @@ static void on_loss(void *arg, const struct loss *l)
 		want_dump(h, l->until);
 	if (strcmp(l->source, source_host.name) == 0)
 		sooner(&h->facts_due, after_ms(l->until, FACTS_PAUSE_MS));
+	if (changes_of(h))
+		changes_lost(h->changes, l);
 }
 
 void host_lost(struct host *h, const struct loss *l)

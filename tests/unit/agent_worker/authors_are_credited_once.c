@@ -76,6 +76,10 @@ static void two_processes_may_both_have_been_it(void **state)
 	for (uint32_t pid = 100; pid < 110; pid++)
 		event(150, pid, "filter", "c");
 	f = read_of("filter", 100, 200);
+	assert_int_equal(f.author_count, 0); /* 4: some of them are not all */
+	for (uint32_t pid = 100; pid < 100 + AUTHORS_MAX; pid++)
+		event(250, pid, "filter", "c");
+	f = read_of("filter", 200, 300);
 	assert_int_equal(f.author_count, AUTHORS_MAX);
 }
 
@@ -117,6 +121,62 @@ static void four_whoever_is_left_of_a_crowd_is_not_accused(void **state)
 	event(9000, 10, "filter", "d");
 	f = read_of("filter", 8000, 9500);
 	assert_int_equal(f.author_count, 1);
+}
+
+static void four_some_of_a_crowd_are_not_accused(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	event(300, 7, "filter", "a");
+	for (int64_t i = 1; i < CHANGES_MAX; i++)
+		event(300 + i, 9, "mangle", "c");
+	event(400, 8, "filter", "b"); /* takes the first one's place */
+	event(401, 10, "filter", "d");
+	f = read_of("filter", 200, 500);
+	assert_int_equal(f.author_count, 0);
+}
+
+static void lose(const char *source, int64_t until)
+{
+	struct loss l = { .source = source, .until = { until } };
+
+	changes_lost(&changes, &l);
+}
+
+static void four_who_came_through_a_loss_is_not_accused(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	lose(CHANGES_LEGACY, 160);
+	lose("changes-nft", 900); /* it tells of other tables */
+	lose("conntrack", 900);
+	event(150, 7, "filter", "a");
+	f = read_of("filter", 100, 200);
+	assert_int_equal(f.author_count, 0);
+	event(250, 8, "filter", "b");
+	f = read_of("filter", 200, 300); /* nothing was lost since */
+	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.authors[0].pid, 8);
+}
+
+static void four_a_loss_of_nftables_is_its_own(void **state)
+{
+	struct ruleset_fact f = { .before = { 100 },
+				  .read_at = { 200 },
+				  .backend = BACKEND_NATIVE,
+				  .family = FAMILY_INET,
+				  .table = "mine" };
+
+	(void)state;
+	event(150, 7, "", "");
+	lose(CHANGES_LEGACY, 160);
+	changes_credit(&changes, &f);
+	assert_int_equal(f.author_count, 1);
+	lose("changes-nft", 160);
+	changes_credit(&changes, &f);
+	assert_int_equal(f.author_count, 0);
 }
 
 static void what_stood_at_the_first_look_has_no_author(void **state)
@@ -174,6 +234,9 @@ int main(void)
 		T(three_what_changed_nothing_is_forgotten),
 		T(three_what_is_told_late_is_of_no_later_change),
 		T(four_whoever_is_left_of_a_crowd_is_not_accused),
+		T(four_some_of_a_crowd_are_not_accused),
+		T(four_who_came_through_a_loss_is_not_accused),
+		T(four_a_loss_of_nftables_is_its_own),
 		T(what_stood_at_the_first_look_has_no_author),
 		T(secrets_do_not_leave_the_host),
 	};
