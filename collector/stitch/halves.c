@@ -84,13 +84,17 @@ int halves_join(struct path *p, struct arena *arena)
 	size_t kept = 1;
 
 	for (size_t i = 1; i < p->hop_count; i++) {
-		struct hop *before = &p->hops[kept - 1];
+		struct hop *before = &p->hops[kept - 1], second = *before;
 		int r = 0;
 
-		if (are_halves(before, &p->hops[i]))
+		if (are_halves(before, &p->hops[i])) {
 			r = merge(before, &p->hops[i], arena);
-		else
+		} else if (are_halves(&p->hops[i], before)) { /* their times are of receipt */
+			before->sj = p->hops[i].sj;
+			r = merge(before, &second, arena);
+		} else {
 			p->hops[kept++] = p->hops[i];
+		}
 		if (r < 0)
 			return r;
 	}
