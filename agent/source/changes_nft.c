@@ -18,6 +18,8 @@ static void take(const struct nlmsghdr *nlh, struct boot_ns now, const struct si
 	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(a) == NFTA_GEN_PROC_PID)
 			c.pid = attr_be32(a);
+		else if (mnl_attr_get_type(a) == NFTA_GEN_ID)
+			c.generation = attr_be32(a);
 		else if (mnl_attr_get_type(a) == NFTA_GEN_PROC_NAME &&
 			 mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
 			snprintf(c.program, sizeof(c.program), "%s", mnl_attr_get_str(a));

@@ -14,6 +14,7 @@ struct table_change {
 	struct boot_ns at;
 	uint32_t host;
 	uint32_t pid, uid, loginuid; /* loginuid ~0: none */
+	uint32_t generation;         /* of nftables, which the change made; 0 not known */
 	uint8_t family;              /* FAMILY_IPV4, FAMILY_IPV6 */
 	char program[17], table[33];
 	char command[513]; /* arguments parted by spaces, cut at 512 bytes; "" not known */

@@ -161,6 +161,7 @@ void changes_note(struct changes *c, const struct table_change *event)
 			     .pid = event->pid,
 			     .uid = event->uid,
 			     .loginuid = event->loginuid,
+			     .generation = event->generation,
 			     .via = event->table[0] ? VIA_BPF : VIA_NFT };
 	snprintf(n->table, sizeof(n->table), "%s", event->table);
 	snprintf(n->program, sizeof(n->program), "%s", event->program);
@@ -193,6 +194,17 @@ static bool is_of(const struct noted *n, const struct ruleset_fact *f)
 	return n->via == VIA_BPF && n->family == f->family && strcmp(n->table, f->table) == 0;
 }
 
+/* 3: did it come between the reads? Generations go round. */
+static bool between(const struct noted *n, const struct ruleset_fact *f, uint32_t before,
+		    uint32_t now)
+{
+	if (!f->before.v)
+		return false;
+	if (n->via == VIA_NFT && n->generation && before && now && !f->torn)
+		return (int32_t)(n->generation - before) > 0 && (int32_t)(now - n->generation) >= 0;
+	return n->at.v > f->before.v && n->at.v <= f->read_at.v;
+}
+
 /* False: there are more than can be told. */
 static bool add(struct changes *c, uint32_t *count, const struct noted *n)
 {
@@ -211,7 +223,7 @@ static bool add(struct changes *c, uint32_t *count, const struct noted *n)
 	return true;
 }
 
-void changes_credit(struct changes *c, struct ruleset_fact *f)
+void changes_credit(struct changes *c, struct ruleset_fact *f, uint32_t before, uint32_t now)
 {
 	struct boot_ns lost = f->backend == BACKEND_LEGACY ? c->lost : c->lost_nft;
 	uint32_t count = 0;
@@ -220,11 +232,11 @@ void changes_credit(struct changes *c, struct ruleset_fact *f)
 	for (int i = 0; i < CHANGES_MAX; i++) {
 		struct noted *n = &c->list[i];
 
-		if (!n->at.v || !is_of(n, f) || n->at.v > f->read_at.v)
+		if (!n->at.v || !is_of(n, f))
 			continue;
-		if (f->before.v && n->at.v > f->before.v) /* 3 */
+		if (between(n, f, before, now))
 			all &= add(c, &count, n);
-		if (n->via == VIA_BPF)
+		if (n->via == VIA_BPF && n->at.v <= f->read_at.v)
 			n->at.v = 0; /* 1: its texts stay until the place is needed */
 	}
 	/* 4 */

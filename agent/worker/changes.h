@@ -6,6 +6,7 @@
  *  2. events of one process are one author; of several, each may have been it
  *  3. an event from before the last read that still showed the old table changed nothing that a later read shows: the table
  *     was replaced by its equal, or an earlier read has shown it already
+ *     (one of nftables is told when it comes here, which may be after the read that showed it: its generation tells better)
  *  4. where an event that may have been it was forgotten for want of room, or lost before it came here, or where more may have
  *     been it than can be told, nobody is accused: neither the one that is left, nor some of them
  */
@@ -23,7 +24,7 @@ struct changes {
 		struct boot_ns at; /* 0: free */
 		uint8_t family;
 		char table[TABLE_NAME_MAX + 1];
-		uint32_t pid, uid, loginuid;
+		uint32_t pid, uid, loginuid, generation;
 		uint8_t via;
 		char program[32], command[COMMAND_MAX + 1], user[64];
 	} list[CHANGES_MAX];
@@ -39,9 +40,10 @@ void changes_note(struct changes *c, const struct table_change *event);
 void changes_lost(struct changes *c, const struct loss *l);
 /*
  * Gives a table's change its authors, which stay valid until the next call. The first read of all has none: what stood
- * before has no author.
+ * before has no author. The generations of nftables are those of the last read that still showed the old table and of the one that
+ * showed the new one; 0: not known.
  */
-void changes_credit(struct changes *c, struct ruleset_fact *f);
+void changes_credit(struct changes *c, struct ruleset_fact *f, uint32_t before, uint32_t now);
 
 /* Replaces what looks like a secret in a command line, in place: values of options and variables so named, and in URLs. */
 void command_mask(char *command);

@@ -61,7 +61,7 @@ static void emit_borrowed(void *arg, const struct record *r)
 	struct host *h = arg;
 
 	if (r->kind == RECORD_RULESET && h->changes)
-		changes_credit(h->changes, &copy.ruleset);
+		changes_credit(h->changes, &copy.ruleset, h->rules.shown, h->rules.showing);
 	host_emit(h, &copy);
 }
 

@@ -180,6 +180,7 @@ static bool unchanged(struct rules *r, const struct helper_answer *a, uint32_t h
 				  .checked.at = { a->before } };
 
 	r->last.v = a->before;
+	r->shown = r->generation;
 	r->why[0] = '\0';
 	if (!r->check_wanted)
 		return false;
@@ -214,6 +215,7 @@ bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t
 	r->stale = false;
 	set_due(r, a);
 	r->generation = a->value;
+	r->showing = a->value;
 	if (fd < 0 && r->known && a->digest == r->digest)
 		return unchanged(r, a, host, emit, arg);
 	if (take_new(r, a, fd, host, emit, arg) < 0) {
@@ -221,6 +223,7 @@ bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t
 		return false;
 	}
 	r->last.v = a->before;
+	r->shown = a->value;
 	r->why[0] = '\0';
 	snprintf(r->note, sizeof(r->note), "%s", a->why);
 	/* What was asked for is a proof that all of it stood at one time: another read gives it. */

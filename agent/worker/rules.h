@@ -19,6 +19,8 @@ struct rules {
 	uint32_t site;                             /* of enum lease_site: what they tell */
 	uint64_t digest;
 	uint32_t generation; /* of nftables, when its texts were read; 0: they were not */
+	uint32_t shown,
+		showing; /* generations of the last read taken, and of the one whose changes are told */
 	struct boot_ns last; /* `before` of the last read */
 	struct boot_ns due;  /* of the next read */
 	int64_t every;       /* ns from one read to the next while nothing changes */

@@ -114,3 +114,16 @@ def test_who_changed_nothing_is_not_suspected(fleet, std):
     std.cl.tcp("10.0.3.2", 443)
     by = wait_until("the death", lambda: (died(fleet) or {}).get("changed_by"), 3)
     assert by["command"] and by["command"].endswith("--dport 443 -j DROP") and by["one_of"] == []
+
+
+def test_a_change_by_iptables_nft(fleet, std):
+    std.gw.run("iptables-nft", "-A", "FORWARD", "-p", "udp", "-j", "ACCEPT")
+    fleet.start_collector()
+    fleet.start_agents()
+    std.gw.run("iptables-nft", "-A", "FORWARD", "-p", "tcp", "--dport", "443", "-j", "DROP")
+    std.gw.changed()
+    traced(fleet, std)
+    answer = wait_until("the rule", lambda: (lambda d: d if d and d["rule"] == 2 else None)(died(fleet)), 3)
+    assert answer["backend"] == "nft" and answer["since"]
+    assert part(answer["changed_by"], {"via": 0, "one_of": 0}) == {"via": "nft", "one_of": []}
+    assert answer["changed_by"]["program"].startswith("iptables")

@@ -34,7 +34,7 @@ static struct ruleset_fact read_of(const char *table, int64_t before, int64_t at
 				  .family = FAMILY_IPV4,
 				  .table = table };
 
-	changes_credit(&changes, &f);
+	changes_credit(&changes, &f, 0, 0);
 	return f;
 }
 
@@ -172,10 +172,53 @@ static void four_a_loss_of_nftables_is_its_own(void **state)
 	(void)state;
 	event(150, 7, "", "");
 	lose(CHANGES_LEGACY, 160);
-	changes_credit(&changes, &f);
+	changes_credit(&changes, &f, 0, 0);
 	assert_int_equal(f.author_count, 1);
 	lose("changes-nft", 160);
-	changes_credit(&changes, &f);
+	changes_credit(&changes, &f, 0, 0);
+	assert_int_equal(f.author_count, 0);
+}
+
+static void commit(int64_t received, uint32_t pid, uint32_t generation)
+{
+	struct table_change c = { .at = { received },
+				  .pid = pid,
+				  .loginuid = AUTHOR_NOBODY,
+				  .uid = AUTHOR_NOBODY,
+				  .generation = generation };
+
+	changes_note(&changes, &c);
+}
+
+static struct ruleset_fact nft_read(int64_t before, int64_t at, uint32_t from, uint32_t to)
+{
+	struct ruleset_fact f = { .before = { before },
+				  .read_at = { at },
+				  .backend = BACKEND_NATIVE,
+				  .family = FAMILY_INET,
+				  .table = "mine" };
+
+	changes_credit(&changes, &f, from, to);
+	return f;
+}
+
+static void three_generations_tell_better_than_receipt(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	commit(150, 7, 11); /* told after the read at 100, which showed it */
+	f = nft_read(100, 200, 11, 12);
+	assert_int_equal(f.author_count, 0);
+	commit(210, 8, 12); /* told after the read at 200 */
+	f = nft_read(100, 200, 11, 12);
+	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.authors[0].pid, 8);
+	commit(300, 9, 1); /* they go round */
+	f = nft_read(200, 400, UINT32_MAX, 2);
+	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.authors[0].pid, 9);
+	f = nft_read(0, 400, UINT32_MAX, 2); /* the first read */
 	assert_int_equal(f.author_count, 0);
 }
 
@@ -237,6 +280,7 @@ int main(void)
 		T(four_some_of_a_crowd_are_not_accused),
 		T(four_who_came_through_a_loss_is_not_accused),
 		T(four_a_loss_of_nftables_is_its_own),
+		T(three_generations_tell_better_than_receipt),
 		T(what_stood_at_the_first_look_has_no_author),
 		T(secrets_do_not_leave_the_host),
 	};
