@@ -14,6 +14,7 @@
 
 static const int64_t JOIN_NS = 2LL * NS_PER_S;
 static const int64_t DEATH_SLACK_NS = 100LL * NS_PER_MS; /* times of receipt come late */
+static const int64_t HOP_NS = 10LL * NS_PER_MS;          /* queues and times of receipt */
 
 NAMES(link_kind_name, enum link_kind, LINKS)
 NAMES(link_surety_name, enum link_surety, LINK_SURETIES)
@@ -170,6 +171,22 @@ static bool was_before(const struct stored_journey *other, const struct stored_j
 	return other->at.v <= dead->at.v + other->error + dead->error + DEATH_SLACK_NS;
 }
 
+static bool lowers_ttl(const struct hop *h)
+{
+	return hop_ttl_in(h) && hop_ttl_out(h) && hop_ttl_out(h) < hop_ttl_in(h);
+}
+
+/* 4: was one of two surely met by another packet with equal contents, whatever the addresses? */
+static bool never_both(const struct stored_journey *a, const struct stored_journey *b)
+{
+	const struct hop ha = { .sj = a }, hb = { .sj = b };
+
+	if (a->host != b->host && hop_first_hook(&ha) == HOOK_OUTPUT &&
+	    hop_first_hook(&hb) == HOOK_OUTPUT)
+		return true;
+	return lowers_ttl(&ha) && lowers_ttl(&hb) && hop_ttl_in(&ha) == hop_ttl_in(&hb);
+}
+
 /* -1: another packet; else how well sj fits the path. */
 static int joins(const struct path *p, const struct stored_journey *sj)
 {
@@ -188,6 +205,8 @@ static int joins(const struct path *p, const struct stored_journey *sj)
 		if (other->j.fp_long && sj->j.fp_long && other->j.fp_long != sj->j.fp_long) /* 2 */
 			return -1;
 		if (other->host == sj->host && !came_back(p, &p->hops[i], sj)) /* 4 */
+			return -1;
+		if (never_both(other, sj)) /* 4 */
 			return -1;
 		if (died(sj) && !was_before(other, sj)) /* 5 */
 			return -1;
@@ -245,6 +264,81 @@ static void path_order(struct path *p)
 
 		h->link = LINK_PACKET;
 		h->surety = same && out && out == in ? LINK_SURETY_SURE : LINK_SURETY_LIKELY;
+	}
+}
+
+static int64_t apart(const struct stored_journey *a, const struct stored_journey *b)
+{
+	return a->at.v < b->at.v ? b->at.v - a->at.v : a->at.v - b->at.v;
+}
+
+/* Journeys by fingerprint, then time. */
+struct sorted {
+	const struct stored_journey *const *list;
+	size_t count;
+};
+
+/* The first one of the fingerprint that is not before `at`. */
+static size_t sorted_from(const struct sorted *e, uint64_t fp, int64_t at)
+{
+	size_t lo = 0, hi = e->count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct stored_journey *sj = e->list[mid];
+
+		if (sj->j.fp < fp || (sj->j.fp == fp && sj->at.v < at))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool path_has(const struct path *p, const struct stored_journey *sj)
+{
+	for (size_t i = 0; i < p->hop_count; i++) {
+		if (p->hops[i].sj == sj)
+			return true;
+	}
+	return false;
+}
+
+/* Does a journey of another path fit to `fixed` as well as end, which p joined to it? */
+static bool has_rival(const struct path *p, const struct sorted *e,
+		      const struct stored_journey *end, const struct stored_journey *fixed)
+{
+	int64_t reach = apart(end, fixed) + end->error + fixed->error + HOP_NS;
+	enum fit how = fit(end, fixed);
+
+	for (size_t i = sorted_from(e, fixed->j.fp, fixed->at.v - reach);
+	     i < e->count && e->list[i]->j.fp == fixed->j.fp &&
+	     e->list[i]->at.v <= fixed->at.v + reach;
+	     i++) {
+		const struct stored_journey *r = e->list[i];
+
+		if (first_ttl(&r->j) != first_ttl(&end->j))
+			continue;
+		if (r->j.fp_long && fixed->j.fp_long && r->j.fp_long != fixed->j.fp_long)
+			continue;
+		if (r->host == fixed->host || fit(r, fixed) < how || path_has(p, r))
+			continue;
+		return true;
+	}
+	return false;
+}
+
+/* 7 */
+static void path_doubt(struct path *p, const struct sorted *e)
+{
+	for (size_t i = 1; i < p->hop_count; i++) {
+		const struct stored_journey *before = p->hops[i - 1].sj, *after = p->hops[i].sj;
+
+		if (!before->j.fp ||
+		    before->j.fp != after->j.fp) /* parts of it, put together otherwise */
+			continue;
+		if (has_rival(p, e, before, after) || has_rival(p, e, after, before))
+			p->hops[i].surety = LINK_SURETY_AMBIGUOUS;
 	}
 }
 
@@ -324,6 +418,7 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 		if (!out->list[i].hop_count)
 			continue;
 		path_order(&out->list[i]);
+		path_doubt(&out->list[i], &(struct sorted){ sorted, count });
 		if (halves_join(&out->list[i], arena) < 0)
 			return -ENOMEM;
 		out->list[kept++] = out->list[i];

@@ -50,9 +50,12 @@ struct paths {
  *  3. within both clocks' errors plus 2 s
  *  4. the same host twice is the same packet only if it came back changed (with a lower TTL, translated as another
  *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
- *     one that shares neither an address nor a TTL step with any hop
+ *     one that shares neither an address nor a TTL step with any hop. It leaves the OUTPUT of one host alone,
+ *     and the same TTL is lowered once
  *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path
  *  6. order: falling TTL, OUTPUT first, who lowered it unseen, bridges, receivers, then time; halves of one passage are one (halves.h)
+ *  7. a link is ambiguous where another packet with equal contents fits as well at its one end, and the times do not tell
+ *     them apart: it is farther off by less than the clocks' errors and the time of a hop
  */
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
 	       struct arena *arena);
