@@ -445,7 +445,7 @@ static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 	char content[CONTENT_TEXT_MAX] = "";
 
 	content_id_print(&s->table->content, content);
-	origin_find(&o, q, s->table, s->chain, s->text);
+	origin_find(&o, q, s->table, s->chain, s->number, s->text);
 	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:n,s:o,s:[],s:o,s:n,s:o,s:s,s:o,s:o,s:o}",
 			 "host", fh ? fh->id : "?", "backend", backend_name(s->table->backend),
 			 "family", family_name(s->table->family), "table",
@@ -474,7 +474,8 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 	t = by_rule ? f->resolved.table : NULL;
 	if (t) {
 		content_id_print(&t->content, content);
-		origin_find(&o, q, t, f->step->chain, f->resolved.text);
+		origin_find(&o, q, t, f->step->chain,
+			    f->death == DEATH_RULE ? f->resolved.number : 0, f->resolved.text);
 	}
 	return json_pack(
 		"{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "host",

@@ -12,9 +12,11 @@ struct origin_of_rule {
 };
 
 /*
- * Walks back through the contents of t's table as long as one with this rule (or policy, as in struct resolved) in this chain
- * follows the other, at most ORIGIN_MAX of them; beyond, the rule is older than what is told.
+ * Walks back through the contents of t's table as long as one with this rule (number 0: the policy; text as in struct
+ * resolved) in this chain follows the other, at most ORIGIN_MAX of them; beyond, the rule is older than what is told. Contents are
+ * aligned by what they have in common at their beginning and end; where copies of the rule came or went so that nobody can
+ * say which one it is, or a content is not known, it is not told who brought it.
  */
 enum { ORIGIN_MAX = 48 };
 void origin_find(struct origin_of_rule *out, const struct inquiry *q, const struct stored_table *t,
-		 const char *chain, const char *text);
+		 const char *chain, uint32_t number, const char *text);

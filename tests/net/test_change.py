@@ -84,6 +84,33 @@ def test_a_later_change_of_the_table_is_not_the_rules(fleet, std):
     assert later["content"] != first["content"]
 
 
+def test_a_copy_of_the_rule_comes_later(fleet, std):
+    """Whoever adds a second one is not to blame for the first; where nobody can tell which is the new one, nobody is named."""
+    std.gw.rules("-A FORWARD -p udp -j ACCEPT")
+    fleet.start_collector()
+    fleet.start_agents()
+    std.gw.rules("-A FORWARD -p tcp --dport 443 -j DROP")
+    traced(fleet, std)
+    first = died(fleet)
+    assert first["changed_by"]["command"].endswith("--dport 443 -j DROP"), first
+    std.gw.rules("-A FORWARD -p icmp -j DROP")
+    std.gw.rules("-A FORWARD -p tcp --dport 443 -j DROP")
+    time.sleep(1.5)
+    std.cl.tcp("10.0.3.2", 443)
+    same = died(fleet)
+    assert (same["rule"], same["since"], same["changed_by"]) == (2, first["since"], first["changed_by"])
+    std.gw.rules("-I FORWARD 1 -p tcp --dport 443 -j DROP")
+    time.sleep(1.5)
+    std.cl.tcp("10.0.3.2", 443)
+    second = died(fleet)
+    assert second["rule"] == 1 and second["changed_by"]["command"].endswith("-I FORWARD 1 -p tcp --dport 443 -j DROP"), second
+    std.gw.rules("-I FORWARD 1 -p tcp --dport 443 -j DROP")
+    time.sleep(1.5)
+    std.cl.tcp("10.0.3.2", 443)
+    either = died(fleet)
+    assert either["rule"] == 1 and either["since"] is None and either["changed_by"] is None, either
+
+
 def test_a_change_of_nftables_and_a_bystander(fleet, std):
     """nft tells who committed; a lease of ours, and a change in a namespace that nobody watches, are nobody's."""
     other = fleet.host("xx")
