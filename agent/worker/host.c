@@ -225,11 +225,20 @@ static void on_done(void *arg, int error)
 		on_loss(h, &l);
 }
 
+/*
+ * Tables of leases are no change of the admin's. The kernel tells pids as the first pid namespace has them, so that in a container
+ * only the name tells our helper.
+ */
+static bool is_ours(const struct host *h, const struct table_change *c)
+{
+	return c->pid == h->env->helper_pid || strcmp(c->program, "lasthop-helper") == 0;
+}
+
 static void on_changed(void *arg, const struct table_change *c)
 {
 	struct host *h = arg;
 
-	if (c->pid != h->env->helper_pid) /* its lease tables are no change of the admin's */
+	if (!is_ours(h, c))
 		host_changed(h, c);
 }
 
