@@ -12,13 +12,16 @@ static const int64_t AFTER_NS = 4LL * NS_PER_S;  /* a neighbour is asked for thr
 
 static bool embeds(const struct journey *e, const struct journey *j)
 {
+	const struct tuple *out = &j->tuples[j->tuple_count - 1];
+
 	if (!e->is_icmp_error || !e->has_inner || e->ip_version != j->ip_version ||
 	    e->inner_proto != j->tuples[0].proto || e->inner_len != j->total_len)
 		return false;
 	if (e->ip_version == 4 && e->inner_id != j->ip_id)
 		return false;
-	return !e->has_inner_tuple || tuple_equal(&e->inner, &j->tuples[j->tuple_count - 1]) ||
-	       addr_equal(&e->inner.dst, &j->tuples[j->tuple_count - 1].dst);
+	/* Somebody behind may have translated its source. */
+	return !e->has_inner_tuple ||
+	       (addr_equal(&e->inner.dst, &out->dst) && e->inner.dport == out->dport);
 }
 
 const struct journey *foreign_error(const struct conversation *c, const struct hop *h,

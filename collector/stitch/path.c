@@ -181,8 +181,9 @@ static bool never_both(const struct stored_journey *a, const struct stored_journ
 {
 	const struct hop ha = { .sj = a }, hb = { .sj = b };
 
-	if (a->host != b->host && hop_first_hook(&ha) == HOOK_OUTPUT &&
-	    hop_first_hook(&hb) == HOOK_OUTPUT)
+	if (a->host == b->host) /* came_back() knows */
+		return false;
+	if (hop_first_hook(&ha) == HOOK_OUTPUT && hop_first_hook(&hb) == HOOK_OUTPUT)
 		return true;
 	return lowers_ttl(&ha) && lowers_ttl(&hb) && hop_ttl_in(&ha) == hop_ttl_in(&hb);
 }
