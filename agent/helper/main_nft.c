@@ -18,6 +18,7 @@
 #include "agent/helper/ipc.h"
 #include "agent/helper/nftlist.h"
 #include "agent/helper/nfttalk.h"
+#include "agent/helper/nfttext.h"
 #include "common/journey.h"
 
 /* A program that writes into a file of ours. */
@@ -219,16 +220,21 @@ static int put_native(const struct nft_table *t)
 	const char *const argv[] = { "nft",   "-s", "list", "table", family_word(t->nfproto),
 				     t->name, NULL };
 	struct writer w;
+	struct buf b;
 	int r = start(&w, argv);
 
 	if (r < 0)
 		return complain("cannot start nft for", t->name);
+	buf_init(&b, CONTENT_MAX);
 	r = finish(&w);
 	if (r == 127)
 		complain("nft is not installed: no text of the nftables table", t->name);
 	else if (r != 0)
 		complain("nft cannot print the table", t->name);
-	r = put_table(BACKEND_NATIVE, t, w.text, r == 0 ? w.len : 0);
+	else if (w.len && nfttext_settle(&b, w.text, w.len) < 0)
+		r = complain("cannot hold the table", t->name);
+	r = put_table(BACKEND_NATIVE, t, b.p, r == 0 ? b.len : 0);
+	buf_clear(&b);
 	writer_clear(&w);
 	return r;
 }
