@@ -10,7 +10,7 @@
 
 /* In the order in which a packet can meet them. */
 #define HOOKS(X) X(NONE, "") X(INGRESS, "INGRESS") X(PREROUTING, "PREROUTING") X(INPUT, "INPUT")	\
-	X(FORWARD, "FORWARD") X(OUTPUT, "OUTPUT") X(POSTROUTING, "POSTROUTING")
+	X(FORWARD, "FORWARD") X(OUTPUT, "OUTPUT") X(POSTROUTING, "POSTROUTING") X(EGRESS, "EGRESS")
 enum hook {
 #define X(id, text) HOOK_##id,
 	HOOKS(X)

@@ -157,18 +157,31 @@ static void translates_to(struct rule *r, const char *at, const char *end)
 		rule_translation(r, word);
 }
 
+static bool is_one_of(const char *word, const char *const *list)
+{
+	for (; *list; list++)
+		if (strcmp(word, *list) == 0)
+			return true;
+	return false;
+}
+
 /* What a match on `field` of `header` must find. */
 static void must_be(struct rule *r, const char *header, const char *field, const char *word)
 {
 	bool ip = !strcmp(header, "ip") || !strcmp(header, "ip6");
 	bool ports = !strcmp(field, "dport") || !strcmp(field, "sport");
+	/* Extension headers: what the packet is in the end they do not say. */
+	static const char *const before_transport[] = { "hopopt",    "ipv6-route",      "ipv6-frag",
+							"ipv6-opts", "mobility-header", "ah",
+							NULL };
 
 	if (ip && !strcmp(field, "saddr"))
 		(void)prefix_parse(&r->src.prefix, word);
 	else if (ip && !strcmp(field, "daddr"))
 		(void)prefix_parse(&r->dst.prefix, word);
-	else if (!strcmp(field, "l4proto") || (ip && !strcmp(field, "protocol")) ||
-		 (ip && !strcmp(field, "nexthdr")))
+	else if (!strcmp(field, "l4proto") ||
+		 (ip && (!strcmp(field, "protocol") || !strcmp(field, "nexthdr")) &&
+		  !is_one_of(word, before_transport)))
 		(void)proto_parse(&r->proto, word);
 	else if (!strcmp(field, "iifname") || !strcmp(field, "iif"))
 		interface(r->in_if, word);
@@ -189,6 +202,7 @@ void statement_translation(struct rule *r, bool *jump, const char *text, size_t 
 	const char *at = text, *end = text + len;
 	char header[WORD_MAX] = "", field[WORD_MAX] = "", word[WORD_MAX];
 	bool connection = false; /* of "ct original ip saddr" */
+	bool inner = false;
 
 	statement_parse(r, jump, text, len);
 	while (next_word(&at, end, word)) {
@@ -199,8 +213,11 @@ void statement_translation(struct rule *r, bool *jump, const char *text, size_t 
 		}
 		if (!strcmp(word, "comment"))
 			return;
-		if (!connection)
+		if (!inner && !connection)
 			must_be(r, header, field, word);
+		/* What a tunnel carries has addresses of its own. */
+		inner |= !strcmp(word, "vxlan") || !strcmp(word, "geneve") ||
+			 !strcmp(word, "gre") || !strcmp(word, "gretap");
 		/* It lasts until its value has been passed. */
 		if (!strcmp(field, "ct"))
 			connection = !strcmp(word, "original") || !strcmp(word, "reply");
@@ -211,13 +228,72 @@ void statement_translation(struct rule *r, bool *jump, const char *text, size_t 
 	}
 }
 
-bool statements_drop(const char *text, size_t len)
+/* The next word, also of what stands in braces. Quoted text is the word of one quote. */
+static bool next_inner_word(const char **at, const char *end, char word[static WORD_MAX])
 {
-	static const char *const words[] = { "drop",     "reject", "queue",
-					     "synproxy", "tproxy", "limit" };
+	static const char between[] = " \t\n,{}:";
+	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (memmem(text, len, words[i], strlen(words[i])))
-			return true;
+	while (*at < end && memchr(between, **at, sizeof(between) - 1))
+		(*at)++;
+	if (*at == end)
+		return false;
+	if (**at == '"') {
+		const char *close = memchr(*at + 1, '"', (size_t)(end - *at - 1));
+
+		*at = close ? close + 1 : end;
+		memcpy(word, "\"", 2);
+		return true;
+	}
+	for (; *at < end && !memchr(between, **at, sizeof(between) - 1); (*at)++)
+		if (n + 1 < WORD_MAX)
+			word[n++] = **at;
+	word[n] = '\0';
+	return true;
+}
+
+struct statement_ends statement_ends(const char *text, size_t len)
+{
+	static const char *const drops[] = { "drop", "reject", NULL };
+	static const char *const ends[] = { "accept", "drop", "reject", "return", "goto", NULL };
+	static const char *const unclear[] = { "queue", "synproxy", "xt", NULL };
+	struct statement_ends e = { 0 };
+	const char *at = text, *end = text + len;
+	char word[WORD_MAX], last[WORD_MAX] = "";
+	bool bare = true; /* nothing but a counter yet */
+
+	while (next_inner_word(&at, end, word)) {
+		bool target = !strcmp(last, "jump") || !strcmp(last, "goto");
+
+		e.counted |= !strcmp(last, "counter") && strcmp(word, "name") != 0;
+		e.unclear |= !strcmp(last, "vmap") && word[0] == '@';
+		if (!target) {
+			e.drops |= is_one_of(word, drops);
+			e.unclear |= is_one_of(word, unclear);
+			e.always |= bare && is_one_of(word, ends);
+		}
+		bare &= !strcmp(word, "counter") || !strcmp(word, "packets") ||
+			!strcmp(word, "bytes") || strspn(word, "0123456789") == strlen(word);
+		if (!strcmp(word, "comment"))
+			break;
+		memcpy(last, word, sizeof(last));
+	}
+	e.counted |= !strcmp(last, "counter");
+	return e;
+}
+
+bool statement_jump(const char **at, const char *end, char chain[static CHAIN_NAME_MAX + 1])
+{
+	char word[WORD_MAX], name[WORD_MAX];
+
+	while (next_inner_word(at, end, word)) {
+		if (!strcmp(word, "comment"))
+			return false;
+		if ((strcmp(word, "jump") != 0 && strcmp(word, "goto") != 0) ||
+		    !next_inner_word(at, end, name))
+			continue;
+		snprintf(chain, CHAIN_NAME_MAX + 1, "%.*s", CHAIN_NAME_MAX, name);
+		return true;
+	}
 	return false;
 }

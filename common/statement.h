@@ -16,5 +16,15 @@ void statement_parse(struct rule *r, bool *jump, const char *text, size_t len);
  * maps and sets say is left open.
  */
 void statement_translation(struct rule *r, bool *jump, const char *text, size_t len);
-/* May any rule or policy of this table's text end a packet? */
-bool statements_drop(const char *text, size_t len);
+
+/* How a rule may end a packet that it matches, in whatever order its words are. */
+struct statement_ends {
+	bool drops;   /* it drops or rejects, or an element of its verdict map does */
+	bool unclear; /* something else than its text decides: a named map, a program (queue), synproxy, another firewall's extension */
+	bool always; /* it has no match: every packet that comes here meets its verdict, and none goes on */
+	bool counted; /* it has a counter of its own */
+};
+
+struct statement_ends statement_ends(const char *text, size_t len);
+/* The next chain that it jumps or goes to from *at on, in maps, too. False: there is none. */
+bool statement_jump(const char **at, const char *end, char chain[static CHAIN_NAME_MAX + 1]);

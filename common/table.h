@@ -14,8 +14,10 @@ struct rule_text {
 
 struct chain {
 	char name[CHAIN_NAME_MAX + 1];
-	char policy[16];  /* "ACCEPT", "DROP"; "-" for user chains */
-	uint8_t nat_hook; /* of nft's chains of type nat; HOOK_NONE */
+	char policy[16];       /* "ACCEPT", "DROP"; "-" for user chains */
+	uint8_t hook;          /* enum hook, of nft's base chains; HOOK_NONE */
+	bool nat;              /* of nft's type nat */
+	struct rule_text base; /* nft: "type filter hook input ..."; len 0: no base chain */
 	uint32_t rule_count;
 	struct rule_text *rules; /* rules[n - 1] is rule n */
 };

@@ -82,18 +82,15 @@ static int chain_open(struct cutter *c, struct line l)
 	return 0;
 }
 
-/* "type nat hook prerouting priority dstnat; policy accept;" */
-static uint8_t nat_hook(struct line l)
+/* The word after " hook ". */
+static uint8_t hook_of(struct line l)
 {
-	static const char begin[] = "type nat hook ";
+	const char *p = memmem(l.p, l.len, " hook ", 6), *end = l.p + l.len;
 	char word[16];
 	size_t n = 0;
 	int hook;
 
-	if (!begins(l, begin))
-		return HOOK_NONE;
-	for (const char *p = l.p + sizeof(begin) - 1; p < l.p + l.len && *p >= 'a' && *p <= 'z';
-	     p++)
+	for (p = p ? p + 6 : end; p < end && *p >= 'a' && *p <= 'z'; p++)
 		if (n + 1 < sizeof(word))
 			word[n++] = (char)(*p - 'a' + 'A');
 	word[n] = '\0';
@@ -107,7 +104,9 @@ static void base(struct chain *c, struct line l)
 	const char *policy = memmem(l.p, l.len, "policy ", 7), *end = l.p + l.len;
 	size_t len = 0;
 
-	c->nat_hook = nat_hook(l);
+	c->hook = hook_of(l);
+	c->nat = begins(l, "type nat ");
+	c->base = (struct rule_text){ l.p, (uint32_t)l.len };
 	memcpy(c->policy, "accept", sizeof("accept"));
 	if (!policy)
 		return;

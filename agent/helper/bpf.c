@@ -25,8 +25,8 @@
 #include "common/reasons.h"
 
 /* The programs cannot include common/journey.h. */
-_Static_assert(HOOK_PREROUTING == 2 && HOOK_INPUT == 3 && HOOK_FORWARD == 4 && HOOK_OUTPUT == 5 &&
-		       HOOK_POSTROUTING == 6,
+_Static_assert(HOOK_INGRESS == 1 && HOOK_PREROUTING == 2 && HOOK_INPUT == 3 && HOOK_FORWARD == 4 &&
+		       HOOK_OUTPUT == 5 && HOOK_POSTROUTING == 6 && HOOK_EGRESS == 7,
 	       "drops.bpf.c has the hooks' numbers");
 _Static_assert((int)EVENT_HOSTS == (int)HOSTS_PER_AGENT, "a slot for each host");
 

@@ -70,10 +70,12 @@ struct assembler {
 /* Hooks that a passage with this one cannot have. */
 static const uint32_t foreign_hooks[HOOK_COUNT] = {
 	[HOOK_PREROUTING] = 1 << HOOK_OUTPUT,
-	[HOOK_INPUT] = 1 << HOOK_FORWARD | 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING,
+	[HOOK_INPUT] =
+		1 << HOOK_FORWARD | 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING | 1 << HOOK_EGRESS,
 	[HOOK_FORWARD] = 1 << HOOK_INPUT | 1 << HOOK_OUTPUT,
 	[HOOK_OUTPUT] = 1 << HOOK_PREROUTING | 1 << HOOK_INPUT | 1 << HOOK_FORWARD,
 	[HOOK_POSTROUTING] = 1 << HOOK_INPUT,
+	[HOOK_EGRESS] = 1 << HOOK_INPUT,
 };
 
 static int64_t place_of(const struct trace_event *e)
@@ -539,7 +541,8 @@ static void facts_merge(struct journey *j, const struct trace_event *e)
 	static const uint8_t no_mac[6];
 	enum hook h = (enum hook)e->step.hook;
 	bool inbound = h == HOOK_PREROUTING || h == HOOK_INPUT || h == HOOK_FORWARD;
-	bool outbound = h == HOOK_FORWARD || h == HOOK_OUTPUT || h == HOOK_POSTROUTING;
+	bool outbound =
+		h == HOOK_FORWARD || h == HOOK_OUTPUT || h == HOOK_POSTROUTING || h == HOOK_EGRESS;
 
 	if (e->step.label == LABEL_KERNEL)
 		inbound = outbound = true; /* it says which devices it knows */

@@ -98,6 +98,7 @@ static enum hook hook_of(const char *word)
 		{ "ingress", HOOK_INGRESS }, { "prerouting", HOOK_PREROUTING },
 		{ "input", HOOK_INPUT },     { "forward", HOOK_FORWARD },
 		{ "output", HOOK_OUTPUT },   { "postrouting", HOOK_POSTROUTING },
+		{ "egress", HOOK_EGRESS },
 	};
 
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++)

@@ -9,7 +9,8 @@
 
 enum {
 	NETFILTER_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_PREROUTING | 1 << HOOK_INPUT |
-			  1 << HOOK_FORWARD | 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING
+			  1 << HOOK_FORWARD | 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING |
+			  1 << HOOK_EGRESS
 };
 
 bool drop_peek(const uint8_t *p, size_t len, uint32_t *host, uint32_t *reason)

@@ -19,6 +19,8 @@ enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 enum { TRACKING_HOOKS = 1 << HOOK_PREROUTING | 1 << HOOK_OUTPUT };
 /* Where it confirms what has passed, and may drop it. */
 enum { CONFIRMING_HOOKS = 1 << HOOK_INPUT | 1 << HOOK_POSTROUTING };
+/* Only rules drop there. */
+enum { DEVICE_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_EGRESS };
 enum { CLASHES_MAX = 16 };
 
 static const int64_t ANSWER_NS = 2LL * NS_PER_S;
@@ -327,10 +329,12 @@ static void dropped_by_some_rule(struct fate *f, const struct inquiry *q, const 
 	if (!traced && (!f->suspects.complete || f->suspects.count > 1))
 		return;
 	if (f->suspects.count == 0) {
-		if (f->freed->number & TRACKING_HOOKS && !(f->freed->number & ~TRACKING_HOOKS))
+		uint32_t hooks = f->freed->number & ~(uint32_t)DEVICE_HOOKS;
+
+		if (hooks & TRACKING_HOOKS && !(hooks & ~(uint32_t)TRACKING_HOOKS))
 			discarded(f, f->reason, "conntrack-full", false);
-		else if (f->freed->number & CONFIRMING_HOOKS &&
-			 !(f->freed->number & ~CONFIRMING_HOOKS) && (f->clash = clash(q, f->hop)))
+		else if (hooks & CONFIRMING_HOOKS && !(hooks & ~(uint32_t)CONFIRMING_HOOKS) &&
+			 (f->clash = clash(q, f->hop)))
 			discarded(f, f->reason, "nat-exhausted", false);
 		return;
 	}
@@ -653,6 +657,7 @@ static void name_discard(struct fate *f, const struct inquiry *q, const struct c
 	else
 		discarded(f,
 			  routing                ? "AFTER_PREROUTING"
+			  : hook == HOOK_INGRESS ? "AFTER_INGRESS"
 			  : hook == HOOK_FORWARD ? "AFTER_FORWARD"
 			  : hook == HOOK_OUTPUT  ? "AFTER_OUTPUT"
 						 : "AFTER_POSTROUTING",

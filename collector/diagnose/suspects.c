@@ -89,7 +89,7 @@ static bool target_spares(const char *target)
 }
 
 static void add(struct search *s, const struct chain *c, uint32_t number, const char *text,
-		const struct rule *rule)
+		const struct rule *rule, bool counts)
 {
 	struct suspects *o = s->out;
 
@@ -102,7 +102,11 @@ static void add(struct search *s, const struct chain *c, uint32_t number, const 
 		return;
 	}
 	o->list[o->count] = (struct suspect){
-		.table = &s->table->entry, .chain = c->name, .number = number, .text = text
+		.table = &s->table->entry,
+		.chain = c->name,
+		.number = number,
+		.text = text,
+		.counts = counts,
 	};
 	if (rule)
 		o->list[o->count].rule = *rule;
@@ -135,7 +139,8 @@ static void search_chain(struct search *s, const struct chain *c)
 		if (jump && rule.target[0])
 			search_chain(s, jump);
 		else if (!strcmp(rule.target, "DROP") || !strcmp(rule.target, "REJECT"))
-			add(s, c, n, arena_strndup(s->q->arena, text->text, text->len), &rule);
+			add(s, c, n, arena_strndup(s->q->arena, text->text, text->len), &rule,
+			    true);
 		else if (!target_spares(rule.target))
 			s->out->complete = false;
 		/* What every packet matches ends the chain for all. */
@@ -147,8 +152,22 @@ static void search_chain(struct search *s, const struct chain *c)
 		char line[CHAIN_NAME_MAX + 32];
 
 		snprintf(line, sizeof(line), "-P %s DROP", c->name);
-		add(s, c, 0, arena_strndup(s->q->arena, line, strlen(line)), NULL);
+		add(s, c, 0, arena_strndup(s->q->arena, line, strlen(line)), NULL,
+		    s->table->entry.backend == BACKEND_LEGACY);
 	}
+}
+
+/*
+ * While it changed (or came to be) either content was in force: all that drop in one of them are suspects. What stood
+ * before the first read ever is not known. False: it was not there yet.
+ */
+static bool began(struct search *s, const struct table_at *at)
+{
+	if (at->state == TABLE_LATE && at->tables[0]->entry.from_min.v > s->hop->sj->at.v)
+		return false;
+	if (at->state == TABLE_LATE && !at->tables[0]->entry.from_min.v)
+		s->out->complete = false;
+	return true;
 }
 
 /* 1 */
@@ -158,14 +177,8 @@ static void search_table(struct search *s, const struct fleet_table *known)
 		fleet_table_at(s->q->fleet, s->hop->sj->host, known->entry.backend,
 			       known->entry.family, known->entry.table, s->hop->sj->at);
 
-	/*
-	 * While it changed (or came to be) either content was in force: all that drop in one of them are suspects. What stood
-	 * before the first read ever is not known.
-	 */
-	if (at.state == TABLE_LATE && at.tables[0]->entry.from_min.v > s->hop->sj->at.v)
+	if (!began(s, &at))
 		return;
-	if (at.state == TABLE_LATE && !at.tables[0]->entry.from_min.v)
-		s->out->complete = false;
 	for (int i = 0; i < 2; i++) {
 		const struct chain *c;
 
@@ -177,7 +190,9 @@ static void search_table(struct search *s, const struct fleet_table *known)
 		}
 		s->table = at.tables[i];
 		s->visited_count = 0;
-		c = table_chain(&s->table->parsed, hook_name(s->hook));
+		c = s->hook == HOOK_INGRESS || s->hook == HOOK_EGRESS
+			    ? NULL
+			    : table_chain(&s->table->parsed, hook_name(s->hook));
 		if (c)
 			search_chain(s, c);
 	}
@@ -208,20 +223,87 @@ static int rank(const char *table)
 	return i;
 }
 
-/* Rules of nft are not evaluated: if any could drop a packet, it may be the one. */
+/* 2, 3 of what nft itself keeps. */
+static void search_native_chain(struct search *s, const struct chain *c)
+{
+	for (size_t i = 0; i < s->visited_count; i++)
+		if (s->visited[i] == c)
+			return;
+	if (s->visited_count == VISITED_MAX) {
+		s->out->complete = false;
+		return;
+	}
+	s->visited[s->visited_count++] = c;
+	for (uint32_t n = 1; n <= c->rule_count; n++) {
+		const struct rule_text *text = chain_rule(c, n);
+		struct statement_ends ends = statement_ends(text->text, text->len);
+		const char *at = text->text;
+		char name[CHAIN_NAME_MAX + 1];
+		struct rule rule;
+		bool jump;
+
+		statement_translation(&rule, &jump, text->text, text->len);
+		if (!rule_may(s, &rule))
+			continue;
+		while (statement_jump(&at, text->text + text->len, name)) {
+			const struct chain *to = table_chain(&s->table->parsed, name);
+
+			if (to)
+				search_native_chain(s, to);
+			else
+				s->out->complete = false;
+		}
+		if (ends.unclear)
+			s->out->complete = false;
+		if (ends.drops)
+			add(s, c, n, arena_strndup(s->q->arena, text->text, text->len), &rule,
+			    ends.counted);
+		if (ends.always)
+			return;
+	}
+	if (!strcmp(c->policy, "drop"))
+		/* Policies of nftables count only where somebody has asked for it. */
+		add(s, c, 0, "policy drop;", NULL, false);
+}
+
+/* A device's chain names its devices. */
+static bool device_may(const struct search *s, const struct chain *c)
+{
+	const char *name = s->hook == HOOK_INGRESS ? s->j->in_if : s->j->out_if;
+	char quoted[IFNAME_MAX + 3];
+	int len = snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+
+	if ((c->hook != HOOK_INGRESS && c->hook != HOOK_EGRESS) || !name[0])
+		return true;
+	return memmem(c->base.text, c->base.len, quoted, (size_t)len) ||
+	       memchr(c->base.text, '*', c->base.len);
+}
+
+/* 1. The hooks of bridges have the names of those of IP, and are others: where a packet was among them is not told. */
 static void search_native(struct search *s, const struct fleet_table *known)
 {
 	struct table_at at =
 		fleet_table_at(s->q->fleet, s->hop->sj->host, BACKEND_NATIVE, known->entry.family,
 			       known->entry.table, s->hop->sj->at);
+	bool bridge = known->entry.family == FAMILY_BRIDGE;
 
+	if (!began(s, &at))
+		return;
 	for (int i = 0; i < 2; i++) {
-		const struct table *t = at.tables[i] ? &at.tables[i]->parsed : NULL;
-
-		if (t && t->text && !statements_drop(t->text, strlen(t->text)))
+		if (!at.tables[i])
 			continue;
-		if (at.tables[i] || i == 0)
+		if (at.tables[i]->entry.torn || !at.tables[i]->usable) {
 			s->out->complete = false;
+			continue;
+		}
+		s->table = at.tables[i];
+		s->visited_count = 0;
+		for (uint32_t k = 0; k < s->table->parsed.chain_count; k++) {
+			const struct chain *c = &s->table->parsed.chains[k];
+
+			if (bridge ? c->hook != HOOK_NONE : c->hook == s->hook && device_may(s, c))
+				search_native_chain(s, c);
+		}
 	}
 }
 
@@ -237,10 +319,12 @@ static void search_hook(struct search *s)
 			if (t->host != s->hop->sj->host || rank(t->table) != want ||
 			    searched_before(f, i))
 				continue;
-			if (t->backend == BACKEND_NATIVE)
-				search_native(s, &f->tables[i]);
-			else if (t->family == family)
+			if (t->backend != BACKEND_NATIVE && t->family == family)
 				search_table(s, &f->tables[i]);
+			else if (t->backend == BACKEND_NATIVE &&
+				 (t->family == family || t->family == FAMILY_INET ||
+				  t->family == FAMILY_NETDEV || t->family == FAMILY_BRIDGE))
+				search_native(s, &f->tables[i]);
 		}
 	}
 }
@@ -274,8 +358,7 @@ static bool on_counters(void *arg, const struct stored_counters *sc)
 
 		if (!same_table(s->table, &sc->c))
 			continue;
-		/* Policies of nftables count only where somebody has asked for it. */
-		if (s->number == 0 && s->table->backend != BACKEND_LEGACY)
+		if (!s->counts)
 			continue;
 		if (!n->from[i].v || sc->before.v < n->from[i].v)
 			n->from[i] = sc->before;
@@ -307,7 +390,7 @@ static int narrow(struct suspects *o, const struct inquiry *q, const struct hop 
 		bool counted =
 			n.from[i].v && n.from[i].v <= at - EDGE_NS && n.until[i].v >= at + EDGE_NS;
 
-		if (!counted && o->count > 1)
+		if (!counted && o->list[i].counts && o->count > 1)
 			need_read(q, h->sj->host);
 		o->list[i].counted = counted;
 		o->list[i].packets = n.grown[i];
@@ -382,7 +465,7 @@ static int search_all(struct search *s, uint32_t hooks)
 	out->list = arena_alloc(s->q->arena, SUSPECTS_MAX * sizeof(*out->list));
 	if (!out->list)
 		return -ENOMEM;
-	for (int k = HOOK_PREROUTING; k <= HOOK_POSTROUTING; k++) {
+	for (int k = HOOK_INGRESS; k < HOOK_COUNT; k++) {
 		if (hooks && !(hooks & 1u << k))
 			continue;
 		s->hook = (enum hook)k;

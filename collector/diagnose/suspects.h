@@ -14,6 +14,7 @@ struct suspect {
 	uint32_t number;  /* 0: the chain's policy */
 	const char *text; /* as in struct resolved */
 	struct rule rule; /* number > 0 */
+	bool counts;      /* it has a counter */
 	bool counted;     /* its counter was read around that moment ... */
 	uint64_t packets; /* ... and grew by so many */
 };
@@ -36,11 +37,12 @@ struct suspects_memo {
 
 /*
  * For the packet as the step (LABEL_KERNEL) saw it:
- *  1. base chains of the hooks that the step names, in tables of the packet's family that stood then
+ *  1. base chains of the hooks that the step names, in tables of the packet's family that stood then; of native tables also
+ *     those of its device (netdev), and all of bridges
  *  2. from there on each rule whose addresses, protocol, ports and interfaces may match, and the chains that it jumps to
- *  3. of those the ones that drop: DROP, REJECT, a policy DROP; other targets that may, and tables that nobody understands,
- *     leave the list incomplete
- *  4. where counters were read before and after, those that did not move are innocent
+ *  3. of those the ones that drop: DROP, REJECT, a policy DROP, an element of a verdict map; what else may (other targets, a
+ *     named map), and tables that nobody understands, leave the list incomplete
+ *  4. where counters were read before and after, those that have one that did not move are innocent
  * Tables must have been read after that moment: else the list is incomplete, and q->need asks for it. It asks, too, when
  * counters could narrow it down.
  * 0 or -ENOMEM.

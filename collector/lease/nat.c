@@ -89,7 +89,7 @@ static uint8_t hook_of(const struct table *t, const struct chain *c)
 	int hook;
 
 	if (t->native)
-		return c->nat_hook;
+		return c->nat ? c->hook : HOOK_NONE;
 	hook = strcmp(c->policy, "-") ? hook_parse(c->name) : -1;
 	return (uint8_t)(hook < 0 ? HOOK_NONE : hook);
 }

@@ -54,7 +54,12 @@ const struct tuple *hop_tuple_out(const struct hop *h)
 
 enum hook hop_first_hook(const struct hop *h)
 {
-	return h->sj->j.step_count ? h->sj->j.steps[0].hook : HOOK_NONE;
+	enum hook first = h->sj->j.step_count ? h->sj->j.steps[0].hook : HOOK_NONE;
+
+	/* A device's own hooks come before and after those of IP: where nobody hooked in, they are not met. */
+	return first == HOOK_INGRESS  ? HOOK_PREROUTING
+	       : first == HOOK_EGRESS ? HOOK_POSTROUTING
+				      : first;
 }
 
 static uint8_t first_ttl(const struct journey *j)

@@ -149,6 +149,77 @@ def test_nobody_traced_it_and_one_rule_of_nft_can_have_done_it(fleet, std):
           died_at={"host": "gw", "backend": "nft", "chain": "FORWARD", "rule": 2})
 
 
+def untraced(fleet, std, nft, flow=FLOW):
+    std.gw.nft(nft)
+    std.gw.changed()
+    fleet.start_collector()
+    fleet.start_agents()
+    std.cl.tcp("10.0.3.2", 443)
+    return fleet.where(flow)
+
+
+def test_nobody_traced_it_and_one_native_rule_can_have_done_it(fleet, std):
+    """The first is of other addresses, the second behind a jump that is not for TCP; the map of the third leads to it."""
+    answer = untraced(fleet, std, """table inet f {
+        chain services { tcp dport 443 counter drop; }
+        chain other { drop; }
+        chain pass { type filter hook forward priority 0; policy accept;
+            ip saddr 10.99.0.0/16 drop; meta l4proto udp jump other; iifname "lan" tcp dport vmap { 443 : jump services }; }
+        chain in { type filter hook input priority 0; policy drop; }
+    }""")
+    check(answer, verdict="dropped", confidence="inferred", died_at={
+        "host": "gw", "backend": "native", "family": "inet", "table": "f", "chain": "services", "kind": "rule", "rule": 1,
+        "rule_text": "tcp dport 443 counter drop", "reason": "NETFILTER_DROP", "hooks": ["FORWARD"]})
+
+
+def test_nobody_traced_it_and_a_native_policy_did_it(fleet, std):
+    answer = untraced(fleet, std, """table ip f { chain pass { type filter hook forward priority 5; policy drop;
+        tcp dport 22 accept; }; }""")
+    check(answer, verdict="dropped", confidence="inferred", died_at={
+        "host": "gw", "backend": "native", "table": "f", "chain": "pass", "kind": "policy", "rule": None})
+
+
+def test_nobody_traced_it_and_two_native_rules_can_have_done_it(fleet, std):
+    """Neither has a counter: nobody is accused."""
+    answer = untraced(fleet, std, """table inet f { set web { type inet_service; elements = { 443 }; }
+        chain pass { type filter hook forward priority 0; policy accept; ct state invalid drop; tcp dport @web drop; }; }""")
+    check(answer, verdict="dropped", confidence="inferred", died_at={
+        "host": "gw", "kind": "kernel", "rule": None, "table": None, "hooks": ["FORWARD"]})
+    assert [(c["chain"], c["rule"], c["packets"]) for c in answer["died_at"]["candidates"]] == \
+        [("pass", 1, None), ("pass", 2, None)]
+
+
+def test_nobody_traced_it_and_a_named_map_of_verdicts_may_have_done_it(fleet, std):
+    answer = untraced(fleet, std, """table inet f { map m { type inet_service : verdict; elements = { 443 : drop }; }
+        chain pass { type filter hook forward priority 0; policy accept; tcp dport vmap @m; udp dport 443 drop; }; }""")
+    check(answer, verdict="dropped", confidence="inferred", died_at={"host": "gw", "kind": "kernel", "rule": None})
+
+
+def test_the_hooks_of_devices(fleet, std):
+    """netdev's: egress is met by a traced packet; ingress comes before anybody can trace it, unless the admin does."""
+    std.gw.nft("""table netdev d { chain out { type filter hook egress device "wan" priority 0; policy accept;
+            tcp dport 443 counter drop; }
+        chain in { type filter hook ingress device "lan" priority 0; policy accept;
+            tcp dport 444 counter drop; tcp dport 445 meta nftrace set 1; tcp dport 445 drop; }
+        chain in_wan { type filter hook ingress device "wan" priority 0; policy accept; ip protocol tcp tcp flags & ack == 0 drop; }; }""")
+    std.gw.changed()
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("tcp 10.0.1.2 10.0.3.2")
+    answers = []
+    for port in (443, 444, 445):
+        std.cl.tcp("10.0.3.2", port)
+        answers.append(fleet.where("tcp 10.0.1.2 10.0.3.2:%d" % port))
+    rule = {"host": "gw", "backend": "native", "family": "netdev", "table": "d", "kind": "rule"}
+    check(answers[0], verdict="dropped", confidence="observed", died_at=dict(
+        rule, chain="out", rule=1, rule_text="tcp dport 443 counter drop"))
+    assert [s["hook"] for s in answers[0]["hops"][-1]["steps"] if s["kind"] == "rule"][-1] == "EGRESS"
+    check(answers[1], verdict="dropped", confidence="inferred", died_at=dict(
+        rule, chain="in", rule=1, hooks=["INGRESS", "PREROUTING"]))
+    check(answers[2], verdict="dropped", confidence="observed", died_at=dict(rule, chain="in", rule=3))
+    assert answers[2]["hops"][-1]["steps"][0]["hook"] == "INGRESS"
+
+
 def test_native_tables_with_the_names_of_iptables(fleet):
     """Of these iptables-nft-save prints chains that do not exist; their translations are foreseen all the same."""
     std = Standard(fleet, masquerade=False)

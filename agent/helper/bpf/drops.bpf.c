@@ -33,11 +33,13 @@ enum {
 
 /* As in common/journey.h, which a BPF program cannot include; the helper checks that they agree. */
 enum {
+	HOOK_INGRESS = 1,
 	HOOK_PREROUTING = 2,
 	HOOK_INPUT = 3,
 	HOOK_FORWARD = 4,
 	HOOK_OUTPUT = 5,
-	HOOK_POSTROUTING = 6
+	HOOK_POSTROUTING = 6,
+	HOOK_EGRESS = 7
 };
 
 struct {
@@ -186,6 +188,20 @@ static uint32_t hooks_in(const struct drop_event *e, struct net_device *dev, str
 	return e->dev == e->iif ? 1 << HOOK_FORWARD : 1 << HOOK_POSTROUTING;
 }
 
+/* The device's own hooks, where it has rules there: nothing else tells their drops from those of the hook beside them. */
+static uint32_t hooks_of_device(struct net_device *dev, uint32_t beside)
+{
+	uint32_t hooks = 0;
+
+	if (beside & 1 << HOOK_PREROUTING && bpf_core_field_exists(dev->nf_hooks_ingress) &&
+	    BPF_CORE_READ(dev, nf_hooks_ingress))
+		hooks |= 1 << HOOK_INGRESS;
+	if (beside & 1 << HOOK_POSTROUTING && bpf_core_field_exists(dev->nf_hooks_egress) &&
+	    BPF_CORE_READ(dev, nf_hooks_egress))
+		hooks |= 1 << HOOK_EGRESS;
+	return hooks;
+}
+
 static void place(struct drop_event *e, const struct sk_buff *skb, struct net_device *dev)
 {
 	unsigned long ref = BPF_CORE_READ(skb, _skb_refdst) & ~(unsigned long)REFDST_NOREF;
@@ -197,6 +213,8 @@ static void place(struct drop_event *e, const struct sk_buff *skb, struct net_de
 	e->hooks = 0;
 	if (e->captured >= IPV6_LEN || (e->captured >= IP_LEN && e->protocol == ETH_P_IP))
 		e->hooks = dev && e->iif ? hooks_in(e, dev, dst) : hooks_out(e, dev, dst);
+	if (e->hooks && dev)
+		e->hooks |= hooks_of_device(dev, e->hooks);
 	e->outgoing = dev && (!e->iif || e->dev != e->iif);
 }
 

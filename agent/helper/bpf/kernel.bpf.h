@@ -53,7 +53,7 @@ struct net_device {
 	unsigned int flags;
 	int ifindex;
 	possible_net_t nd_net;
-	void *rx_handler;
+	void *rx_handler, *nf_hooks_ingress, *nf_hooks_egress;
 };
 
 struct dst_entry {
