@@ -29,6 +29,8 @@ void get_trace(struct exchange *x);
 void post_trace(struct exchange *x);
 void delete_trace(struct exchange *x);
 void get_rules(struct exchange *x);
+void get_rules_log(struct exchange *x);
+void get_rules_diff(struct exchange *x);
 void get_status(struct exchange *x);
 /* answer_where.c's: ends what still waits. */
 void where_stop(struct api *a);

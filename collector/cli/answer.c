@@ -8,6 +8,7 @@
 #include "collector/cli/when.h"
 
 enum {
+	UNSURE_MS = 1000, /* of when a change was: more is told */
 	NAME_COLUMN = 5,
 	ABOUT_COLUMN = 20,
 	FOOT_COLUMN = 9,
@@ -312,6 +313,11 @@ static void draw_since(struct screen *s, const json_t *answer, const struct view
 		when_print_span(v->now.v - at.v, ago);
 		foot(s, "since");
 		screen_putf(s, STYLE_PLAIN, "%s (%s)", text, ago);
+		if (field_number(died, "since_uncertainty_ms") > UNSURE_MS) {
+			when_print_span(field_number(died, "since_uncertainty_ms") * NS_PER_MS,
+					ago);
+			screen_putf(s, STYLE_PLAIN, ", or up to %s before", ago);
+		}
 	} else if (field_time(died, "since_before", &at)) {
 		when_print(at, v->now, false, text);
 		foot(s, "since");

@@ -63,13 +63,35 @@ static int find_command(struct args *a, const struct command *table, int argc,
 	return why_set(why, -ENOENT, "'%.40s' needs to know what", argv[0]);
 }
 
+/* Short names, of commands that take no flow: there they are iptables'. */
+static bool long_name(const struct args *a, const char *word, const char **name)
+{
+	static const struct {
+		const char *word;
+		enum option option;
+	} list[] = { { "-p", OPTION_PATCH }, { "-n", OPTION_LIMIT } };
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		if (strcmp(word, list[i].word) == 0 && a->command && !a->command->takes_flow &&
+		    has_option(a->command, list[i].option)) {
+			*name = options[list[i].option].name;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* 0: not an option that is known here; else how many of argv it took; -EINVAL. */
 static int take_option(struct args *a, int argc, const char *const argv[], struct why *why)
 {
 	const char *name = argv[0] + 2, *equals = strchr(name, '=');
-	size_t len = equals ? (size_t)(equals - name) : strlen(name);
+	bool is_short = long_name(a, argv[0], &name);
+	size_t len;
 
-	if (strncmp(argv[0], "--", 2) != 0)
+	if (is_short)
+		equals = NULL;
+	len = equals ? (size_t)(equals - name) : strlen(name);
+	if (!is_short && strncmp(argv[0], "--", 2) != 0)
 		return strcmp(argv[0], "-h") == 0 && !a->command ? (a->value[OPTION_HELP] = "", 1)
 								 : 0;
 	for (size_t o = 0; o < OPTION_COUNT; o++) {

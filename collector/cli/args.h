@@ -37,6 +37,10 @@
 	X(HOT, "hot", NULL, "the hottest only", false)						\
 	X(NEVER, "never", NULL, "those that were not hit", false)				\
 	X(GROUP, "group", NULL, "only how many went which way to which end", false)		\
+	X(PATCH, "patch", NULL, "-p: the rules themselves", false)				\
+	X(LIMIT, "limit", "N", "-n: at most so many (50)", false)				\
+	X(STAT, "stat", NULL, "only how much", false)						\
+	X(EXIT_CODE, "exit-code", NULL, "exit 1 if they differ", false)			\
 	X(FOLLOW, "follow", NULL, "go on as it happens, until Ctrl-C or --for", false)
 
 enum option {

@@ -73,6 +73,8 @@ int cmd_trace_start(struct cli *c);
 int cmd_trace_stop(struct cli *c);
 int cmd_trace_list(struct cli *c);
 int cmd_rules_show(struct cli *c);
+int cmd_rules_log(struct cli *c);
+int cmd_rules_diff(struct cli *c);
 int cmd_here(struct cli *c);
 int cmd_counters(struct cli *c);
 int cmd_doctor(struct cli *c);

@@ -88,6 +88,22 @@ const struct command commands[] = {
 	  "  lasthop rules show gw --family ipv4\n"
 	  "  lasthop rules show gw@06:52\n"
 	  "  lasthop rules show gw@7f3c9a1\n" },
+	{ "rules log", cmd_rules_log, "HOST [-- TABLE[/CHAIN]]", false, 1, 2,
+	  OPTION_BIT(SINCE) | OPTION_BIT(UNTIL) | OPTION_BIT(PATCH) | OPTION_BIT(LIMIT) |
+		  OPTION_BIT(FAMILY) | OPTION_BIT(BACKEND),
+	  "changes: when, by whom, what",
+	  "  lasthop rules log gw\n"
+	  "  lasthop rules log gw -p --since 1d -- filter/FORWARD\n"
+	  "Newest first, of the last seven days. A time with a sign ~ is when it was found;\n"
+	  "how long before that it may have been stands beside it.\n" },
+	{ "rules diff", cmd_rules_diff, "A B [-- TABLE[/CHAIN]]", false, 2, 3,
+	  OPTION_BIT(STAT) | OPTION_BIT(EXIT_CODE) | OPTION_BIT(FAMILY) | OPTION_BIT(BACKEND),
+	  "two instants, or two hosts",
+	  "  lasthop rules diff gw@yesterday gw\n"
+	  "  lasthop rules diff gw@51e0b02 gw\n"
+	  "  lasthop rules diff gw-1 gw-2 --stat\n"
+	  "A and B are HOST[@TIME|@CONTENT]. With --exit-code: 0 they are the same, 1 they\n"
+	  "differ, 3 not all of it is known.\n" },
 	{ "counters", cmd_counters, "HOST [TABLE [CHAIN]]", false, 1, 3,
 	  WINDOW | OPTION_BIT(FAMILY) | OPTION_BIT(BACKEND) | OPTION_BIT(HOT) | OPTION_BIT(NEVER),
 	  "what rules counted: hottest first, or never hit",

@@ -88,20 +88,12 @@ static void put_trend(struct screen *s, const json_t *rule)
 	}
 }
 
-/* Without "-A CHAIN ", which stands in front already. */
+/* Its chain stands in front already. */
 static const char *text_of(const json_t *rule)
 {
-	const char *text = field_text(rule, "rule_text"), *chain = field_text(rule, "chain");
-	size_t len;
+	const char *text = field_text(rule, "rule_text");
 
-	if (!text)
-		return "(its text has not come)";
-	if (!chain || strncmp(text, "-A ", 3) != 0)
-		return text;
-	len = strlen(chain);
-	if (strncmp(text + 3, chain, len) != 0 || text[3 + len] != ' ')
-		return text;
-	return text + 3 + len + 1;
+	return text ? field_rule(text, field_text(rule, "chain")) : "(its text has not come)";
 }
 
 static void draw_moved(struct screen *s, const json_t *rule, unsigned int place,

@@ -15,3 +15,13 @@ bool field_is(const json_t *o, const char *key, const char *text)
 
 	return has && strcmp(has, text) == 0;
 }
+
+const char *field_rule(const char *text, const char *chain)
+{
+	size_t len = chain ? strlen(chain) : 0;
+
+	if (!chain || strncmp(text, "-A ", 3) != 0 || strncmp(text + 3, chain, len) != 0 ||
+	    text[3 + len] != ' ')
+		return text;
+	return text + 3 + len + 1;
+}

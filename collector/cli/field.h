@@ -30,5 +30,7 @@ static inline bool field_true(const json_t *o, const char *key)
 
 /* false: not known. */
 bool field_time(const json_t *o, const char *key, struct wall_ns *t);
+/* A rule's text without "-A CHAIN ", where the chain stands beside it. */
+const char *field_rule(const char *text, const char *chain);
 /* Is the field this text? */
 bool field_is(const json_t *o, const char *key, const char *text);

@@ -6,45 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/cli/cli.h"
 #include "collector/cli/field.h"
+#include "collector/cli/source.h"
 #include "collector/cli/text.h"
-#include "collector/cli/when.h"
 
-enum { QUERY_MAX = 4096, CONTENT_MIN = 7, CONTENT_HEX = 64 };
-
-/* HOST[@TIME|@CONTENT] taken apart. */
-struct where_from {
-	char host[HOST_MAX + 1];
-	char content[CONTENT_HEX + 1]; /* "" none */
-	struct wall_ns at;
-};
-
-static bool is_content(const char *text)
-{
-	size_t n = strspn(text, "0123456789abcdef");
-
-	return n >= CONTENT_MIN && n <= CONTENT_HEX && text[n] == '\0';
-}
-
-static int parse_source(const struct cli *c, struct where_from *from)
-{
-	const char *word = c->args.words[0], *at = strchr(word, '@');
-	size_t len = at ? (size_t)(at - word) : strlen(word);
-	struct why why;
-
-	*from = (struct where_from){ .at = c->now };
-	if (len == 0 || len >= sizeof(from->host))
-		return cli_usage(c, "HOST is missing or too long");
-	memcpy(from->host, word, len);
-	if (!at)
-		return STATUS_ANSWER;
-	if (is_content(at + 1))
-		snprintf(from->content, sizeof(from->content), "%s", at + 1);
-	else if (when_parse(&from->at, at + 1, c->now, &why) < 0)
-		return cli_usage(c, why.text);
-	return STATUS_ANSWER;
-}
+enum { QUERY_MAX = 4096 };
 
 /* In the order in which the tables are printed. */
 static int place_of(const json_t *table)
@@ -69,7 +35,7 @@ static int compare(const void *a, const void *b)
 	return place_of(*(json_t *const *)a) - place_of(*(json_t *const *)b);
 }
 
-static bool wanted(const struct where_from *from, const json_t *table)
+static bool wanted(const struct source *from, const json_t *table)
 {
 	const char *content = field_text(table, "content");
 
@@ -109,7 +75,7 @@ static void show_heading(struct cli *c, const json_t *table, const json_t *befor
 	screen_end(&c->screen, 0);
 }
 
-static int show(struct cli *c, const struct where_from *from, const json_t *answer)
+static int show(struct cli *c, const struct source *from, const json_t *answer)
 {
 	const json_t *tables = json_object_get(answer, "tables"), *table, *before = NULL;
 	size_t i, n = 0;
@@ -136,21 +102,14 @@ static int show(struct cli *c, const struct where_from *from, const json_t *answ
 	return STATUS_ANSWER;
 }
 
-static int ask_rules(struct cli *c, const struct where_from *from, json_t **answer)
+static int ask_rules(struct cli *c, const struct source *from, json_t **answer)
 {
 	struct buf path;
-	char number[24];
 	int status;
 
 	buf_init(&path, QUERY_MAX);
 	(void)buf_addf(&path, "/api/v1/rules");
-	cli_query(&path, "host", from->host);
-	if (from->content[0]) {
-		cli_query(&path, "at", from->content);
-	} else {
-		snprintf(number, sizeof(number), "%lld", (long long)from->at.v);
-		cli_query(&path, "at", number);
-	}
+	source_query(&path, from, "host", "at");
 	if (c->args.value[OPTION_FAMILY])
 		cli_query(&path, "family", c->args.value[OPTION_FAMILY]);
 	if (c->args.value[OPTION_BACKEND])
@@ -178,7 +137,7 @@ int cmd_rules_show(struct cli *c)
 	static const char *const formats[] = { "save", NULL }, *const families[] = { "ipv4", "ipv6",
 										     NULL };
 	static const char *const backends[] = { "legacy", "nft", "native", NULL };
-	struct where_from from;
+	struct source from;
 	json_t *answer = NULL;
 	int status;
 
@@ -188,7 +147,7 @@ int cmd_rules_show(struct cli *c)
 		return cli_usage(c, "--family is ipv4 or ipv6");
 	if (!one_of(c->args.value[OPTION_BACKEND], backends))
 		return cli_usage(c, "--backend is legacy, nft or native");
-	status = parse_source(c, &from);
+	status = source_parse(&from, c, c->args.words[0]);
 	if (status == STATUS_ANSWER)
 		status = ask_rules(c, &from, &answer);
 	if (status == STATUS_ANSWER) {

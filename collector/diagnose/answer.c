@@ -404,6 +404,13 @@ json_t *json_changed_by(const struct stored_table *t)
 	return by;
 }
 
+json_t *json_uncertainty(struct wall_ns before, struct wall_ns since, const struct stored_table *by)
+{
+	if (!before.v || (by && by->author_count > 0))
+		return json_null();
+	return json_integer((since.v - before.v) / NS_PER_MS);
+}
+
 static json_t *json_hooks(const struct fate *f)
 {
 	json_t *hooks = json_array();
@@ -436,6 +443,17 @@ static json_t *json_candidates(const struct fate *f)
 	return list;
 }
 
+static void set_origin(json_t *died, const struct origin_of_rule *o)
+{
+	bool known = o->before.v != 0;
+
+	json_object_set_new(died, "since", known ? json_wall(o->since) : json_null());
+	json_object_set_new(died, "changed_by", known ? json_changed_by(o->by) : json_null());
+	json_object_set_new(died, "since_before", known ? json_null() : json_wall(o->since));
+	json_object_set_new(died, "since_uncertainty_ms",
+			    known ? json_uncertainty(o->before, o->since, o->by) : json_null());
+}
+
 /* A rule or policy that the counters and texts leave as the only one. */
 static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 {
@@ -443,20 +461,19 @@ static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 	const struct suspect *s = f->culprit;
 	struct origin_of_rule o;
 	char content[CONTENT_TEXT_MAX] = "";
+	json_t *died;
 
 	content_id_print(&s->table->content, content);
 	origin_find(&o, q, s->table, s->chain, s->number, s->text);
-	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:n,s:o,s:[],s:o,s:n,s:o,s:s,s:o,s:o,s:o}",
-			 "host", fh ? fh->id : "?", "backend", backend_name(s->table->backend),
-			 "family", family_name(s->table->family), "table",
-			 json_text(s->table->table), "chain", s->chain, "kind",
-			 death_name(f->death), "rule",
+	died = json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:n,s:o,s:[],s:o,s:n,s:o,s:s}", "host",
+			 fh ? fh->id : "?", "backend", backend_name(s->table->backend), "family",
+			 family_name(s->table->family), "table", json_text(s->table->table),
+			 "chain", s->chain, "kind", death_name(f->death), "rule",
 			 s->number ? json_integer(s->number) : json_null(), "handle", "rule_text",
 			 json_text(s->text), "jumps", "reason", json_or_null(f->reason), "between",
-			 "reject_with", json_or_null(f->reject_with), "content", content, "since",
-			 o.before.v ? json_wall(o.since) : json_null(), "changed_by",
-			 o.before.v ? json_changed_by(o.by) : json_null(), "since_before",
-			 o.before.v ? json_null() : json_wall(o.since));
+			 "reject_with", json_or_null(f->reject_with), "content", content);
+	set_origin(died, &o);
+	return died;
 }
 
 static json_t *json_died(const struct inquiry *q, const struct fate *f)
@@ -465,6 +482,7 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 	struct origin_of_rule o = { 0 };
 	const struct stored_table *t;
 	char content[CONTENT_TEXT_MAX] = "";
+	json_t *died;
 	bool by_rule;
 
 	if (f->culprit)
@@ -477,8 +495,8 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 		origin_find(&o, q, t, f->step->chain,
 			    f->death == DEATH_RULE ? f->resolved.number : 0, f->resolved.text);
 	}
-	return json_pack(
-		"{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "host",
+	died = json_pack(
+		"{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "host",
 		fh ? fh->id : "?", "backend",
 		by_rule ? json_string(backend_name(resolved_backend(&f->resolved, f->step)))
 			: json_null(),
@@ -497,10 +515,9 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 		(f->next || f->answered_by) && f->death == DEATH_LINK
 			? json_pack("[s,s?]", fh ? fh->id : "?", f->next_sure ? f->next : NULL)
 			: json_null(),
-		"reject_with", json_or_null(f->reject_with), "content", json_or_null(content),
-		"since", o.before.v ? json_wall(o.since) : json_null(), "changed_by",
-		o.before.v ? json_changed_by(o.by) : json_null(), "since_before",
-		o.before.v ? json_null() : json_wall(o.since));
+		"reject_with", json_or_null(f->reject_with), "content", json_or_null(content));
+	set_origin(died, &o);
+	return died;
 }
 
 json_t *json_died_at(const struct inquiry *q, const struct fate *f)

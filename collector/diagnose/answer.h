@@ -29,3 +29,6 @@ json_t *json_translation(const struct tuple *a, const struct tuple *b, enum dire
 json_t *json_died_at(const struct inquiry *q, const struct fate *f);
 /* Who made a table what it is; null: not known. */
 json_t *json_changed_by(const struct stored_table *t);
+/* Milliseconds between the reads around a change; null: there is none before, or who made it was told as it happened. */
+json_t *json_uncertainty(struct wall_ns before, struct wall_ns since,
+			 const struct stored_table *by);

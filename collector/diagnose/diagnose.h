@@ -106,3 +106,43 @@ struct drops_ask {
  */
 int diagnose_drops(json_t **answer, const struct drops_ask *d, const struct where_ask *ask,
 		   struct reader *r, struct where_need *need);
+
+/* A host's tables, as far as they are asked for: -1 and NULL: any. */
+struct tables_ask {
+	const char *table, *chain;
+	int backend, family;
+};
+
+enum { LOG_ENTRIES_MAX = 500, PATCH_LINES_MAX = 1000 };
+
+/*
+ * The changes of a host's tables in the window, newest first, at most `limit`:
+ * {"host", "window": {"since", "until"}, "cut": older ones were left out, "first": when the host's tables were read first,
+ *  "changes": [{"backend", "family", "table", "kind": first|created|changed|deleted, "at": first read that showed it, "after": last
+ *   that did not (null: none), "since_uncertainty_ms": between both, null where the change was told as it happened,
+ *   "changed_by", "content", "before": content (null: none), "torn", "unknown": why there is no patch, else null, "added", "removed",
+ *   "chains": [...], "patch": null, or [{"chain", "op": +|-, "rule", "text"}], "patch_omitted": lines}]}
+ * 0, -ENOENT: there is no such host, or -errno.
+ */
+int diagnose_rules_log(json_t **answer, const char *host, const struct tables_ask *which,
+		       struct wall_ns since, struct wall_ns until, bool patch, size_t limit,
+		       struct reader *r);
+
+/* One side of a comparison: a host's tables at an instant, or the one with a content. */
+struct tables_side {
+	const char *host;
+	const char *content; /* the beginning of its digits; NULL: as they stood at `at` */
+	struct wall_ns at;
+};
+
+/*
+ * What makes b's tables different from a's:
+ * {"a": {"host", "at", "content"}, "b": ..., "equal": all of them are known and the same,
+ *  "tables": those that differ or are not known: [{"backend", "family", "table", "a": content, "b": content (null: no such
+ *   table), "torn", "unknown", "added", "removed", "chains", "patch", "patch_omitted"}]}
+ * *side: 'a' or 'b', which one it is that fails: -ENOENT: there is no such host; -ESRCH: none of its tables is known at
+ * that time (*first: when they were read first; 0 never), or has that content; -EEXIST: several contents begin so. 0 or -errno.
+ */
+int diagnose_rules_diff(json_t **answer, const struct tables_side *a, const struct tables_side *b,
+			const struct tables_ask *which, struct reader *r, char *side,
+			struct wall_ns *first);
