@@ -141,6 +141,10 @@ static void target_option(struct rule *r, const char *option, const char *value)
 		r->to_port_until = *end == '-' ? port(end + 1, &end) : r->to_port_from;
 	} else if (!strcmp(option, "--to")) {
 		prefix_parse(&r->to_net, value);
+	} else if (!strcmp(option, "--nflog-group")) {
+		r->log_group = (uint16_t)strtoul(value, &end, 10);
+	} else if (!strcmp(option, "--nflog-prefix")) {
+		copy(r->log_prefix, sizeof(r->log_prefix), value);
 	} else if (!strcmp(option, "--reject-with")) {
 		copy(r->reject_with, sizeof(r->reject_with), value);
 	}

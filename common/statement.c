@@ -4,6 +4,7 @@
 #include "common/statement.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WORD_MAX = 128 };
@@ -296,4 +297,34 @@ bool statement_jump(const char **at, const char *end, char chain[static CHAIN_NA
 		return true;
 	}
 	return false;
+}
+
+bool statement_log(struct log_words *out, const char *text, size_t len)
+{
+	const char *at = text, *end = text + len, *quote;
+	char word[WORD_MAX], *stop;
+	bool in_log = false, grouped = false;
+
+	*out = (struct log_words){ .prefix = "" };
+	while (next_word(&at, end, word)) {
+		if (!strcmp(word, "comment"))
+			break;
+		if (!strcmp(word, "log")) {
+			in_log = true;
+		} else if (in_log && !strcmp(word, "prefix") &&
+			   (quote = memchr(at, '"', (size_t)(end - at)))) {
+			const char *close = memchr(quote + 1, '"', (size_t)(end - quote - 1));
+
+			if (!close)
+				return false;
+			out->prefix = quote + 1;
+			out->prefix_len = (size_t)(close - quote - 1);
+			at = close + 1;
+		} else if (in_log && !grouped && !strcmp(word, "group") &&
+			   next_word(&at, end, word)) {
+			out->group = (uint16_t)strtoul(word, &stop, 10);
+			grouped = *stop == '\0';
+		}
+	}
+	return grouped;
 }

@@ -26,5 +26,15 @@ struct statement_ends {
 };
 
 struct statement_ends statement_ends(const char *text, size_t len);
+
+/* What a rule logs to a group of NFLOG; the prefix is borrowed from its text, and not ended. */
+struct log_words {
+	uint16_t group;
+	const char *prefix;
+	size_t prefix_len;
+};
+
+/* False: it does not log, or to the kernel's own log. */
+bool statement_log(struct log_words *out, const char *text, size_t len);
 /* The next chain that it jumps or goes to from *at on, in maps, too. False: there is none. */
 bool statement_jump(const char **at, const char *end, char chain[static CHAIN_NAME_MAX + 1]);

@@ -65,6 +65,9 @@ struct rule {
 	char target[CHAIN_NAME_MAX + 1]; /* "" when the rule has none */
 	bool is_goto;
 	char reject_with[32]; /* REJECT */
+	/* NFLOG: */
+	uint16_t log_group;
+	char log_prefix[LOG_PREFIX_MAX + 1];
 	/* DNAT, SNAT, NETMAP, REDIRECT, MASQUERADE: "--to-destination", "--to-source", "--to", "--to-ports". */
 	struct addr to_from, to_until;        /* family 0: none */
 	uint16_t to_port_from, to_port_until; /* 0: none */

@@ -41,8 +41,8 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 		snprintf(text, DRAW_NAME_MAX, "kernel");
 		return;
 	}
-	if (field_is(step, "kind", "log")) {
-		snprintf(text, DRAW_NAME_MAX, "kernel log");
+	if (field_is(step, "kind", "log") && !chain) {
+		snprintf(text, DRAW_NAME_MAX, "log");
 		return;
 	}
 	n = snprintf(text, DRAW_NAME_MAX, "%.80s/%.80s", table ? table : "?", chain ? chain : "?");
@@ -306,7 +306,7 @@ static void short_place(char text[static DRAW_NAME_MAX], const json_t *step)
 	const json_t *rule = json_object_get(step, "rule");
 	int n;
 
-	if (is_checkpoint(step) || is_log(step) || is_kernel(step)) {
+	if (is_checkpoint(step) || (is_log(step) && !chain) || is_kernel(step)) {
 		draw_place(text, step);
 		return;
 	}

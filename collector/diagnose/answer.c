@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/diagnose/logger.h"
 #include "collector/diagnose/origin.h"
 #include "collector/stitch/stranger.h"
 #include "common/content.h"
@@ -103,18 +104,23 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 	bool log = s->label == LABEL_LOG || kernel;
 	const struct journey *j = &h->sj->j;
 
+	bool placed = !ours && (!log || r->chain); /* a log line's rule may be known */
+	const char *table = r->chain ? r->table->table : s->table;
+	uint8_t family = r->chain ? r->table->family : s->family;
+
 	(void)q;
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}",
 			 "at", s->kernel_time ? json_wall(hop_step_at(h, s)) : json_null(),
 			 "backend",
-			 ours || log ? json_null()
-				     : json_string(backend_name(resolved_backend(r, s))),
-			 "family", ours || log ? json_null() : json_or_null(family_name(s->family)),
-			 "table", ours ? json_null() : json_or_null(s->table), "chain",
-			 ours ? json_string(hook_name(s->hook)) : json_or_null(s->chain), "kind",
-			 kinds[r->kind], "rule",
-			 r->kind == RESOLVED_RULE && r->number ? json_integer(r->number)
-							       : json_null(),
+			 placed ? json_string(backend_name(resolved_backend(r, s))) : json_null(),
+			 "family", placed ? json_or_null(family_name(family)) : json_null(),
+			 "table", ours ? json_null() : json_or_null(table), "chain",
+			 ours ? json_string(hook_name(s->hook))
+			      : json_or_null(r->chain ?: s->chain),
+			 "kind", kinds[r->kind], "rule",
+			 (r->kind == RESOLVED_RULE || r->chain) && r->number
+				 ? json_integer(r->number)
+				 : json_null(),
 			 "handle", s->handle ? json_integer((json_int_t)s->handle) : json_null(),
 			 "target", json_or_null(resolved_target(r)), "verdict",
 			 ours ? json_null()
@@ -302,6 +308,9 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 		struct resolved r;
 
 		resolve_step(&r, q, h, &j->steps[i]);
+		if (r.kind == RESOLVED_LOG)
+			(void)logger_find(&r, q, h,
+					  &j->steps[i]); /* it says itself what is missing */
 		json_array_append_new(steps, json_step(q, h, &j->steps[i], &r));
 	}
 	packet_text(j, kind);

@@ -34,6 +34,7 @@ struct resolved {
 	bool is_jump;                     /* its target is a chain of the table */
 	char policy[16];                  /* kind POLICY */
 	const struct stored_table *table; /* the content it was read in; NULL none */
+	const char *chain;                /* kind LOG: of the rule that logged it; NULL not known */
 	bool sure;                        /* that content was read before and after the step */
 	bool unchecked; /* one more read of the host's tables would make it sure */
 	const char *

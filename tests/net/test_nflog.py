@@ -59,6 +59,8 @@ def test_configured_groups_tell_where_a_packet_was(fleet, std):
         assert answer["verdict"] == "unknown" and "INPUT of sv logged it" in answer["reason"], answer
         assert sorted(s["prefix"] for s in steps_at(answer)) == sorted([first, "native"]), answer
         assert {(s["kind"], s["hook"]) for s in steps_at(answer)} == {("log", "INPUT")}, answer
+        assert {s["prefix"]: (s["backend"], s["table"], s["chain"], s["rule"]) for s in steps_at(answer)} == {
+            first: ("legacy", "filter", "INPUT", 1), "native": ("native", "own", "in", 1)}, answer
 
 
 def test_log_lines_join_the_trace_and_forge_none(fleet, std):
@@ -78,8 +80,32 @@ def test_log_lines_join_the_trace_and_forge_none(fleet, std):
     assert answer["verdict"] == "delivered" and len(there) == 1, answer
     logs = [s["prefix"] for s in there[0]["steps"] if s["kind"] == "log"]
     assert sorted(logs) == sorted(hostile + ["z" * 127]), answer
+    places = {s["prefix"]: (s["table"], s["chain"], s["rule"]) for s in there[0]["steps"] if s["kind"] == "log"}
+    assert places == {hostile[0]: ("filter", "INPUT", 1), hostile[1]: ("filter", "INPUT", 2), hostile[2]: ("filter", "INPUT", 3),
+                      "z" * 127: ("own", "in", 1)}, places
     assert [s["rule"] for s in there[0]["steps"] if s["chain"] == "INPUT" and s["kind"] == "rule"] == [1, 2, 3], answer
     assert "\x1b" not in fleet.screen(flow).stdout
+
+
+def test_a_line_that_several_rules_may_have_logged_names_none(fleet, std):
+    """Two rules of one group and prefix; another group's rule with that prefix, and another prefix, are no rivals."""
+    std.sv.rules_restore("*filter\n:MINE -\n%s\n%s\n-A INPUT -p udp -j MINE\n-A MINE -p udp -m udp --dport 4310 -j NFLOG "
+                         "--nflog-group 7 --nflog-prefix twice\n%s\nCOMMIT\n" % (
+                             LOGGED % "twice", LOGGED.replace("group 7", "group 8") % "alone", LOGGED % "alone"))
+    fleet.start_collector()
+    fleet.start_agent(std.sv, config="nflog: [7]\n")
+    std.sv.serve("udp", 4310)
+    std.cl.udp("10.0.3.2", 4310)
+    fleet.settle()
+    flow = "udp 198.18.0.1 10.0.3.2:4310"
+    logs = [s for s in steps_at(fleet.where(flow, status=(0, 3, 4))) if s["kind"] == "log"]
+    assert {(s["prefix"], s["table"], s["rule"], s["reason"]) for s in logs if s["prefix"] == "twice"} == \
+        {("twice", None, None, "one of several rules")}, logs
+    alone = [s for s in logs if s["prefix"] == "alone"]
+    assert [(s["chain"], s["rule"], s["rule_text"]) for s in alone] == \
+        [("INPUT", 4, "-A INPUT -p udp -m udp --dport 4310 -j NFLOG --nflog-prefix alone --nflog-group 7")], logs
+    shown = fleet.lasthop("path", *flow.split()).stdout
+    assert "filter/INPUT 4" in shown and "log: alone" in shown, shown
 
 
 OWNER = """

@@ -60,7 +60,7 @@ def test_dnat_in_output_belongs_to_the_sender(fleet, std):
 
 
 def test_dropped_where_no_trace_goes(fleet, std):
-    """A netdev chain eats it before any hook that is traced: the kernel says a rule did; rules further on are innocent."""
+    """A netdev chain eats it before any hook that is traced: the kernel says a rule did, which only one can have been."""
     std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP")
     std.sv.nft("table netdev mine { chain eat { type filter hook ingress device eth0 priority 0; ip protocol tcp drop; }; }")
     fleet.start_collector()
@@ -70,8 +70,8 @@ def test_dropped_where_no_trace_goes(fleet, std):
     time.sleep(2 * GONE)
     answer = fleet.where(FLOW)
     check(answer, verdict="dropped", direction="original", confidence="inferred",
-          died_at={"host": "sv", "kind": "kernel", "reason": "NETFILTER_DROP", "table": None, "chain": None, "rule": None,
-                   "candidates": []})
+          died_at={"host": "sv", "kind": "rule", "reason": "NETFILTER_DROP", "family": "netdev", "table": "mine",
+                   "chain": "eat", "rule": 1, "hooks": ["INGRESS", "PREROUTING"]})
     assert hosts(answer) == ["cl", "gw", "rt", "sv"]
 
 

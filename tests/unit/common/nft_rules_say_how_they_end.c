@@ -87,12 +87,28 @@ static void only_the_packet_itself_must_match(void **state)
 	}
 }
 
+static void log_lines_have_group_and_prefix(void **state)
+{
+	static const char grouped[] = "udp dport 9 log prefix \"group 9 \" group 7 snaplen 0 drop";
+	static const char kernels[] = "log prefix \"group 7\" level warn accept";
+	struct log_words w;
+
+	(void)state;
+	assert_true(statement_log(&w, grouped, sizeof(grouped) - 1));
+	assert_int_equal(w.group, 7);
+	assert_int_equal(w.prefix_len, strlen("group 9 "));
+	assert_memory_equal(w.prefix, "group 9 ", w.prefix_len);
+	assert_false(statement_log(&w, kernels, sizeof(kernels) - 1));
+	assert_false(statement_log(&w, "meta mark 7 accept", 18));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ends_are_told),
 		cmocka_unit_test(jumps_are_found_in_maps_too),
 		cmocka_unit_test(only_the_packet_itself_must_match),
+		cmocka_unit_test(log_lines_have_group_and_prefix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
