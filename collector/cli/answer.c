@@ -263,6 +263,7 @@ static void foot(struct screen *s, const char *key)
 static void draw_why(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *cause, *line;
+	const char *told;
 	size_t i, k;
 
 	json_array_foreach(json_object_get(answer, "causes"), i, cause) {
@@ -289,10 +290,15 @@ static void draw_why(struct screen *s, const json_t *answer, const struct view *
 			screen_end(s, FOOT_COLUMN + 2);
 		}
 	}
-	if (json_array_size(json_object_get(answer, "causes")) == 0 &&
-	    field_text(answer, "reason") && !field_is(answer, "verdict", "unknown")) {
+	if (json_array_size(json_object_get(answer, "causes")) > 0 ||
+	    field_is(answer, "verdict", "unknown"))
+		return;
+	/* What no cause explains: the kernel's reason, in words. */
+	told = field_text(answer, "reason")
+		       ?: field_text(json_object_get(answer, "died_at"), "reason_text");
+	if (told) {
 		foot(s, "why");
-		screen_put(s, STYLE_PLAIN, field_text(answer, "reason"));
+		screen_put(s, STYLE_PLAIN, told);
 		screen_end(s, FOOT_COLUMN);
 	}
 }

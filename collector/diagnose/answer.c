@@ -12,6 +12,7 @@
 #include "collector/stitch/stranger.h"
 #include "common/content.h"
 #include "common/packet.h"
+#include "common/reasons.h"
 
 enum { CHAIN_DEPTH_MAX = 64 }; /* jumps that an answer tells */
 
@@ -531,11 +532,14 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 
 json_t *json_died_at(const struct inquiry *q, const struct fate *f)
 {
+	const struct reason *told;
 	json_t *died;
 
 	if (!f || f->death == DEATH_NONE)
 		return json_null();
 	died = json_died(q, f);
+	told = f->death == DEATH_KERNEL && f->reason ? reason_find(f->reason) : NULL;
+	json_object_set_new(died, "reason_text", json_or_null(told ? told->text : NULL));
 	json_object_set_new(died, "answered_by", json_or_null(f->answered_by));
 	json_object_set_new(died, "hooks", json_hooks(f));
 	json_object_set_new(died, "candidates", json_candidates(f));

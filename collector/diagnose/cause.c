@@ -85,6 +85,21 @@ static void rule_causes(json_t *causes, const struct ruling *r, const char *host
 			     r->packets, r->packets == 1 ? "" : "s");
 }
 
+static json_t *queue_cause(json_t *causes, const struct fate *f, const char *host)
+{
+	json_t *evidence = add_cause(
+		causes, "nfqueue-no-listener",
+		"%s freed it at the queue of %s/%s number %u: no program reads that queue, or the one that does refused it",
+		host, f->step->table, f->step->chain, f->resolved.number);
+
+	if (f->resolved.text)
+		add_evidence(evidence, "%s", f->resolved.text);
+	add_evidence(evidence,
+		     "/proc/net/netfilter/nfnetlink_queue of %s lists the queues that are read",
+		     host);
+	return evidence;
+}
+
 /* The kernel says that some rule did it; more than one can have. */
 static void suspect_causes(json_t *causes, const struct fate *f, const char *host)
 {
@@ -289,6 +304,8 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 			causes, id,
 			"the reverse path filter of %s: its route to the source does not lead through %s",
 			host, in_if[0] ? in_if : "that interface");
+	else if (!strcmp(id, "nfqueue-no-listener"))
+		evidence = queue_cause(causes, f, host);
 	else if (!strcmp(id, "conntrack-full"))
 		evidence = add_cause(
 			causes, id,

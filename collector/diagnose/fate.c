@@ -164,6 +164,20 @@ static void discarded(struct fate *f, const char *reason, const char *cause, boo
 	f->observed = observed;
 }
 
+/*
+ * 1a: nobody had bound the queue, it was full, or the program that reads it dropped the packet: the kernel frees it in the same
+ * words each time.
+ */
+static bool ended_in_queue(struct fate *f)
+{
+	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
+
+	if (!r || (r->class != REASON_UNTOLD && r->class != REASON_DROPPED))
+		return false;
+	discarded(f, r->name, "nfqueue-no-listener", false);
+	return true;
+}
+
 /* 1, 2: true when a rule, policy or taker ended it. */
 static bool ended_by_rule(struct fate *f, const struct inquiry *q, const struct step *s)
 {
@@ -177,6 +191,8 @@ static bool ended_by_rule(struct fate *f, const struct inquiry *q, const struct 
 	v = resolved_verdict(r, s);
 	f->observed = r->sure;
 	f->reason = r->reason;
+	if (v == STEP_VERDICT_QUEUE && ended_in_queue(f))
+		return true;
 	if (v == STEP_VERDICT_QUEUE || v == STEP_VERDICT_STOLEN) {
 		unknown(f,
 			say(q, "it was handed to %s at %s %s/%s: what happened then is not watched",

@@ -54,7 +54,8 @@ const char *death_name(enum death d);
 /*
  * Decides about one path of a conversation. The first that holds wins:
  *  0. of copies (bridge, multicast) the one that arrived decides; else what its last host saw
- *  1. nft itself reported a drop, or a queue or another taker
+ *  1. nft itself reported a drop, or a queue or another taker; what the kernel freed without a reason after a rule had sent it to a
+ *     queue, the queue did not take, or its reader refused (1a)
  *  2. the last step is a DROP or REJECT rule, or a policy DROP: that ended it
  *  3. the kernel says that it freed the packet, with a reason that is a death (common/reasons.h): that ended it. A rule
  *     (NETFILTER_DROP) is named if it is the only one that can have done it (3a); where none can, and behind a hook's last

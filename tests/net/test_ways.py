@@ -75,6 +75,33 @@ def test_dropped_where_no_trace_goes(fleet, std):
     assert hosts(answer) == ["cl", "gw", "rt", "sv"]
 
 
+def test_a_queue_that_nobody_reads(fleet, std):
+    std.gw.rules("-A FORWARD -p tcp --dport 443 -j NFQUEUE --queue-num 5")
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace(FLOW)
+    assert std.cl.tcp("10.0.3.2", 443, timeout=0.4).outcome == "silent"
+    answer = fleet.where(FLOW)
+    check(answer, verdict="discarded", direction="original", confidence="inferred",
+          died_at={"host": "gw", "kind": "kernel", "rule": None})
+    cause = answer["causes"][0]
+    assert cause["id"] == "nfqueue-no-listener" and "filter/FORWARD number 1" in cause["summary"], cause
+    assert any("--queue-num 5" in e for e in cause["evidence"]), cause
+
+
+def test_loopback_addresses_from_outside(fleet, std):
+    """DNAT to 127.0.0.1 without route_localnet: no cause of ours fits, the kernel's reason is told in words."""
+    std.sv.rules("-t nat -A PREROUTING -p tcp --dport 443 -j DNAT --to-destination 127.0.0.1:8080")
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace(FLOW)
+    assert std.cl.tcp("10.0.3.2", 443, timeout=0.4).outcome == "silent"
+    answer = fleet.where(FLOW)
+    check(answer, verdict="discarded", direction="original", died_at={"host": "sv", "kind": "kernel"})
+    assert "route_localnet" in (answer["died_at"]["reason_text"] or ""), answer["died_at"]
+    assert "route_localnet" in fleet.screen(FLOW).stdout.replace("\n", " ")
+
+
 def test_lost_where_nobody_watches(fleet, std):
     """A host without agent between the router and the server eats it; rules further on are innocent."""
     std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP")
