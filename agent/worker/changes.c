@@ -147,6 +147,11 @@ static void ask_proc(struct noted *n)
 			n->command[i] = ' ';
 }
 
+void changes_heard(struct changes *c, uint32_t generation)
+{
+	c->heard[c->heard_next++ % HEARD_MAX] = generation;
+}
+
 void changes_note(struct changes *c, const struct table_change *event)
 {
 	struct noted *n = &c->list[0];
@@ -166,8 +171,10 @@ void changes_note(struct changes *c, const struct table_change *event)
 	snprintf(n->table, sizeof(n->table), "%s", event->table);
 	snprintf(n->program, sizeof(n->program), "%s", event->program);
 	snprintf(n->command, sizeof(n->command), "%s", event->command);
-	if (n->via == VIA_NFT)
+	if (n->via == VIA_NFT) {
+		changes_heard(c, n->generation);
 		ask_proc(n);
+	}
 	command_mask(n->command);
 	/* Who logged in, where that is known: sudo and su do not change it. */
 	user_name(n->loginuid != AUTHOR_NOBODY ? n->loginuid : n->uid, n->user, sizeof(n->user));
@@ -205,6 +212,24 @@ static bool between(const struct noted *n, const struct ruleset_fact *f, uint32_
 	return n->at.v > f->before.v && n->at.v <= f->read_at.v;
 }
 
+/* 5: the kernel's generations go round without a 0, which is that of no transaction. */
+static bool all_heard(const struct changes *c, uint32_t before, uint32_t now)
+{
+	if (!before || !now) /* not known: their times must do */
+		return true;
+	if (now - before > HEARD_MAX)
+		return false;
+	for (uint32_t g = before; g != now;) {
+		bool found = ++g == 0;
+
+		for (int i = 0; i < HEARD_MAX && !found; i++)
+			found = c->heard[i] == g;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
 /* False: there are more than can be told. */
 static bool add(struct changes *c, uint32_t *count, const struct noted *n)
 {
@@ -229,6 +254,8 @@ void changes_credit(struct changes *c, struct ruleset_fact *f, uint32_t before, 
 	uint32_t count = 0;
 	bool all = c->crowded.v <= f->before.v && lost.v <= f->before.v;
 
+	if (f->backend != BACKEND_LEGACY)
+		all &= all_heard(c, before, now);
 	for (int i = 0; i < CHANGES_MAX; i++) {
 		struct noted *n = &c->list[i];
 
@@ -239,7 +266,7 @@ void changes_credit(struct changes *c, struct ruleset_fact *f, uint32_t before, 
 		if (n->via == VIA_BPF && n->at.v <= f->read_at.v)
 			n->at.v = 0; /* 1: its texts stay until the place is needed */
 	}
-	/* 4 */
+	/* 4, 5 */
 	if (!all)
 		count = 0;
 	f->authors = c->found;

@@ -9,12 +9,13 @@
  *     (one of nftables is told when it comes here, which may be after the read that showed it: its generation tells better)
  *  4. where an event that may have been it was forgotten for want of room, or lost before it came here, or where more may have
  *     been it than can be told, nobody is accused: neither the one that is left, nor some of them
+ *  5. nor where a notice of nftables is still to come: each generation between the two reads must have had its own, ours counted
  */
 #pragma once
 
 #include "agent/source/drops.h"
 
-enum { CHANGES_MAX = 32 };
+enum { CHANGES_MAX = 32, HEARD_MAX = 256 };
 
 /* The source of the changes of legacy tables, by name. */
 #define CHANGES_LEGACY "changes"
@@ -31,11 +32,14 @@ struct changes {
 	struct boot_ns crowded; /* the newest event that was forgotten for want of room; 0 none */
 	struct boot_ns lost,
 		lost_nft; /* until when events of legacy tables, of nftables, were lost */
+	uint32_t heard[HEARD_MAX], heard_next; /* generations that had their notice; a ring */
 	struct author found[AUTHORS_MAX]; /* what changes_credit() gave; texts are in the list */
 };
 
 /* Keeps the event, without what looks like a secret in its command. */
 void changes_note(struct changes *c, const struct table_change *event);
+/* A transaction of nftables that needs no author, being ours, had its notice; changes_note() does the same of others'. */
+void changes_heard(struct changes *c, uint32_t generation);
 /* Events may be missing until then, where the loss is one of a source of changes. */
 void changes_lost(struct changes *c, const struct loss *l);
 /*

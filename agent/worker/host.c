@@ -240,6 +240,8 @@ static void on_changed(void *arg, const struct table_change *c)
 
 	if (!is_ours(h, c))
 		host_changed(h, c);
+	else if (changes_of(h))
+		changes_heard(h->changes, c->generation);
 }
 
 static void on_stats(void *arg, const struct conntrack_stats *s)

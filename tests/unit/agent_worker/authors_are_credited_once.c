@@ -215,10 +215,30 @@ static void three_generations_tell_better_than_receipt(void **state)
 	assert_int_equal(f.author_count, 1);
 	assert_int_equal(f.authors[0].pid, 8);
 	commit(300, 9, 1); /* they go round */
+	changes_heard(&changes, 2);
 	f = nft_read(200, 400, UINT32_MAX, 2);
 	assert_int_equal(f.author_count, 1);
 	assert_int_equal(f.authors[0].pid, 9);
 	f = nft_read(0, 400, UINT32_MAX, 2); /* the first read */
+	assert_int_equal(f.author_count, 0);
+}
+
+static void five_who_is_heard_first_is_not_accused_alone(void **state)
+{
+	struct ruleset_fact f;
+
+	(void)state;
+	commit(150, 7, 11);
+	f = nft_read(100, 200, 10, 12); /* the notice of 12 is still to come */
+	assert_int_equal(f.author_count, 0);
+	changes_heard(&changes, 12); /* it was a lease of ours */
+	f = nft_read(100, 200, 10, 12);
+	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.authors[0].pid, 7);
+	commit(210, 8, 13);
+	f = nft_read(100, 200, 10, 13);
+	assert_int_equal(f.author_count, 2);
+	f = nft_read(100, 200, 10, 11 + HEARD_MAX);
 	assert_int_equal(f.author_count, 0);
 }
 
@@ -281,6 +301,7 @@ int main(void)
 		T(four_who_came_through_a_loss_is_not_accused),
 		T(four_a_loss_of_nftables_is_its_own),
 		T(three_generations_tell_better_than_receipt),
+		T(five_who_is_heard_first_is_not_accused_alone),
 		T(what_stood_at_the_first_look_has_no_author),
 		T(secrets_do_not_leave_the_host),
 	};
