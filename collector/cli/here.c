@@ -1,10 +1,9 @@
 /*
  * `here`: this machine only, in one command. Starts a collector and an agent as children with a temporary
  * store (or asks the ones that run here already), traces the flow, prints each packet as it is seen, and at the end
- * where the flow died. Whatever happens to us, the children die with us; what is left in /tmp goes with the exit.
+ * where the flow died. Whatever happens to us, the children die with us, and what they left in /tmp goes.
  */
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "collector/cli/field.h"
 #include "collector/cli/http.h"
 #include "collector/cli/packets.h"
+#include "collector/cli/sweep.h"
 #include "collector/cli/text.h"
 #include "collector/cli/trace.h"
 #include "collector/cli/when.h"
@@ -41,6 +41,7 @@ struct here {
 	char id[HOST_MAX + 1]; /* this host, as the collector knows it */
 	char dir[300];         /* of the children; "" when they are not ours */
 	struct child collector, agent;
+	struct sweep sweep;                       /* of dir */
 	int signals;                              /* signalfd: Ctrl-C and the like; -1 not open */
 	struct wall_ns started, ends, lease_ends; /* ends 0: at Ctrl-C */
 	char lease[64];
@@ -48,14 +49,6 @@ struct here {
 	int64_t rate;
 	bool detail, json;
 };
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
 
 /* true: somebody wants us to end. */
 static bool nap(struct here *h, int ms)
@@ -241,7 +234,7 @@ static int await_ready(struct here *h)
 static int start_children(struct here *h)
 {
 	const char *tmp = getenv("TMPDIR");
-	int port = 0, status;
+	int port = 0, status, err;
 
 	if (!may_watch())
 		return cli_fail(
@@ -252,6 +245,11 @@ static int start_children(struct here *h)
 		h->dir[0] = '\0';
 		return cli_fail(STATUS_TROUBLE, strerror(errno),
 				"is there a temporary directory? (TMPDIR)");
+	}
+	err = sweep_begin(&h->sweep, h->dir);
+	if (err < 0) {
+		(void)rmdir(h->dir);
+		return cli_fail(STATUS_TROUBLE, strerror(-err), NULL);
 	}
 	status = start_collector(h, &port);
 	if (status == STATUS_ANSWER)
@@ -446,8 +444,7 @@ static void clear(struct here *h)
 {
 	child_stop(&h->agent);
 	child_stop(&h->collector);
-	if (h->dir[0])
-		nftw(h->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	sweep_end(&h->sweep);
 	if (h->signals >= 0)
 		close(h->signals);
 	free(h->flow);

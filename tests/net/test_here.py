@@ -14,7 +14,8 @@ class Here:
     def __init__(self, fleet, host, *argv):
         host.baseline = host.look()
         self.process = subprocess.Popen([str(BIN / "lasthop"), "here", *argv, "--netns", host.netns], text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=fleet.environment())
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**fleet.environment(), "TMPDIR": str(fleet.dir)})
+        self.directories = lambda: list(fleet.dir.glob("lasthop-here-*"))
         self.lines = {"out": [], "err": []}
         self.threads = [threading.Thread(target=self._read, args=(self.process.stdout, self.lines["out"])),
                         threading.Thread(target=self._read, args=(self.process.stderr, self.lines["err"]))]
@@ -82,7 +83,9 @@ def test_it_ends_when_it_was_told(fleet, std):
 def test_it_leaves_nothing_when_it_is_killed(fleet, std):
     here = Here(fleet, std.gw, "tcp", "10.0.1.2", "10.0.3.2:443")
     wait_until("it traces", armed(std.gw), 8 * GONE)
+    assert len(here.directories()) == 1
     here.process.kill()
     here.end(10)
+    wait_until("its directory is gone", lambda: not here.directories(), 2 * GONE)
     fleet.wait_clean(std.gw, patience=2 * GONE)
     wait_until("its children are gone", lambda: not fleet.children(), 2 * GONE)
