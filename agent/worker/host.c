@@ -13,7 +13,10 @@
 
 #include "agent/source/host.h"
 #include "agent/source/nflog.h"
+#include "agent/worker/host_inner.h"
 #include "agent/worker/host_lease.h"
+#include "agent/worker/host_list.h"
+#include "agent/worker/host_tables.h"
 
 enum {
 	FACTS_PAUSE_MS = 200, /* changes come in bursts */
@@ -48,21 +51,16 @@ static void sooner(struct boot_ns *due, struct boot_ns at)
 		*due = at;
 }
 
+const char *host_slot_name(enum slot slot)
+{
+	return slots[slot].ops->name;
+}
+
 void host_emit(struct host *h, struct record *r)
 {
 	r->host = h->index;
 	/* What is refused the spool counts itself. */
 	(void)spool_add(h->env->spool, r);
-}
-
-static void emit_borrowed(void *arg, const struct record *r)
-{
-	struct record copy = *r;
-	struct host *h = arg;
-
-	if (r->kind == RECORD_RULESET && h->changes)
-		changes_credit(h->changes, &copy.ruleset, h->rules.shown, h->rules.showing);
-	host_emit(h, &copy);
 }
 
 /* What the sources tell. */
@@ -416,97 +414,6 @@ int host_readable(struct host *h, struct source *s, int max)
 
 /* What is in force, as records. */
 
-static struct source_fact fact_of(const struct host *h, enum slot slot)
-{
-	struct source_fact f = { .name = slots[slot].ops->name };
-
-	switch (h->opening[slot]) {
-	case OPENING_DONE:
-		f.state = SOURCE_ON;
-		break;
-	case OPENING_FAILED:
-		f.state = slot == SLOT_CONNTRACK && (h->unloaded || h->calm.resting)
-				  ? SOURCE_OFF
-				  : SOURCE_FAILED;
-		f.why = h->whys[slot];
-		break;
-	default:
-		/* Closed since, but what it could not see is still asked about. */
-		f.state = h->whys[slot][0] ? SOURCE_FAILED : SOURCE_READY;
-		f.why = h->whys[slot][0] ? h->whys[slot] : NULL;
-	}
-	if ((slot == SLOT_LEGACY || slot == SLOT_NFT) && !h->env->allow_trace) {
-		f.state = SOURCE_OFF;
-		f.why = "remote tracing is off on this host: start its agent with --allow-trace";
-	}
-	return f;
-}
-
-static bool resolved(const struct host *h, enum slot slot)
-{
-	return h->opening[slot] == OPENING_DONE || h->opening[slot] == OPENING_FAILED;
-}
-
-static struct source_fact counters_fact(const struct host *h)
-{
-	struct source_fact f = { .name = "counters", .state = SOURCE_ON };
-
-	if (h->env->counters_seconds == 0) {
-		f.state = SOURCE_OFF;
-		f.why = "its agent's configuration says counters_seconds: 0";
-	} else if (h->counting.why[0] != '\0') {
-		f.state = SOURCE_FAILED;
-		f.why = h->counting.why;
-	}
-	return f;
-}
-
-static struct source_fact namespaces_fact(const struct host *h)
-{
-	struct source_fact f = { .name = "namespaces", .state = SOURCE_ON };
-
-	if (h->beyond && h->beyond[0] != '\0') {
-		f.state = SOURCE_FAILED;
-		f.why = h->beyond;
-	}
-	return f;
-}
-
-/*
- * What the sources are; *said of them are to be told to people. False: how opening one of them goes is not known yet.
- */
-static bool list_sources(const struct host *h, struct source_fact list[static HOST_SOURCES_MAX],
-			 uint32_t *count, uint32_t *said)
-{
-	bool known = resolved(h, SLOT_CONNTRACK) && resolved(h, SLOT_HOST) &&
-		     h->opening[SLOT_LEGACY] != OPENING_ASKED &&
-		     h->opening[SLOT_NFT] != OPENING_ASKED &&
-		     (h->env->log_group_count == 0 || resolved(h, SLOT_NFLOG)) &&
-		     (h->rules.known || h->rules.why[0] != '\0');
-
-	list[0] = fact_of(h, SLOT_LEGACY);
-	list[1] = fact_of(h, SLOT_NFT);
-	list[2] = fact_of(h, SLOT_CONNTRACK);
-	list[3] = (struct source_fact){ .name = "ruleset", .state = SOURCE_ON };
-	if (h->rules.why[0] != '\0') {
-		list[3].state = SOURCE_FAILED;
-		list[3].why = h->rules.why;
-	} else if (h->rules.note[0] != '\0') {
-		list[3].why = h->rules.note;
-	}
-	list[4] = fact_of(h, SLOT_HOST);
-	list[5] = counters_fact(h);
-	*count = 6;
-	if (h->env->log_group_count)
-		list[(*count)++] = logs_fact(&h->logs, fact_of(h, SLOT_NFLOG));
-	known &= h->env->sources(h->env->arg, list, count);
-	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
-	*said = *count;
-	if (h->beyond)
-		list[(*count)++] = namespaces_fact(h);
-	return known;
-}
-
 static void tell_sources(struct host *h, struct boot_ns now)
 {
 	struct source_fact list[HOST_SOURCES_MAX];
@@ -514,85 +421,13 @@ static void tell_sources(struct host *h, struct boot_ns now)
 	char line[SAID_TEXT_MAX];
 	uint32_t said;
 
-	if (!list_sources(h, list, &r.sources.count, &said))
+	if (!sources_list(h, list, &r.sources.count, &said))
 		return;
 	h->sources_changed = false;
 	host_emit(h, &r);
 	for (uint32_t i = 0; i < said; i++)
 		if (said_line(&h->said, &list[i], line))
 			h->env->say(h->env->arg, h, line);
-}
-
-static void on_rules(void *arg, const struct helper_request *q, const struct helper_answer *a,
-		     int fd)
-{
-	struct host *h = arg;
-	bool was_failed = h->rules.why[0] != '\0', was_known = h->rules.known;
-	bool noted = h->rules.note[0] != '\0';
-
-	(void)q;
-	if (rules_take(&h->rules, a, fd, h->index, emit_borrowed, h)) {
-		if (fd >= 0)
-			h->env->have(h->env->arg, h->rules.ids, h->rules.newest.count);
-		h->env->flush(h->env->arg);
-	}
-	if (was_failed != (h->rules.why[0] != '\0') || !was_known ||
-	    noted != (h->rules.note[0] != '\0'))
-		h->sources_changed = true;
-	if (fd >= 0)
-		counting_soon(&h->counting, boot_now());
-	/* Joining its group where nf_tables is not loaded would load it. */
-	if (h->rules.generation)
-		host_open(h, SLOT_CHANGES_NFT);
-	/* A rule may have brought connection tracking with it. */
-	if (fd >= 0 && h->opening[SLOT_CONNTRACK] == OPENING_FAILED)
-		host_open(h, SLOT_CONNTRACK);
-	leases_advance(h);
-}
-
-static void on_counters(void *arg, const struct helper_request *q, const struct helper_answer *a,
-			int fd)
-{
-	struct host *h = arg;
-	bool was_failed = h->counting.why[0] != '\0', told = h->counting.tell;
-	bool stands;
-
-	(void)q;
-	h->rules.asked = false;
-	told |= h->rules.check_wanted;
-	stands = rules_check(&h->rules, a, h->index, emit_borrowed, h);
-	counting_take(&h->counting, a, fd, stands ? &h->rules : NULL, h->index, emit_borrowed, h);
-	if (was_failed != (h->counting.why[0] != '\0'))
-		h->sources_changed = true;
-	if (told)
-		h->env->flush(h->env->arg);
-	leases_advance(h);
-}
-
-/* When to look at the tables next: a read of the counters tells whether rules have changed, too, so both wait for each other. */
-static struct boot_ns tables_due(const struct host *h)
-{
-	const struct boot_ns rules = h->rules.due, counters = h->counting.due;
-
-	if (!h->rules.known || h->counting.seconds == 0 ||
-	    rules.v <= counters.v + h->rules.every / 2)
-		return rules;
-	return counters;
-}
-
-static void ask_tables(struct host *h, struct boot_ns now)
-{
-	struct helper_request q = rules_request(&h->rules, h->index);
-	link_answer *done = on_rules;
-
-	if (h->rules.asked || tables_due(h).v > now.v)
-		return;
-	if (h->rules.known && !h->rules.stale &&
-	    counting_due(&h->counting, now, h->rules.every / 2)) {
-		q = counting_request(&h->rules, h->index);
-		done = on_counters;
-	}
-	h->rules.asked = link_ask(h->env->link, &q, -1, done, h) == 0;
 }
 
 /* Time. */
@@ -695,7 +530,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	tell_missed(h, now, false);
 	if (h->calm.resting && !calm_waits(&h->calm, now))
 		host_open(h, SLOT_CONNTRACK);
-	ask_tables(h, now);
+	tables_ask(h, now);
 	tick_assembler(h, now);
 	sooner(&due, leases_tick(h, now));
 	tell_left_out(h, now);
@@ -713,8 +548,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	sooner(&due, nflog_due(&h->sources[SLOT_NFLOG]));
 	sooner(&due, calm_due(&h->calm, now));
 	sooner(&due, h->assembler_due);
-	if (!h->rules.asked)
-		sooner(&due, tables_due(h).v ? tables_due(h) : now);
+	sooner(&due, tables_due(h, now));
 	return due;
 }
 
@@ -751,7 +585,7 @@ void host_resend(struct host *h)
 {
 	struct boot_ns now = boot_now();
 
-	rules_resend(&h->rules, h->index, emit_borrowed, h);
+	tables_resend(h);
 	host_snapshot(h);
 	counting_now(&h->counting, true);
 	h->facts_hash = 0;
@@ -785,7 +619,7 @@ void host_end(struct host *h)
 
 	leases_lost(h, ENDED_WHY);
 	assembler_flush(h->assembler);
-	(void)list_sources(h, list, &sources.sources.count, &said);
+	(void)sources_list(h, list, &sources.sources.count, &said);
 	for (uint32_t i = 0; i < sources.sources.count; i++) {
 		list[i].state = SOURCE_OFF;
 		list[i].why = ENDED_WHY;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/worker/host_inner.h"
+
 /* We stop a little before the helper would, so that its last counts still come. */
 enum { TELL_S = 5, DRAIN_MAX = 65536, LEAD_MS = 100 };
 

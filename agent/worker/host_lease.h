@@ -11,8 +11,3 @@ void leases_advance(struct host *h);
 void leases_lost(struct host *h, const char *why);
 /* Does what is due. When it wants to be called next; 0: never. */
 struct boot_ns leases_tick(struct host *h, struct boot_ns now);
-
-/* host.c's, for the leases' use. */
-void host_emit(struct host *h, struct record *r);
-void host_open(struct host *h, enum slot slot);
-void host_close(struct host *h, enum slot slot);
