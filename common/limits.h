@@ -44,6 +44,7 @@ enum {
 	SPOOL_MAX = 16 << 20,         /* bytes that wait for the collector in memory */
 
 	DROPS_RATE = 1000, /* drops a second that are told one by one; the others are counted */
+	FACTS_RULES_MAX = 1024, /* of policy routing; both families */
 	NFLOG_GROUPS_MAX = 8,
 	NFLOG_RATE = 1000, /* logged packets a second and host; the others are counted */
 

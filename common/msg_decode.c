@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/msg_counters.h"
+#include "common/msg_rules.h"
 #include "proto/lasthop.pb-c.h"
 
 struct name {
@@ -304,6 +305,7 @@ static void ruleset(struct decoder *d, struct ruleset_fact *r, const Pb__Ruleset
 static void facts(struct decoder *d, struct facts *f, const Pb__Facts *m)
 {
 	enum { LINKS_MAX = 4096, ADDRS_MAX = 16384, ROUTES_MAX = 65536 };
+	int r;
 
 	f->at.v = m->at;
 	f->forward4 = m->forward4;
@@ -326,6 +328,12 @@ static void facts(struct decoder *d, struct facts *f, const Pb__Facts *m)
 		to->master = l->master;
 		to->mtu = l->mtu;
 		to->up = l->up;
+		to->conf4 = l->conf4;
+		to->conf6 = l->conf6;
+		to->forward4 = l->forward4;
+		to->force_forward6 = l->force_forward6;
+		to->disable6 = l->disable6;
+		to->rp_filter = (uint8_t)below(d, l->rp_filter, 1 << 8);
 		if (l->mac.len)
 			bytes_exact(d, to->mac, &l->mac, sizeof(to->mac));
 		snprintf(to->name, sizeof(to->name), "%s", text(d, &l->name, IFNAME_MAX));
@@ -335,17 +343,26 @@ static void facts(struct decoder *d, struct facts *f, const Pb__Facts *m)
 		prefix(d, &f->addrs[i].addr, &m->addrs[i]->addr, m->addrs[i]->len);
 	}
 	for (size_t i = 0; i < m->n_routes; i++) {
-		const Pb__Route *r = m->routes[i];
+		const Pb__Route *route = m->routes[i];
 		struct facts_route *to = &f->routes[i];
 
-		prefix(d, &to->dst, &r->dst, r->len);
-		if (r->gateway.len)
-			addr(d, &to->gateway, &r->gateway);
-		to->ifindex = r->ifindex;
-		to->table = r->table;
-		to->metric = r->metric;
-		to->type = (uint8_t)below(d, r->type, 1 << 8);
+		prefix(d, &to->dst, &route->dst, route->len);
+		if (route->gateway.len)
+			addr(d, &to->gateway, &route->gateway);
+		to->ifindex = route->ifindex;
+		to->table = route->table;
+		to->metric = route->metric;
+		to->type = (uint8_t)below(d, route->type, 1 << 8);
+		to->tos = (uint8_t)below(d, route->tos, 1 << 8);
+		prefix(d, &to->src, &route->src, route->src_len);
 	}
+	f->rules4 = m->rules4;
+	f->rules6 = m->rules6;
+	f->cut = m->cut;
+	f->rp_filter = (uint8_t)below(d, m->rp_filter, 1 << 8);
+	r = msg_rules_decode(d->arena, f, m);
+	if (r < 0)
+		d->error = r;
 }
 
 static void sources(struct decoder *d, struct sources *s, const Pb__Sources *m)

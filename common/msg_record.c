@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "common/msg_counters.h"
+#include "common/msg_rules.h"
 #include "common/msg_pieces.h"
 
 int msg_patterns_encode(struct arena *a, Pb__Pattern ***list, size_t *n, const struct pattern *from,
@@ -55,6 +56,12 @@ static int facts(struct arena *a, Pb__Facts *m, const struct facts *f)
 		to->mac = bytes(l->mac, sizeof(l->mac));
 		to->mtu = l->mtu;
 		to->up = l->up;
+		to->conf4 = l->conf4;
+		to->conf6 = l->conf6;
+		to->forward4 = l->forward4;
+		to->force_forward6 = l->force_forward6;
+		to->disable6 = l->disable6;
+		to->rp_filter = l->rp_filter;
 	}
 	for (uint32_t i = 0; i < f->addr_count; i++) {
 		Pb__Address *to = ADD(a, m->addrs, m->n_addrs, Pb__Address, pb__address__init);
@@ -78,8 +85,15 @@ static int facts(struct arena *a, Pb__Facts *m, const struct facts *f)
 		to->table = r->table;
 		to->metric = r->metric;
 		to->type = r->type;
+		to->tos = r->tos;
+		to->src = addr(&r->src.addr);
+		to->src_len = r->src.len;
 	}
-	return 0;
+	m->rules4 = f->rules4;
+	m->rules6 = f->rules6;
+	m->cut = f->cut;
+	m->rp_filter = f->rp_filter;
+	return msg_rules_encode(a, m, f);
 }
 
 static int sources(struct arena *a, Pb__Sources *m, const struct sources *s)

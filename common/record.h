@@ -80,6 +80,11 @@ struct facts_link {
 	uint8_t mac[6];
 	uint32_t mtu;
 	bool up;
+	bool conf4, conf6;   /* what is said of that family is known */
+	bool forward4;       /* it passes on what comes in by it; IPv6 asks facts.forward6 ... */
+	bool force_forward6; /* ... unless this is set */
+	bool disable6;
+	uint8_t rp_filter; /* its own; the greater of it and facts.rp_filter counts */
 };
 
 struct facts_addr {
@@ -90,19 +95,43 @@ struct facts_addr {
 struct facts_route {
 	struct prefix dst;
 	struct addr gateway; /* family 0: on link */
-	int32_t ifindex;
+	int32_t ifindex;     /* 0: its next hop is not known */
 	uint32_t table, metric;
-	uint8_t type; /* RTN_* */
+	uint8_t type;      /* RTN_* */
+	uint8_t tos;       /* only for such packets; 0: for all */
+	struct prefix src; /* only for packets from there (IPv6); family 0: for all */
 };
 
-/* The host's interfaces, addresses and routes at one instant; the whole, not a difference. */
+/* Of policy routing: which packets ask which table. Numbers that are 0, empty names, family 0: it does not ask for that. */
+struct facts_rule {
+	uint8_t family; /* 4 or 6 */
+	uint8_t action; /* FR_ACT_* */
+	bool invert;    /* it is for all packets but those */
+	bool l3mdev;    /* the table is that of the VRF which the packet is in */
+	bool other;     /* it asks for something else, too, that is not told here */
+	uint8_t tos, proto;
+	uint32_t priority, table;
+	uint32_t target; /* GOTO: to the rule of this priority */
+	uint32_t mark, mask;
+	int32_t suppress;            /* routes of at most that many bits do not count; -1: all do */
+	uint16_t sport[2], dport[2]; /* first and last */
+	struct prefix from, to;
+	char iif[IFNAME_MAX + 1], oif[IFNAME_MAX + 1];
+};
+
+/* The host's interfaces, addresses, routes and routing rules at one instant; the whole, not a difference. */
 struct facts {
 	struct boot_ns at;
 	bool forward4, forward6, forward_known;
-	uint32_t link_count, addr_count, route_count;
+	bool rules4,
+		rules6; /* rules of that family are known; in the order in which packets ask them */
+	bool cut;       /* there are more than are told */
+	uint8_t rp_filter; /* of conf.all */
+	uint32_t link_count, addr_count, route_count, rule_count;
 	struct facts_link *links;
 	struct facts_addr *addrs;
 	struct facts_route *routes;
+	struct facts_rule *rules;
 };
 
 #define SOURCE_STATES(X) X(ON, "on") X(READY, "ready") X(OFF, "off") X(FAILED, "failed")

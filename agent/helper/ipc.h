@@ -32,7 +32,7 @@ enum helper_op {
 /*
  * OPEN's sources. TRACE_LEGACY: a NETFILTER_NETLINK socket bound to group 0 (copy range 128, sequence numbers).
  * TRACE_NFT: joined to NFNLGRP_NFTRACE. CONNTRACK: joined to NEW, UPDATE off, DESTROY. HOST: an rtnetlink
- * socket joined to link, address and route changes; its dumps need no privilege and are the worker's. DROPS, CHANGES: a BPF
+ * socket joined to changes of links, addresses, routes, rules and settings; its dumps need no privilege and are the worker's. DROPS, CHANGES: a BPF
  * ring of events.h, one for all namespaces; _LOST: the counters of what found no room in it, to be mapped.
  * CHANGES_NFT: nftables' word of each transaction, and nothing else of that group. NFLOG: bound to those of `groups` that nobody
  * else has; `value` has a bit for each, by its place, and `why` says what hinders the others.

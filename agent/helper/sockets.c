@@ -289,8 +289,11 @@ static int conntrack_open(struct why *why)
 
 static int host_open(struct why *why)
 {
-	static const int groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-				      RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
+	static const int groups[] = {
+		RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR,
+		RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,   RTNLGRP_IPV4_RULE,
+		RTNLGRP_IPV6_RULE,  RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF
+	};
 
 	return joined_open(NETLINK_ROUTE, groups, sizeof(groups) / sizeof(groups[0]), why);
 }

@@ -1,12 +1,10 @@
 /*
- * The host's interfaces, addresses, routes and forwarding, as rtnetlink tells them. Notifications only say that
+ * The host's interfaces, addresses, routes, rules of policy routing, forwarding and reverse path filters, as rtnetlink tells them. Notifications only say that
  * something changed; the whole is then dumped anew, over the same socket, which needs no privilege.
  */
 #pragma once
 
 #include "agent/source/source.h"
-
-enum { FACTS_LINKS_MAX = 1024, FACTS_ADDRS_MAX = 2048, FACTS_ROUTES_MAX = 3072 };
 
 /*
  * Asks for everything; a dump that is under way begins anew. The answer comes through sink.facts, from

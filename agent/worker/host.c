@@ -187,7 +187,9 @@ static uint64_t facts_hash(const struct facts *f)
 	hash = hash_bytes(hash, &f->forward6, sizeof(f->forward6));
 	hash = hash_bytes(hash, f->links, f->link_count * sizeof(*f->links));
 	hash = hash_bytes(hash, f->addrs, f->addr_count * sizeof(*f->addrs));
-	return hash_bytes(hash, f->routes, f->route_count * sizeof(*f->routes));
+	hash = hash_bytes(hash, f->routes, f->route_count * sizeof(*f->routes));
+	hash = hash_bytes(hash, &f->rp_filter, sizeof(f->rp_filter));
+	return hash_bytes(hash, f->rules, f->rule_count * sizeof(*f->rules));
 }
 
 static void on_facts(void *arg, const struct facts *f)

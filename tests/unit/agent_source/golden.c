@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "agent/source/drops.h"
+#include "agent/source/host.h"
 #include "agent/source/ifnames.h"
 #include "agent/source/source.h"
 
@@ -20,9 +21,13 @@ static const struct {
 	const char *name;
 	const struct source_ops *const ops;
 } captures[] = {
-	{ "trace_legacy", &source_trace_legacy }, { "trace_nft", &source_trace_nft },
-	{ "conntrack", &source_conntrack },       { "changes_nft", &source_changes_nft },
-	{ "conntrack_dump", &source_conntrack },  { "host", &source_host },
+	{ "trace_legacy", &source_trace_legacy },
+	{ "trace_nft", &source_trace_nft },
+	{ "conntrack", &source_conntrack },
+	{ "changes_nft", &source_changes_nft },
+	{ "conntrack_dump", &source_conntrack },
+	{ "host", &source_host },
+	{ "host_dump", &source_host },
 };
 
 enum { CAPTURES = sizeof(captures) / sizeof(captures[0]) };
@@ -123,6 +128,70 @@ static void put_done(void *arg, int error)
 	fprintf(arg, "{\"done\": %d}\n", error);
 }
 
+static void put_prefix(FILE *f, const char *key, const struct prefix *p)
+{
+	char text[ADDR_TEXT_MAX + 4];
+
+	if (!p->addr.family)
+		return;
+	prefix_print(p, text);
+	put_text(f, key, text);
+}
+
+static void put_rule(FILE *f, const struct facts_rule *r)
+{
+	fprintf(f, "{\"rule\": %u, \"family\": %u, \"action\": %u, \"table\": %u", r->priority,
+		r->family, r->action, r->table);
+	put_prefix(f, "from", &r->from);
+	put_prefix(f, "to", &r->to);
+	put_text(f, "iif", r->iif);
+	put_text(f, "oif", r->oif);
+	fprintf(f, ", \"target\": %u, \"mark\": \"%x/%x\", \"tos\": %u, \"proto\": %u", r->target,
+		r->mark, r->mask, r->tos, r->proto);
+	fprintf(f, ", \"sport\": \"%u-%u\", \"dport\": \"%u-%u\", \"suppress\": %d", r->sport[0],
+		r->sport[1], r->dport[0], r->dport[1], r->suppress);
+	fprintf(f, ", \"invert\": %d, \"l3mdev\": %d, \"other\": %d}\n", r->invert, r->l3mdev,
+		r->other);
+}
+
+static void put_facts(void *arg, const struct facts *facts)
+{
+	FILE *f = arg;
+
+	fprintf(f,
+		"{\"forward\": \"%d %d %d\", \"rp_filter\": %u, \"rules\": \"%d %d\", \"cut\": %d}\n",
+		facts->forward_known, facts->forward4, facts->forward6, facts->rp_filter,
+		facts->rules4, facts->rules6, facts->cut);
+	for (uint32_t i = 0; i < facts->link_count; i++) {
+		const struct facts_link *l = &facts->links[i];
+
+		fprintf(f, "{\"link\": %d", l->ifindex);
+		put_text(f, "name", l->name);
+		fprintf(f, ", \"up\": %d, \"mtu\": %u, \"conf\": \"%d %d\", \"forward4\": %d",
+			l->up, l->mtu, l->conf4, l->conf6, l->forward4);
+		fprintf(f, ", \"rp_filter\": %u, \"force_forward6\": %d, \"disable6\": %d}\n",
+			l->rp_filter, l->force_forward6, l->disable6);
+	}
+	for (uint32_t i = 0; i < facts->addr_count; i++) {
+		fprintf(f, "{\"ifindex\": %d", facts->addrs[i].ifindex);
+		put_prefix(f, "addr", &facts->addrs[i].addr);
+		fputs("}\n", f);
+	}
+	for (uint32_t i = 0; i < facts->route_count; i++) {
+		const struct facts_route *r = &facts->routes[i];
+		const struct prefix gateway = { r->gateway, r->gateway.family == 4 ? 32 : 128 };
+
+		fprintf(f, "{\"route\": %u", r->table);
+		put_prefix(f, "dst", &r->dst);
+		put_prefix(f, "src", &r->src);
+		put_prefix(f, "via", &gateway);
+		fprintf(f, ", \"dev\": %d, \"metric\": %u, \"type\": %u, \"tos\": %u}\n",
+			r->ifindex, r->metric, r->type, r->tos);
+	}
+	for (uint32_t i = 0; i < facts->rule_count; i++)
+		put_rule(f, &facts->rules[i]);
+}
+
 static char *slurp(const char *name, const char *ext, size_t *len)
 {
 	char path[512];
@@ -156,7 +225,8 @@ static void decodes(void **state)
 			    .loss = put_loss,
 			    .facts_changed = put_changed,
 			    .link = put_link,
-			    .done = put_done };
+			    .done = put_done,
+			    .facts = put_facts };
 	uint8_t *bin = (uint8_t *)slurp(captures[i].name, "bin", &len);
 	FILE *f = open_memstream(&text, &text_len);
 
@@ -166,6 +236,9 @@ static void decodes(void **state)
 	ifnames_set(&names, 3, "wan");
 	source_init(&s, captures[i].ops, -1, &names);
 	out.arg = f;
+	/* Its answers are numbered as the questions would be. */
+	if (strcmp(captures[i].name, "host_dump") == 0)
+		assert_int_equal(host_dump(&s), 0);
 	assert_int_equal(s.ops->decode(&s, bin, len, boot_now(), &out), 0);
 	source_clear(&s);
 	ifnames_clear(&names);

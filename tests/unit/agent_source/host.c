@@ -18,7 +18,7 @@
 
 struct seen {
 	int count;
-	bool lo, lo_route;
+	bool lo, lo_route, lo_conf, rules;
 };
 
 static void on_facts(void *arg, const struct facts *f)
@@ -32,6 +32,10 @@ static void on_facts(void *arg, const struct facts *f)
 		s->lo |= strcmp(f->links[i].name, "lo") == 0 && f->links[i].ifindex == 1;
 	for (uint32_t i = 0; i < f->route_count; i++)
 		s->lo_route |= f->routes[i].ifindex == 1 && prefix_has(&f->routes[i].dst, &lo);
+	for (uint32_t i = 0; i < f->link_count; i++)
+		s->lo_conf |= f->links[i].ifindex == 1 && f->links[i].conf4;
+	/* A kernel without policy routing has none, and says that it knows none. */
+	s->rules = f->rules4 ? f->rule_count >= 3 : f->rule_count == 0;
 }
 
 static void a_dump_tells_links_and_routes(void **state)
@@ -60,6 +64,8 @@ static void a_dump_tells_links_and_routes(void **state)
 	}
 	assert_true(seen.lo);
 	assert_true(seen.lo_route);
+	assert_true(seen.lo_conf);
+	assert_true(seen.rules);
 	source_clear(&s);
 }
 

@@ -74,15 +74,48 @@ static void every_record_comes_back(void **state)
 		  .chain = "FORWARD",
 		  .prefix = "denied: " },
 	};
-	struct facts_link link = {
-		.ifindex = 3, .name = "wan", .mac = { 2, 1, 1, 1, 1, 1 }, .mtu = 1500, .up = true
-	};
+	struct facts_link link = { .ifindex = 3,
+				   .name = "wan",
+				   .mac = { 2, 1, 1, 1, 1, 1 },
+				   .mtu = 1500,
+				   .up = true,
+				   .conf4 = true,
+				   .forward4 = true,
+				   .disable6 = true,
+				   .rp_filter = 2 };
 	struct facts_addr address = { 3, { { 4, { 198, 18, 0, 1 } }, 24 } };
 	struct facts_route route = { .dst = { { 4, { 0 } }, 0 },
 				     .gateway = { 4, { 198, 18, 0, 2 } },
 				     .ifindex = 3,
 				     .table = 254,
-				     .type = 1 };
+				     .type = 1,
+				     .tos = 8,
+				     .src = { { 4, { 10, 0, 0, 0 } }, 8 } };
+	struct facts_rule rules[] = {
+		{ .family = 4,
+		  .action = 1,
+		  .invert = true,
+		  .other = true,
+		  .tos = 4,
+		  .proto = 6,
+		  .priority = 100,
+		  .table = 1000000,
+		  .mark = 1,
+		  .mask = UINT32_MAX,
+		  .suppress = 0,
+		  .sport = { 1, 65535 },
+		  .dport = { 443, 443 },
+		  .from = { { 4, { 10, 0, 1, 0 } }, 24 },
+		  .iif = "lan",
+		  .oif = "wan" },
+		{ .family = 6,
+		  .action = 2,
+		  .l3mdev = true,
+		  .priority = UINT32_MAX,
+		  .target = 32766,
+		  .suppress = -1,
+		  .to = { { 6, { 0x20, 1 } }, 128 } },
+	};
 	static const struct author authors[] = {
 		{ "iptables", "iptables -A INPUT -j DROP", "alice", 77, 0, 1000, VIA_BPF },
 		{ "puppet", NULL, NULL, 78, AUTHOR_NOBODY, AUTHOR_NOBODY, VIA_AUDIT },
@@ -149,6 +182,11 @@ static void every_record_comes_back(void **state)
 					   .link_count = 1,
 					   .addr_count = 1,
 					   .route_count = 1,
+					   .rule_count = 2,
+					   .rules4 = true,
+					   .cut = true,
+					   .rp_filter = 1,
+					   .rules = rules,
 					   .links = &link,
 					   .addrs = &address,
 					   .routes = &route };
@@ -206,6 +244,12 @@ static void every_record_comes_back(void **state)
 	assert_true(tuple_equal(&back.batch.records[1].conn.reply, &records[1].conn.reply));
 	assert_int_equal(back.batch.records[4].facts.routes[0].dst.len, 0);
 	assert_true(addr_equal(&back.batch.records[4].facts.routes[0].gateway, &route.gateway));
+	assert_memory_equal(&back.batch.records[4].facts.links[0], &link, sizeof(link));
+	assert_memory_equal(&back.batch.records[4].facts.routes[0], &route, sizeof(route));
+	assert_memory_equal(back.batch.records[4].facts.rules, rules, sizeof(rules));
+	assert_true(back.batch.records[4].facts.rules4 && back.batch.records[4].facts.cut);
+	assert_false(back.batch.records[4].facts.rules6);
+	assert_int_equal(back.batch.records[4].facts.rp_filter, 1);
 	assert_string_equal(back.batch.records[5].sources.list[0].why, "group 0 is owned");
 	assert_int_equal(back.batch.records[9].ended.at.v, 77);
 	assert_memory_equal(&back.batch.records[10].stats, &records[10].stats,
