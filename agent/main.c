@@ -33,6 +33,7 @@ enum {
 	UNREACHABLE_S = 30, /* without the collector leases end */
 	GOODBYE_MS = 1000,
 	TRIM_S = 10,
+	BEHIND_MS = 250, /* that the collector hears of at once */
 };
 
 struct agent;
@@ -67,14 +68,14 @@ struct agent {
 	struct events *events;
 	struct ring_watch rings[EVENTS_COUNT];
 	uint8_t boot_id[16];
-	struct boot_ns started, trimmed;
+	struct boot_ns started, trimmed, behind_at; /* behind_at: when that was last looked at */
 
 	uv_loop_t loop;
 	uv_poll_t helper;
 	uv_timer_t tick, nap, goodbye;
 	uv_signal_t sigterm, sigint;
 	struct watch *watches;
-	bool flush, stopping, over;
+	bool flush, behind, stopping, over;
 	int status;
 
 	const struct ruleset *mapped; /* between content() and content_end() */
@@ -170,6 +171,24 @@ static void check_reach(struct agent *a, struct boot_ns now, struct boot_ns *due
 		host_lease_stop_all(h, "the collector was out of reach for 30 s");
 }
 
+/* Whoever asks meanwhile must know that the answer is not whole yet: pings are too rare to tell. */
+static void tell_behind(struct agent *a, struct boot_ns now, struct boot_ns *due)
+{
+	bool was = a->behind;
+
+	if (now.v < a->behind_at.v + (int64_t)BEHIND_MS * NS_PER_MS) {
+		if (was)
+			sooner(due, a->behind_at.v + (int64_t)BEHIND_MS * NS_PER_MS);
+		return;
+	}
+	a->behind_at = now;
+	a->behind = uplink_streaming(a->uplink) && uplink_behind(a->uplink, now) > BEHIND_MS;
+	if (a->behind || was)
+		uplink_tell_behind(a->uplink);
+	if (a->behind)
+		sooner(due, now.v + (int64_t)BEHIND_MS * NS_PER_MS);
+}
+
 static void trim(struct agent *a, struct boot_ns now)
 {
 	if (now.v - a->trimmed.v < (int64_t)TRIM_S * NS_PER_S || leased(a) ||
@@ -207,6 +226,7 @@ static void settle(struct agent *a)
 	hosts_acked(&a->hosts, uplink_acked(a->uplink));
 	if (spool_open_since(a->spool, &opened))
 		sooner(&due, opened.v + (int64_t)BATCH_AGE_MS * NS_PER_MS);
+	tell_behind(a, now, &due);
 	trim(a, now);
 
 	if (a->stopping && !leased(a) && !spool_open_since(a->spool, &opened) &&
@@ -522,6 +542,18 @@ static void up_forgotten(void *arg)
 	settle_soon(a);
 }
 
+static struct boot_ns up_read_until(void *arg, struct boot_ns now)
+{
+	struct agent *a = arg;
+	struct boot_ns until = now, of;
+
+	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
+		of = host_read_until(h, now);
+		sooner(&until, of.v);
+	}
+	return until;
+}
+
 static void up_changed(void *arg, bool streaming, const char *why)
 {
 	struct agent *a = arg;
@@ -548,6 +580,7 @@ static const struct uplink_ops uplink_ops = {
 	.content = up_content,
 	.content_end = up_content_end,
 	.forgotten = up_forgotten,
+	.read_until = up_read_until,
 	.changed = up_changed,
 };
 

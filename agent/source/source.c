@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,7 +40,7 @@ void source_init(struct source *s, const struct source_ops *ops, int fd,
 	socklen_t len = sizeof(self);
 
 	*s = (struct source){ .ops = ops, .fd = fd, .names = names };
-	s->last = boot_now();
+	s->last = s->empty = boot_now();
 	/* The helper made the group for us, so its numbers start at 0 and even the first loss shows. */
 	s->seq_known = ops->counts;
 	if (fd < 0)
@@ -97,8 +98,10 @@ int source_drain(struct source *s, int max, const struct sink *out)
 		now = boot_now();
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			s->empty = now;
 			break;
+		}
 		if (n < 0 && errno == ENOBUFS) {
 			/* Not an end: what is queued is still to be read. */
 			if (s->ops->counts)
@@ -110,11 +113,23 @@ int source_drain(struct source *s, int max, const struct sink *out)
 		}
 		if (n < 0)
 			return -errno;
+		/* A nanosecond apart: which of them came first is part of what they tell. */
 		for (int i = 0; i < n; i++)
-			take(s, &room.messages[i], now, out);
+			take(s, &room.messages[i], (struct boot_ns){ now.v + i }, out);
 		count += n;
 	}
 	return count;
+}
+
+struct boot_ns source_read_until(struct source *s, struct boot_ns now)
+{
+	struct pollfd waiting = { .fd = s->fd, .events = POLLIN };
+
+	if (!s->ops || s->fd < 0)
+		return now;
+	if (poll(&waiting, 1, 0) == 0)
+		s->empty = now;
+	return s->empty;
 }
 
 void source_finish(struct source *s, const struct sink *out)

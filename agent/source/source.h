@@ -57,8 +57,9 @@ struct source {
 	struct boot_ns last; /* of the last message: where a loss span starts */
 	int64_t offset;      /* boot_minus_wall() at offset_at */
 	struct boot_ns offset_at;
-	uint32_t portid; /* the socket's own: tells answers from notifications */
-	void *state;     /* owned, by ops: NULL until needed */
+	struct boot_ns empty; /* what the kernel had put into the socket by then is read */
+	uint32_t portid;      /* the socket's own: tells answers from notifications */
+	void *state;          /* owned, by ops: NULL until needed */
 };
 
 struct source_ops {
@@ -83,5 +84,7 @@ void source_clear(struct source *s);
  * a loss of unknown size, except where sequence numbers tell it.
  */
 int source_drain(struct source *s, int max, const struct sink *out);
+/* Until when everything is read that the kernel has put into the socket; now, where nothing waits or nothing is open. */
+struct boot_ns source_read_until(struct source *s, struct boot_ns now);
 /* The last word before source_clear(): an overrun whose count never came is a loss of unknown size. */
 void source_finish(struct source *s, const struct sink *out);

@@ -293,15 +293,23 @@ static void take_need(struct uplink *u, const struct msg_ids *ids)
 	}
 }
 
+uint64_t uplink_behind(const struct uplink *u, struct boot_ns now)
+{
+	struct boot_ns until = u->ops->read_until(u->arg, now), oldest = spool_oldest(u->spool);
+
+	if (oldest.v && oldest.v < until.v)
+		until = oldest;
+	return (uint64_t)(now.v - until.v) / NS_PER_MS;
+}
+
+/* Token 0: not an answer. */
 static int send_pong(struct uplink *u, uint64_t token)
 {
 	struct msg m = { .kind = MSG_PONG, .pong = { .token = token } };
-	struct boot_ns oldest = spool_oldest(u->spool);
 
 	m.pong.boot = boot_now();
 	m.pong.wall = wall_now();
-	if (oldest.v)
-		m.pong.oldest_unacked_ms = (uint64_t)(m.pong.boot.v - oldest.v) / NS_PER_MS;
+	m.pong.oldest_unacked_ms = uplink_behind(u, m.pong.boot);
 	return send_msg(u, &m);
 }
 
@@ -485,6 +493,12 @@ void uplink_hosts(struct uplink *u)
 void uplink_kick(struct uplink *u)
 {
 	pump(u);
+}
+
+void uplink_tell_behind(struct uplink *u)
+{
+	if (u->state == UPLINK_STREAMING && send_pong(u, 0) < 0)
+		session_end(u, "how far behind it is could not be sent");
 }
 
 void uplink_have(struct uplink *u, const struct content_id *ids, uint32_t count)

@@ -32,6 +32,8 @@ struct uplink_ops {
 	void (*content_end)(void *arg);
 	/* The collector has forgotten what it had acknowledged. */
 	void (*forgotten)(void *arg);
+	/* Until when all that the kernel has told is in the spool; at most now. */
+	struct boot_ns (*read_until)(void *arg, struct boot_ns now);
 	/* For the log: what happened, once. streaming: the session is up. */
 	void (*changed)(void *arg, bool streaming, const char *why);
 };
@@ -45,6 +47,10 @@ int uplink_open(struct uplink **out, uv_loop_t *loop, const struct sockaddr *add
 void uplink_hosts(struct uplink *u);
 /* The spool may hold more to send. */
 void uplink_kick(struct uplink *u);
+/* How far behind the kernel is what the collector has acknowledged, in ms. */
+uint64_t uplink_behind(const struct uplink *u, struct boot_ns now);
+/* Tells the collector that; only useful while streaming. */
+void uplink_tell_behind(struct uplink *u);
 /* Offers contents; only useful while streaming. */
 void uplink_have(struct uplink *u, const struct content_id *ids, uint32_t count);
 /* All batches up to this one are acknowledged. */

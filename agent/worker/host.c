@@ -414,7 +414,15 @@ int host_readable(struct host *h, struct source *s, int max)
 	return 0;
 }
 
-/* What is in force, as records. */
+struct boot_ns host_read_until(struct host *h, struct boot_ns now)
+{
+	static const enum slot evidence[] = { SLOT_CONNTRACK, SLOT_LEGACY, SLOT_NFT, SLOT_NFLOG };
+	struct boot_ns until = now;
+
+	for (size_t i = 0; i < sizeof(evidence) / sizeof(evidence[0]); i++)
+		sooner(&until, source_read_until(&h->sources[evidence[i]], now));
+	return until;
+}
 
 static void tell_sources(struct host *h, struct boot_ns now)
 {
@@ -532,6 +540,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	tell_missed(h, now, false);
 	if (h->calm.resting && !calm_waits(&h->calm, now))
 		host_open(h, SLOT_CONNTRACK);
+	tables_tell(h, now);
 	tables_ask(h, now);
 	tick_assembler(h, now);
 	sooner(&due, leases_tick(h, now));

@@ -113,6 +113,8 @@ struct host {
 	const char *
 		beyond; /* borrowed: what is not watched beside the hosts; "" nothing; NULL: others are not looked for */
 	struct boot_ns assembler_due;
+	struct boot_ns checked,
+		checked_next; /* its tables stood, but that is not told yet; 0: nothing to tell */
 };
 
 /* Asks for the sources that are always on. env must outlive the host. 0 or -errno. */
@@ -125,6 +127,8 @@ void host_changed(struct host *h, const struct table_change *c);
 void host_drop(struct host *h, const struct trace_event *e);
 /* Something that somebody else counted for the host is lost. */
 void host_lost(struct host *h, const struct loss *l);
+/* Until when everything is read that its sources have seen of packets and connections; at most now. */
+struct boot_ns host_read_until(struct host *h, struct boot_ns now);
 /* Does what is due. When it wants to be called next. */
 struct boot_ns host_tick(struct host *h, struct boot_ns now);
 void host_lease_start(struct host *h, const struct msg_lease_start *m);

@@ -7,11 +7,41 @@
 #include "agent/worker/host_inner.h"
 #include "agent/worker/host_lease.h"
 
+/*
+ * That the tables stood at a time tells the collector, too, that what happened here until then has been told: it is held back until
+ * the sources are read that far. One that comes meanwhile waits behind it.
+ */
+static void hold(struct host *h, struct boot_ns at)
+{
+	if (h->checked.v)
+		h->checked_next = at;
+	else
+		h->checked = at;
+	tables_tell(h, boot_now());
+}
+
+void tables_tell(struct host *h, struct boot_ns now)
+{
+	struct record r = { .kind = RECORD_RULESET_CHECKED };
+
+	if (!h->checked.v || host_read_until(h, now).v < h->checked.v)
+		return;
+	r.checked.at = h->checked;
+	h->checked = h->checked_next;
+	h->checked_next.v = 0;
+	host_emit(h, &r);
+	h->env->flush(h->env->arg);
+}
+
 static void emit_borrowed(void *arg, const struct record *r)
 {
 	struct record copy = *r;
 	struct host *h = arg;
 
+	if (r->kind == RECORD_RULESET_CHECKED) {
+		hold(h, r->checked.at);
+		return;
+	}
 	if (r->kind == RECORD_RULESET && h->changes)
 		changes_credit(h->changes, &copy.ruleset, h->rules.shown, h->rules.showing);
 	host_emit(h, &copy);

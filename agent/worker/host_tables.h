@@ -7,6 +7,8 @@
 
 /* Asks for what is due, one question at a time. */
 void tables_ask(struct host *h, struct boot_ns now);
+/* Tells that the tables stood, once the sources are read until then. */
+void tables_tell(struct host *h, struct boot_ns now);
 /* When tables_ask() has something to ask; 0: not before its answer came. */
 struct boot_ns tables_due(const struct host *h, struct boot_ns now);
 /* Tells all that stands once more. */

@@ -84,6 +84,9 @@ struct live_host *live_hosts(const struct live_copies *l, const struct stored_ho
 			continue;
 		out[*out_count].id = hosts[i].id;
 		out[*out_count].answering = c && (c->connected || c->quiet_ms < ended_ms);
+		/* What came late by less, or before the window's end, an answer expects anyhow. */
+		if (c && c->connected && c->lag_ms > LATE_MS && c->lag_ms + LATE_MS > ended_ms)
+			out[*out_count].late_ms = c->lag_ms;
 		(*out_count)++;
 	}
 	return out;

@@ -6,7 +6,7 @@
 #include "collector/diagnose/diagnose.h"
 #include "collector/ingest/ingest.h"
 
-enum { SILENT_AFTER_MS = 10 * 1000 };
+enum { SILENT_AFTER_MS = 10 * 1000, LATE_MS = 500 };
 
 struct live_copy {
 	char id[HOST_MAX + 1];

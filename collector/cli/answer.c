@@ -28,6 +28,7 @@ static bool complete(const json_t *answer)
 	int64_t asked = field_number(coverage, "asked");
 
 	return asked > 0 && field_number(coverage, "answering") == asked &&
+	       json_array_size(json_object_get(coverage, "late")) == 0 &&
 	       json_array_size(json_object_get(answer, "losses")) == 0;
 }
 
@@ -442,6 +443,10 @@ static void draw_proof(struct screen *s, const json_t *answer, const struct view
 			screen_putf(s, STYLE_PLAIN, " %s", json_string_value(hop) ?: "?");
 		}
 	}
+	json_array_foreach(json_object_get(coverage, "late"), i, hop)
+		screen_putf(s, STYLE_PLAIN, " · %s is %.1f s behind",
+			    field_text(hop, "host") ?: "?",
+			    (double)field_number(hop, "lag_ms") / 1000);
 	screen_end(s, FOOT_COLUMN);
 	draw_missing(s, json_object_get(coverage, "missing"));
 	draw_losses(s, losses, v);

@@ -230,7 +230,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 		screen_putf(s, STYLE_BAD, " · %lld packets of smaller flows are not shown",
 			    (long long)field_number(answer, "omitted"));
 	if (field_true(answer, "provisional"))
-		screen_put(s, STYLE_PLAIN, " · provisional: the store is still being read");
+		screen_put(s, STYLE_PLAIN, " · provisional: evidence may still be on its way");
 	screen_end(s, 11);
 	if (field_time(window, "since", &t)) {
 		when_print(t, v->now, false, text);

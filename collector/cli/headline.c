@@ -225,6 +225,8 @@ static void put_gaps(struct screen *s, const json_t *answer)
 		}
 		screen_put(s, STYLE_PLAIN, ")");
 	}
+	if (json_array_size(json_object_get(coverage, "late")) > 0)
+		screen_put(s, STYLE_PLAIN, " · evidence is still on its way");
 	if (json_array_size(json_object_get(answer, "losses")) > 0)
 		screen_put(s, STYLE_PLAIN, " · evidence was lost");
 }

@@ -8,17 +8,30 @@ enum { MISSING_MAX = 64 };
 
 json_t *json_coverage(const struct where_ask *ask)
 {
-	json_t *silent = json_array();
+	json_t *silent = json_array(), *late = json_array();
 	json_int_t answering = 0;
 
 	for (size_t i = 0; i < ask->live_count; i++) {
-		if (ask->live[i].answering)
+		const struct live_host *h = &ask->live[i];
+
+		if (h->answering)
 			answering++;
 		else
-			json_array_append_new(silent, json_string(ask->live[i].id));
+			json_array_append_new(silent, json_string(h->id));
+		if (h->late_ms)
+			json_array_append_new(late, json_pack("{s:s,s:I}", "host", h->id, "lag_ms",
+							      (json_int_t)h->late_ms));
 	}
-	return json_pack("{s:I,s:I,s:o,s:[]}", "asked", (json_int_t)ask->live_count, "answering",
-			 answering, "silent", silent, "missing");
+	return json_pack("{s:I,s:I,s:o,s:o,s:[]}", "asked", (json_int_t)ask->live_count,
+			 "answering", answering, "silent", silent, "late", late, "missing");
+}
+
+bool coverage_late(const struct where_ask *ask)
+{
+	for (size_t i = 0; i < ask->live_count; i++)
+		if (ask->live[i].late_ms)
+			return true;
+	return false;
 }
 
 /* Would a question about packets have needed it? Off by choice: only what was meant to be asked for the packets themselves. */

@@ -6,8 +6,10 @@
 #include "collector/diagnose/diagnose.h"
 #include "collector/stitch/fleet.h"
 
-/* {"asked", "answering", "silent": [host ...], "missing": []} */
+/* {"asked", "answering", "silent": [host ...], "late": [{"host", "lag_ms"} ...], "missing": []} */
 json_t *json_coverage(const struct where_ask *ask);
+/* Has any host told that evidence of the window may be still on its way? */
+bool coverage_late(const struct where_ask *ask);
 /*
  * Sources of the hosts asked that do not run, though they would have told of such packets: [{"host", "source", "why"} ...], at most
  * 64. hops: only of hosts that are in it; NULL: of all.

@@ -12,6 +12,7 @@
 struct live_host {
 	const char *id;
 	bool answering; /* its agent is connected, or was when the window ended */
+	int64_t late_ms; /* what it has seen in the last so many ms may be still on its way; 0: not known to be */
 };
 
 struct where_ask {

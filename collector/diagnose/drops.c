@@ -334,7 +334,8 @@ static json_t *answer_drops(const struct drops *d, const struct where_ask *ask)
 	put(o, "coverage", coverage);
 	put(o, "losses", json_losses(d->q->fleet, ask->since, ask->until));
 	put(o, "cut", json_boolean(d->cut));
-	put(o, "provisional", json_boolean(reader_incomplete(d->q->fleet->reader)));
+	put(o, "provisional",
+	    json_boolean(reader_incomplete(d->q->fleet->reader) || coverage_late(ask)));
 	return o;
 }
 

@@ -158,7 +158,7 @@ static json_t *json_group(const struct inquiry *q, const struct group *g, size_t
 static int groups_with(json_t **answer, struct inquiry *q)
 {
 	const struct where_ask *ask = q->ask;
-	bool provisional = reader_incomplete(q->fleet->reader);
+	bool provisional = reader_incomplete(q->fleet->reader) || coverage_late(ask);
 	struct ruling *list;
 	struct group *groups;
 	struct flows flows;

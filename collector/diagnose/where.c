@@ -436,7 +436,24 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	return o;
 }
 
-/* What was traced up to the window's end may not have come yet: nothing found says nothing. */
+/* Does anybody tell of packets or connections without being asked to? */
+static bool somebody_tells(const struct inquiry *q)
+{
+	for (size_t i = 0; i < q->ask->live_count; i++) {
+		const struct fleet_host *h = fleet_host_by_id(q->fleet, q->ask->live[i].id);
+
+		for (uint32_t k = 0; h && h->has_sources && k < h->sources.count; k++) {
+			const struct source_fact *s = &h->sources.list[k];
+
+			if (s->state == SOURCE_ON &&
+			    (!strcmp(s->name, "drops") || !strcmp(s->name, "conntrack")))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* What was seen up to the window's end may not have come yet: nothing found says nothing. */
 static bool asked_early(const struct inquiry *q)
 {
 	const struct where_ask *ask = q->ask;
@@ -450,7 +467,7 @@ static bool asked_early(const struct inquiry *q)
 		if (a->from.v < end.v && (!a->until.v || ask->now.v - a->until.v <= SETTLE_NS))
 			return true;
 	}
-	return false;
+	return somebody_tells(q);
 }
 
 /* What is missing anywhere matters where nothing was found, or not the end. */
@@ -465,7 +482,8 @@ static json_t *coverage_of(const struct inquiry *q, const struct ruling *r, cons
 
 static int where_with(json_t **answer, struct inquiry *q, const struct where_ask *ask)
 {
-	bool incomplete = reader_incomplete(q->fleet->reader), early;
+	bool late = coverage_late(ask), incomplete = late || reader_incomplete(q->fleet->reader),
+	     early;
 	struct ruling *list;
 	struct flows flows;
 	size_t n = 0, front;
@@ -491,7 +509,7 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 
 	early = n ? list[0].provisional : asked_early(q);
 	if (q->need)
-		q->need->patience = early;
+		q->need->patience = early || late;
 	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete || early);
 	if (!n && !early && (r = ask_tracking(o, q)) < 0) {
 		json_decref(o);

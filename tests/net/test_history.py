@@ -24,6 +24,14 @@ def changes(fleet, host, count, *more):
     return wait_until("%d changes at %s" % (count, host), there, 5)
 
 
+def seen(fleet, host, op, text):
+    """Waits until a change has this line; two changes between two reads would be one. Returns all, newest first."""
+    def there():
+        known = changes(fleet, host, 1)
+        return known if any((p["op"], p["text"]) == (op, text) for c in known for p in c["patch"]) else None
+    return wait_until("%s%s at %s" % (op, text, host), there, 5)
+
+
 def lines(change):
     return [(p["op"], p["chain"], p["rule"], p["text"]) for p in change["patch"]]
 
@@ -34,12 +42,11 @@ def test_who_changed_what_and_when(fleet, std):
     fleet.start_agents(std.gw)
     assert {c["kind"] for c in log(fleet, "gw")["changes"]} == {"first"}
     std.gw.rules("-N GUARD", "-A GUARD -p tcp --dport 443 -j DROP")
-    change = [c for c in changes(fleet, "gw", 1, "--", "filter") if ["+", "GUARD"] in
-              [[p["op"], p["chain"]] for p in c["patch"]]]
-    assert change
+    seen(fleet, "gw", "+", "-A GUARD -p tcp -m tcp --dport 443 -j DROP")
     std.gw.rules("-D FORWARD 1")
+    seen(fleet, "gw", "-", "-A FORWARD -s 10.9.0.1/32 -j ACCEPT")
     std.gw.rules("-P INPUT DROP")
-    known = changes(fleet, "gw", 3)
+    known = seen(fleet, "gw", "+", "-P INPUT DROP")
     assert lines(known[0]) == [("-", "INPUT", None, "-P INPUT ACCEPT"), ("+", "INPUT", None, "-P INPUT DROP")]
     assert lines(known[1]) == [("-", "FORWARD", 2, "-A FORWARD -s 10.9.0.1/32 -j ACCEPT")]
     newest = known[0]

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <libmnl/libmnl.h>
 #include <libnetfilter_log/libnetfilter_log.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -207,6 +209,37 @@ static void more_log_lines_than_the_rate_are_counted(void **state)
 	source_clear(&s);
 }
 
+static struct boot_ns came[4];
+static int came_count;
+
+static int note_time(struct source *s, const uint8_t *p, size_t len, struct boot_ns now,
+		     const struct sink *out)
+{
+	(void)s, (void)p, (void)len, (void)out;
+	came[came_count++] = now;
+	return 0;
+}
+
+static void messages_of_one_read_keep_their_order(void **state)
+{
+	static const struct source_ops ops = { .name = "noted", .decode = note_time };
+	struct seen seen = { 0 };
+	const struct sink out = { .arg = &seen, .loss = on_loss };
+	struct source s;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+	source_init(&s, &ops, fds[1], NULL);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(send(fds[0], "x", 1, 0), 1);
+	assert_int_equal(source_drain(&s, 8, &out), 4);
+	for (int i = 1; i < 4; i++)
+		assert_true(came[i].v > came[i - 1].v);
+	close(fds[0]);
+	source_clear(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +250,7 @@ int main(void)
 		cmocka_unit_test(the_kernels_time_is_taken_when_it_is_sane),
 		cmocka_unit_test(a_cut_message_is_given_up),
 		cmocka_unit_test(what_groups_log_is_no_trace),
+		cmocka_unit_test(messages_of_one_read_keep_their_order),
 		cmocka_unit_test(more_log_lines_than_the_rate_are_counted),
 	};
 

@@ -26,6 +26,7 @@ struct bench {
 	struct spool *spool;
 	struct uplink *uplink;
 	int forgotten, ups, downs, leases, ended_contents;
+	int64_t unread_ms; /* what waits unread in the kernel */
 	char why[256];
 	char text[TEXT_LEN];
 
@@ -92,12 +93,20 @@ static void on_changed(void *arg, bool streaming, const char *why)
 	snprintf(b->why, sizeof(b->why), "%s", why);
 }
 
+static struct boot_ns on_read_until(void *arg, struct boot_ns now)
+{
+	struct bench *b = arg;
+
+	return (struct boot_ns){ now.v - b->unread_ms * NS_PER_MS };
+}
+
 static const struct uplink_ops ops = {
 	.hello = on_hello,
 	.message = on_message,
 	.content = on_content,
 	.content_end = on_content_end,
 	.forgotten = on_forgotten,
+	.read_until = on_read_until,
 	.changed = on_changed,
 };
 
@@ -337,6 +346,26 @@ static void a_ping_is_answered_with_both_clocks(void **state)
 	assert_true(uplink_heard(b->uplink).v > 0);
 }
 
+static void what_waits_in_the_kernel_is_told(void **state)
+{
+	struct bench *b = *state;
+	struct msg m = { .kind = MSG_PING, .ping = { 77 } };
+
+	welcome(b, 0, 0);
+	steps(b, 40);
+	b->unread_ms = 1500;
+	send_msg(b, &m);
+	assert_true(take(b, MSG_PONG, &m, WAIT_MS));
+	assert_int_equal(m.pong.oldest_unacked_ms, 1500);
+	b->unread_ms = 900;
+	uplink_tell_behind(b->uplink);
+	assert_true(take(b, MSG_PONG, &m, WAIT_MS));
+	assert_int_equal(m.pong.token, 0);
+	assert_int_equal(m.pong.oldest_unacked_ms, 900);
+	b->unread_ms = 0;
+	assert_int_equal(uplink_behind(b->uplink, boot_now()), 0);
+}
+
 static void contents_go_in_pieces(void **state)
 {
 	struct bench *b = *state;
@@ -456,6 +485,7 @@ int main(void)
 		TEST(what_the_collector_forgot_is_told),
 		TEST(no_more_are_in_flight_than_agreed),
 		TEST(a_ping_is_answered_with_both_clocks),
+		TEST(what_waits_in_the_kernel_is_told),
 		TEST(contents_go_in_pieces),
 		TEST(messages_reach_the_program),
 		TEST(a_wrong_peer_ends_the_session_and_nothing_else),

@@ -72,7 +72,7 @@ static inline uint64_t host(const char *id, const char *addr)
 
 	fake.hosts[i] =
 		(struct stored_host){ .host = i + 1, .id = id, .checked = { ms(FAKE_NOW) } };
-	fake.live[i] = (struct live_host){ id, true };
+	fake.live[i] = (struct live_host){ id, true, 0 };
 	fake.links[i][0] = (struct facts_link){ .ifindex = 2, .name = "eth0", .up = true };
 	*f = (struct facts){ .link_count = 1,
 			     .links = fake.links[i],

@@ -685,6 +685,21 @@ static void a_question_put_early_asks_for_patience(void **state)
 	assert_true(json_is_false(at("provisional")) && !fake.patience);
 }
 
+static void a_host_that_is_late_leaves_it_open(void **state)
+{
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	fake.arming_count = 0;
+	fake.live[1].late_ms = 1200;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_true(fake.patience);
+	assert_true(json_is_true(at("provisional")));
+	assert_string_equal(text("coverage.late.0.host"), "rt");
+	assert_int_equal(number("coverage.late.0.lag_ms"), 1200);
+}
+
 static void nothing_seen_is_said_with_what_was_searched(void **state)
 {
 	(void)state;
@@ -734,6 +749,7 @@ int main(void)
 		T(a_packet_that_comes_back_to_its_sender_stays_one),
 		T(an_icmpv6_error_is_about_the_packet_before_it),
 		T(a_question_put_early_asks_for_patience),
+		T(a_host_that_is_late_leaves_it_open),
 		T(nothing_seen_is_said_with_what_was_searched),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
