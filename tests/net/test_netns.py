@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 
+import traffic
 from fleet import BIN, GONE, READY, SLOW, Fleet, Trouble, run, wait_until
 
 
@@ -141,7 +142,7 @@ def test_hosts_come_and_go_with_their_namespaces(world):
     for where, link, address in ((world.run, "to-blue", "192.0.2.7/24"), (functools.partial(world.inside, "blue"), "eth0", "192.0.2.8/24")):
         where("ip", "addr", "add", address, "dev", link)
         where("ip", "link", "set", link, "up")
-    world.run("ping", "-q", "-c", "2", "-W", "1", "192.0.2.8", check=False)
+    traffic.ping("/proc/%d/ns/net" % world.init, "192.0.2.8", 7, count=2)
     flow = ("where", "icmp", "192.0.2.7", "192.0.2.8", "--json")
     answer = wait_until("the drops of blue", lambda: (a := json.loads(world.lasthop(*flow, check=False).stdout or "{}"))
                         and a.get("died_at") and a, READY)
