@@ -29,9 +29,14 @@ const json_t *answer_dead_hop(const json_t *answer)
 	const json_t *hops = json_object_get(answer, "hops");
 	const char *host = field_text(json_object_get(answer, "died_at"), "host");
 
-	for (size_t i = json_array_size(hops); host && i > 0; i--)
-		if (field_is(json_array_get(hops, i - 1), "host", host))
-			return json_array_get(hops, i - 1);
+	const char *way = field_text(answer, "direction");
+
+	for (size_t i = json_array_size(hops); host && way && i > 0; i--) {
+		const json_t *hop = json_array_get(hops, i - 1);
+
+		if (field_is(hop, "host", host) && field_is(hop, "direction", way))
+			return hop;
+	}
 	return NULL;
 }
 
@@ -102,12 +107,14 @@ static void head_discarded(struct screen *s, const json_t *died)
 static void head_refused(struct screen *s, const json_t *answer, const json_t *died)
 {
 	const json_t *hop = answer_dead_hop(answer);
-	const json_t *tuple = json_object_get(hop, "tuple_in");
-	const char *proto = field_text(json_object_get(answer, "flow"), "proto");
-	const json_t *port =
-		json_object_get(json_is_object(tuple) ? tuple : json_object_get(answer, "flow"),
-				"dport");
+	const json_t *flow = json_object_get(answer, "flow"),
+		     *tuple = json_object_get(hop, "tuple_out"); /* behind a REDIRECT */
+	const char *proto = field_text(flow, "proto");
+	const json_t *port;
 
+	if (!json_is_object(tuple))
+		tuple = json_object_get(hop, "tuple_in");
+	port = json_object_get(json_is_object(tuple) ? tuple : flow, "dport");
 	if (!head_answered(s, died))
 		screen_putf(s, STYLE_BOLD, " at %s", field_text(died, "host") ?: "?");
 	screen_putf(s, STYLE_PLAIN, ": nobody listens on %s", proto ?: "it");

@@ -9,6 +9,7 @@
 
 #include "collector/stitch/fragments.h"
 #include "collector/stitch/halves.h"
+#include "collector/stitch/order.h"
 #include "common/names.h"
 #include "common/reasons.h"
 
@@ -62,7 +63,7 @@ enum hook hop_first_hook(const struct hop *h)
 				      : first;
 }
 
-static uint8_t first_ttl(const struct journey *j)
+uint8_t journey_first_ttl(const struct journey *j)
 {
 	for (uint16_t i = 0; i < j->step_count; i++) {
 		/* A packet that only a log tells of was forwarded already: what it had then is one less. */
@@ -76,7 +77,7 @@ static uint8_t first_ttl(const struct journey *j)
 
 uint8_t hop_ttl_in(const struct hop *h)
 {
-	return hop_first_hook(h) == HOOK_OUTPUT ? 0 : first_ttl(&h->sj->j);
+	return hop_first_hook(h) == HOOK_OUTPUT ? 0 : journey_first_ttl(&h->sj->j);
 }
 
 uint8_t hop_ttl_out(const struct hop *h)
@@ -137,13 +138,14 @@ static bool came_back(const struct path *p, const struct hop *h, const struct st
 
 	if (hop_first_hook(&now) == HOOK_OUTPUT)
 		return hop_first_hook(h) == HOOK_PREROUTING &&
-		       (first_ttl(&h->sj->j) < first_ttl(&sj->j) ||
+		       (journey_first_ttl(&h->sj->j) < journey_first_ttl(&sj->j) ||
 			tuple_equal(hop_tuple_out(&now), hop_tuple_in(h)));
-	if (first_ttl(&sj->j) < first_ttl(&h->sj->j))
+	if (journey_first_ttl(&sj->j) < journey_first_ttl(&h->sj->j))
 		return true;
 	if (hop_first_hook(h) == HOOK_OUTPUT && hop_first_hook(&now) == HOOK_PREROUTING)
 		return tuple_equal(hop_tuple_out(h), hop_tuple_in(&now));
-	if (first_ttl(&sj->j) > first_ttl(&h->sj->j)) /* it is known late: the one before */
+	if (journey_first_ttl(&sj->j) >
+	    journey_first_ttl(&h->sj->j)) /* it is known late: the one before */
 		return true;
 	if (tuple_equal(hop_tuple_in(h), hop_tuple_in(&now)))
 		return false;
@@ -169,9 +171,12 @@ static bool died(const struct stored_journey *sj)
 }
 
 /* 5: could a packet that died in `dead` have been in `other`? Only before. */
-static bool was_before(const struct stored_journey *other, const struct stored_journey *dead)
+static bool was_before(const struct stored_journey *other, const struct stored_journey *dead,
+		       bool raised)
 {
-	if (died(other) || first_ttl(&other->j) < first_ttl(&dead->j))
+	if (died(other))
+		return false;
+	if (!raised && journey_first_ttl(&other->j) < journey_first_ttl(&dead->j))
 		return false;
 	return other->at.v <= dead->at.v + other->error + dead->error + DEATH_SLACK_NS;
 }
@@ -193,8 +198,8 @@ static bool never_both(const struct stored_journey *a, const struct stored_journ
 	return lowers_ttl(&ha) && lowers_ttl(&hb) && hop_ttl_in(&ha) == hop_ttl_in(&hb);
 }
 
-/* -1: another packet; else how well sj fits the path. */
-static int joins(const struct path *p, const struct stored_journey *sj)
+/* -1: another packet; else how well sj fits the path. raised: a TTL may have gone up. */
+static int joins(const struct path *p, const struct stored_journey *sj, bool raised)
 {
 	const struct stored_journey *first = p->hops[0].sj;
 	int64_t apart = sj->at.v - first->at.v;
@@ -214,63 +219,16 @@ static int joins(const struct path *p, const struct stored_journey *sj)
 			return -1;
 		if (never_both(other, sj)) /* 4 */
 			return -1;
-		if (died(sj) && !was_before(other, sj)) /* 5 */
+		if (died(sj) && !was_before(other, sj, raised)) /* 5 */
 			return -1;
-		if (died(other) && !was_before(sj, other))
+		if (died(other) && !was_before(sj, other, raised))
 			return -1;
-		if (how == FIT_NONE && first_ttl(&other->j) == first_ttl(&sj->j))
+		if (how == FIT_NONE && journey_first_ttl(&other->j) == journey_first_ttl(&sj->j))
 			how = -1; /* a translator nobody watches would have routed it, too */
 		if (how > best)
 			best = how;
 	}
 	return best;
-}
-
-/*
- * Of hops with one TTL: who sent it, whose routing has lowered it before it was seen, who passed it on (a bridge), who got it.
- */
-static int place(const struct hop *h)
-{
-	const struct journey *j = &h->sj->j;
-	enum hook first = hop_first_hook(h);
-
-	if (first == HOOK_OUTPUT)
-		return 0;
-	if (first == HOOK_FORWARD || first == HOOK_POSTROUTING)
-		return 1;
-	for (uint16_t i = 0; i < j->step_count; i++) {
-		if (j->steps[i].hook == HOOK_FORWARD || j->steps[i].hook == HOOK_POSTROUTING)
-			return 2;
-	}
-	return 3;
-}
-
-/* 6 */
-static int hop_cmp(const void *pa, const void *pb)
-{
-	const struct hop *a = pa, *b = pb;
-	uint8_t ta = first_ttl(&a->sj->j), tb = first_ttl(&b->sj->j);
-	int place_a = place(a), place_b = place(b);
-
-	if (ta != tb)
-		return ta > tb ? -1 : 1;
-	if (place_a != place_b)
-		return place_a < place_b ? -1 : 1;
-	return (a->sj->at.v > b->sj->at.v) - (a->sj->at.v < b->sj->at.v);
-}
-
-static void path_order(struct path *p)
-{
-	qsort(p->hops, p->hop_count, sizeof(*p->hops), hop_cmp);
-	for (size_t i = 1; i < p->hop_count; i++) {
-		const struct hop *before = &p->hops[i - 1];
-		struct hop *h = &p->hops[i];
-		uint8_t out = hop_ttl_out(before), in = hop_ttl_in(h);
-		bool same = tuple_equal(hop_tuple_out(before), hop_tuple_in(h));
-
-		h->link = LINK_PACKET;
-		h->surety = same && out && out == in ? LINK_SURETY_SURE : LINK_SURETY_LIKELY;
-	}
 }
 
 static int64_t apart(const struct stored_journey *a, const struct stored_journey *b)
@@ -323,7 +281,7 @@ static bool has_rival(const struct path *p, const struct sorted *e,
 	     i++) {
 		const struct stored_journey *r = e->list[i];
 
-		if (first_ttl(&r->j) != first_ttl(&end->j))
+		if (journey_first_ttl(&r->j) != journey_first_ttl(&end->j))
 			continue;
 		if (r->j.fp_long && fixed->j.fp_long && r->j.fp_long != fixed->j.fp_long)
 			continue;
@@ -382,11 +340,39 @@ static int by_time(const void *pa, const void *pb)
 	return (path_first(a).v > path_first(b).v) - (path_first(a).v < path_first(b).v);
 }
 
+/* Journeys of one fingerprint, by time. */
+static int join_equals(struct paths *out, const struct stored_journey *const *list, size_t n,
+		       struct arena *arena)
+{
+	bool raised = ttl_was_raised(list, n);
+	size_t begin = out->count;
+
+	for (size_t i = 0; i < n; i++) {
+		struct path *best = NULL;
+		int best_fit = -1;
+
+		/* Among equal fits the path that came last is the nearest in time. */
+		for (size_t k = out->count; list[i]->j.fp && k-- > begin;) { /* 1, 2 */
+			int how = joins(&out->list[k], list[i], raised);
+
+			if (how > best_fit) {
+				best_fit = how;
+				best = &out->list[k];
+			}
+		}
+		if (!best)
+			best = &out->list[out->count++];
+		if (path_add_hop(best, list[i], arena) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
 	       struct arena *arena)
 {
 	const struct stored_journey **sorted;
-	size_t kept = 0, group = 0; /* the first path of the present fingerprint */
+	size_t kept = 0;
 
 	memset(out, 0, sizeof(*out));
 	sorted = arena_alloc(arena, (count + 1) * sizeof(*sorted));
@@ -398,24 +384,10 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 		sorted[i] = &list[i];
 	qsort(sorted, count, sizeof(*sorted), by_fingerprint);
 
-	for (size_t i = 0; i < count; i++) {
-		struct path *best = NULL;
-		int best_fit = -1;
-
-		if (i == 0 || sorted[i]->j.fp != sorted[i - 1]->j.fp)
-			group = out->count;
-		/* Among equal fits the path that came last is the nearest in time. */
-		for (size_t k = out->count; sorted[i]->j.fp && k-- > group;) { /* 1, 2 */
-			int how = joins(&out->list[k], sorted[i]);
-
-			if (how > best_fit) {
-				best_fit = how;
-				best = &out->list[k];
-			}
-		}
-		if (!best)
-			best = &out->list[out->count++];
-		if (path_add_hop(best, sorted[i], arena) < 0)
+	for (size_t from = 0, n; from < count; from += n) {
+		for (n = 1; from + n < count && sorted[from + n]->j.fp == sorted[from]->j.fp; n++)
+			;
+		if (join_equals(out, sorted + from, n, arena) < 0)
 			return -ENOMEM;
 	}
 	if (fragments_join(out, JOIN_NS, arena) < 0)

@@ -52,8 +52,10 @@ struct paths {
  *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
  *     one that shares neither an address nor a TTL step with any hop. It leaves the OUTPUT of one host alone,
  *     and the same TTL is lowered once
- *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path
- *  6. order: falling TTL, OUTPUT first, who lowered it unseen, bridges, receivers, then time; halves of one passage are one (halves.h)
+ *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path (by TTL, unless a
+ *     rule raised it, and by time)
+ *  6. order: falling TTL, OUTPUT first, who lowered it unseen, bridges, receivers, then time; where a rule raised the TTL, each is
+ *     followed by the hop that fits best to how it left (order.h); halves of one passage are one (halves.h)
  *  7. a link is ambiguous where another packet with equal contents fits as well at its one end, and the times do not tell
  *     them apart: it is farther off by less than the clocks' errors and the time of a hop
  */
@@ -71,6 +73,8 @@ struct wall_ns path_last(const struct path *p);
 /* As it came to, and as it left a hop. */
 const struct tuple *hop_tuple_in(const struct hop *h);
 const struct tuple *hop_tuple_out(const struct hop *h);
+/* What it came with, or what its sender gave it; 0 unknown. */
+uint8_t journey_first_ttl(const struct journey *j);
 uint8_t hop_ttl_in(const struct hop *h);  /* 0: it started here, or unknown */
 uint8_t hop_ttl_out(const struct hop *h); /* 0: it ended here, or unknown */
 enum hook hop_first_hook(const struct hop *h);

@@ -70,7 +70,7 @@ static int end(void **state)
 	return 0;
 }
 
-static void case_4_two_hosts_do_not_send_one_packet(void **state)
+static void path_4_two_hosts_do_not_send_one_packet(void **state)
 {
 	struct tuple t = udp("10.0.0.5", 4000);
 
@@ -80,7 +80,7 @@ static void case_4_two_hosts_do_not_send_one_packet(void **state)
 	assert_int_equal(join().count, 2);
 }
 
-static void case_4_one_ttl_is_lowered_once(void **state)
+static void path_4_one_ttl_is_lowered_once(void **state)
 {
 	struct tuple t = udp("10.0.0.5", 4000);
 
@@ -90,7 +90,7 @@ static void case_4_one_ttl_is_lowered_once(void **state)
 	assert_int_equal(join().count, 2);
 }
 
-static void case_7_equal_packets_at_one_time_are_in_doubt(void **state)
+static void path_7_equal_packets_at_one_time_are_in_doubt(void **state)
 {
 	struct tuple t = udp("10.0.0.5", 4000);
 	struct paths p;
@@ -108,7 +108,7 @@ static void case_7_equal_packets_at_one_time_are_in_doubt(void **state)
 	}
 }
 
-static void case_7_equal_packets_long_after_each_other_are_not(void **state)
+static void path_7_equal_packets_long_after_each_other_are_not(void **state)
 {
 	struct tuple t = udp("10.0.0.5", 4000);
 	struct paths p;
@@ -127,12 +127,12 @@ static void case_7_equal_packets_long_after_each_other_are_not(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(case_4_two_hosts_do_not_send_one_packet, begin,
+		cmocka_unit_test_setup_teardown(path_4_two_hosts_do_not_send_one_packet, begin,
 						end),
-		cmocka_unit_test_setup_teardown(case_4_one_ttl_is_lowered_once, begin, end),
-		cmocka_unit_test_setup_teardown(case_7_equal_packets_at_one_time_are_in_doubt,
+		cmocka_unit_test_setup_teardown(path_4_one_ttl_is_lowered_once, begin, end),
+		cmocka_unit_test_setup_teardown(path_7_equal_packets_at_one_time_are_in_doubt,
 						begin, end),
-		cmocka_unit_test_setup_teardown(case_7_equal_packets_long_after_each_other_are_not,
+		cmocka_unit_test_setup_teardown(path_7_equal_packets_long_after_each_other_are_not,
 						begin, end),
 	};
 

@@ -93,7 +93,7 @@ static const struct path *leads(const uint64_t *hosts)
 	return &paths.list[0];
 }
 
-static void six_a_bridge_stands_before_the_receiver_whatever_the_time(void **state)
+static void path_6_a_bridge_stands_before_the_receiver_whatever_the_time(void **state)
 {
 	struct tuple t = udp("10.0.0.1", 5, "10.0.0.2", 53);
 
@@ -104,7 +104,7 @@ static void six_a_bridge_stands_before_the_receiver_whatever_the_time(void **sta
 	leads((uint64_t[]){ 1, 2, 3, 0 });
 }
 
-static void six_who_lowered_it_unseen_stands_before_the_next(void **state)
+static void path_6_who_lowered_it_unseen_stands_before_the_next(void **state)
 {
 	struct tuple t = udp("10.0.0.1", 5, "10.9.0.2", 53);
 
@@ -115,7 +115,7 @@ static void six_who_lowered_it_unseen_stands_before_the_next(void **state)
 	leads((uint64_t[]){ 1, 2, 3, 0 });
 }
 
-static void one_fragments_are_hops_of_their_packet(void **state)
+static void path_1_fragments_are_hops_of_their_packet(void **state)
 {
 	struct tuple t = udp("10.0.0.1", 5, "10.9.0.2", 53),
 		     later = udp("10.0.0.1", 0, "10.9.0.2", 0);
@@ -129,7 +129,7 @@ static void one_fragments_are_hops_of_their_packet(void **state)
 	leads((uint64_t[]){ 1, 2, 3, 0 });
 }
 
-static void one_the_fragment_that_got_least_far_stands_for_all(void **state)
+static void path_1_the_fragment_that_got_least_far_stands_for_all(void **state)
 {
 	struct tuple t = udp("10.0.0.1", 5, "10.9.0.2", 53),
 		     later = udp("10.0.0.1", 0, "10.9.0.2", 0);
@@ -143,7 +143,7 @@ static void one_the_fragment_that_got_least_far_stands_for_all(void **state)
 	assert_false(hop_reached(&p->hops[1], CHECKPOINT_POST_LAST));
 }
 
-static void one_fragments_of_another_packet_stand_alone(void **state)
+static void path_1_fragments_of_another_packet_stand_alone(void **state)
 {
 	struct tuple t = udp("10.0.0.1", 5, "10.9.0.2", 53);
 	struct stored_journey *other;
@@ -158,7 +158,7 @@ static void one_fragments_of_another_packet_stand_alone(void **state)
 	assert_int_equal(paths.count, 2);
 }
 
-static void halves_of_one_passage_are_one_hop(void **state)
+static void path_6_halves_of_one_passage_are_one_hop(void **state)
 {
 	struct tuple t = udp("10.0.0.2", 53, "10.0.0.1", 5),
 		     back = udp("10.0.0.2", 53, "10.9.0.9", 5);
@@ -178,16 +178,42 @@ static void halves_of_one_passage_are_one_hop(void **state)
 	assert_true(hop_reached(&p->hops[1], CHECKPOINT_POST_LAST));
 }
 
+/* A gateway that hides how many hosts are behind it gives every packet a TTL of its own. */
+static void path_6_a_rule_that_raises_the_ttl_turns_nothing_round(void **state)
+{
+	struct tuple t = udp("10.0.0.1", 5, "203.0.113.9", 53),
+		     after = udp("192.0.2.1", 5, "203.0.113.9", 53);
+	struct stored_journey *gw;
+	const struct path *p;
+
+	(void)state;
+	seen(4, 0, 126, gets, true, after);
+	seen(3, 1, 127, passes, true, after);
+	gw = seen(2, 2, 64, passes, true, t);
+	gw->j.tuples[1] = after;
+	gw->j.tuple_count = 2;
+	gw->j.steps[1].tuple = 1;
+	gw->j.steps[1].ttl = 127;
+	seen(1, 3, 64, sends, true, t);
+	p = leads((uint64_t[]){ 1, 2, 3, 4, 0 });
+	assert_int_equal(p->hops[2].surety, LINK_SURETY_SURE);
+	/* ... also for one that dies behind it. */
+	list[0].j.steps[1].label = LABEL_KERNEL;
+	list[0].j.steps[1].prefix = "NETFILTER_DROP";
+	leads((uint64_t[]){ 1, 2, 3, 4, 0 });
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
-		T(six_a_bridge_stands_before_the_receiver_whatever_the_time),
-		T(six_who_lowered_it_unseen_stands_before_the_next),
-		T(one_fragments_are_hops_of_their_packet),
-		T(one_the_fragment_that_got_least_far_stands_for_all),
-		T(one_fragments_of_another_packet_stand_alone),
-		T(halves_of_one_passage_are_one_hop),
+		T(path_6_a_bridge_stands_before_the_receiver_whatever_the_time),
+		T(path_6_who_lowered_it_unseen_stands_before_the_next),
+		T(path_1_fragments_are_hops_of_their_packet),
+		T(path_1_the_fragment_that_got_least_far_stands_for_all),
+		T(path_1_fragments_of_another_packet_stand_alone),
+		T(path_6_halves_of_one_passage_are_one_hop),
+		T(path_6_a_rule_that_raises_the_ttl_turns_nothing_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
