@@ -1,0 +1,177 @@
+#include "collector/diagnose/freed.h"
+
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "collector/diagnose/ends.h"
+#include "common/reasons.h"
+
+enum { TCP_SYN = 2, TCP_ACK = 16 };
+/* Where connection tracking takes a packet in, and may drop it. */
+enum { TRACKING_HOOKS = 1 << HOOK_PREROUTING | 1 << HOOK_OUTPUT };
+/* Where it confirms what has passed, and may drop it. */
+enum { CONFIRMING_HOOKS = 1 << HOOK_INPUT | 1 << HOOK_POSTROUTING };
+/* Only rules drop there. */
+enum { DEVICE_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_EGRESS };
+enum { CLASHES_MAX = 16 };
+
+/* A reason that stands for several things: what the packet and the host's facts say. */
+static const char *cause_of(const struct inquiry *q, const struct fate *f, const struct reason *r)
+{
+	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
+	const struct journey *j = &f->hop->sj->j;
+	bool known = fh && fh->has_facts && fh->facts.forward_known;
+
+	if (!strcmp(r->name, "IP_INHDR") && f->freed->ttl <= 1)
+		return "ttl-expired";
+	if (!strcmp(r->name, "IP_INADDRERRORS") || !strcmp(r->name, "IP_INNOROUTES"))
+		return known && !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4)
+			       ? "forwarding-disabled"
+			       : "no-route";
+	return r->cause;
+}
+
+/*
+ * Was every rule that it met told? Then none that drops was among them: connection tracking did it, or a match within the chain
+ * where the trace ends (hotdrop).
+ */
+static bool traced_whole(const struct inquiry *q, const struct hop *h)
+{
+	const struct journey *j = &h->sj->j;
+
+	return hop_last_step(h) && j->fp && !j->cut && !hop_legacy_trouble(q, h) &&
+	       !fleet_lost(q->fleet, h->sj->host, h->sj->at, hop_last_at(h));
+}
+
+/* The connection of that host that has the addresses which the packet was to leave with; NULL: none is known. */
+static const struct stored_conn *clash(const struct inquiry *q, const struct hop *h)
+{
+	const int64_t slack = 2LL * NS_PER_S;
+	const struct tuple *in = hop_tuple_in(h), *out = hop_tuple_out(h);
+	struct wall_ns at = h->sj->at;
+	struct flow flow = flow_of_tuple(out);
+	struct stored_conn *list;
+	size_t n = 0;
+
+	if (tuple_equal(in, out) ||
+	    reader_conns(q->fleet->reader, &flow, (struct wall_ns){ at.v - slack }, at, CLASHES_MAX,
+			 q->arena, &list, &n) < 0)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct tuple after = tuple_reverse(&list[i].c.reply);
+
+		if (list[i].host == h->sj->host && tuple_equal(&after, out) &&
+		    !tuple_equal(&list[i].c.orig, in))
+			return &list[i];
+	}
+	return NULL;
+}
+
+/* 3a */
+static void dropped_by_some_rule(struct fate *f, const struct inquiry *q, const struct step *s)
+{
+	bool traced = traced_whole(q, f->hop);
+
+	f->verdict = VERDICT_DROPPED;
+	f->death = DEATH_KERNEL;
+	f->observed = false;
+	if (traced && fate_inside_table(f, s))
+		return;
+	if (!traced && suspects_find(&f->suspects, q, f->hop, f->freed) < 0)
+		return;
+	if (!traced && (!f->suspects.complete || f->suspects.count > 1))
+		return;
+	if (f->suspects.count == 0) {
+		uint32_t hooks = f->freed->number & ~(uint32_t)DEVICE_HOOKS;
+
+		if (hooks & TRACKING_HOOKS && !(hooks & ~(uint32_t)TRACKING_HOOKS))
+			fate_is_discarded(f, f->reason, "conntrack-full", false);
+		else if (hooks & CONFIRMING_HOOKS && !(hooks & ~(uint32_t)CONFIRMING_HOOKS) &&
+			 (f->clash = clash(q, f->hop)))
+			fate_is_discarded(f, f->reason, "nat-exhausted", false);
+		return;
+	}
+	f->culprit = &f->suspects.list[0];
+	f->death = f->culprit->number ? DEATH_RULE : DEATH_POLICY;
+	if (f->culprit->number && !strcmp(f->culprit->rule.target, "REJECT")) {
+		f->verdict = VERDICT_REJECTED;
+		f->reject_with = arena_strndup(q->arena, f->culprit->rule.reject_with,
+					       strlen(f->culprit->rule.reject_with));
+	}
+}
+
+/*
+ * 3b: what no socket was there for, and nobody misses: ICMP, which the kernel has taken by then; what comes after a connection
+ * has been closed; a reply to somebody who has gone.
+ */
+static bool nobody_misses(const struct fate *f)
+{
+	const struct journey *j = &f->hop->sj->j;
+
+	if (proto_is_icmp(j->tuples[0].proto) || f->path->direction == DIRECTION_REPLY)
+		return true;
+	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+}
+
+/* 3: true when the kernel's own word decides. */
+bool fate_by_kernel(struct fate *f, const struct inquiry *q, const struct step *s)
+{
+	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
+	bool through = hop_reached(f->hop, CHECKPOINT_IN_LAST) ||
+		       hop_reached(f->hop, CHECKPOINT_POST_LAST);
+
+	if (!r || r->class > REASON_REFUSED)
+		return false;
+	if (r->class == REASON_REFUSED && nobody_misses(f))
+		return false;
+	/* 3c: routers see what was sent to everybody on the link, and send it nowhere. */
+	if (r->class == REASON_DISCARDED && addr_is_multicast(&hop_tuple_out(f->hop)->dst))
+		return false;
+	f->reason = r->name;
+	f->observed = true;
+	if (r->class == REASON_REFUSED) {
+		f->verdict = VERDICT_REFUSED;
+		f->death = DEATH_SOCKET;
+		f->cause = r->cause;
+	} else if (r->class == REASON_DROPPED && !through) {
+		dropped_by_some_rule(f, q, s);
+	} else if (r->class == REASON_DROPPED) {
+		f->clash = clash(q, f->hop);
+		fate_is_discarded(f, r->name, f->clash ? "nat-exhausted" : NULL, true);
+	} else {
+		fate_is_discarded(f, r->name, cause_of(q, f, r), true);
+	}
+	return true;
+}
+
+/* The route that the host's facts have for it, of whatever table; NULL none. */
+static const struct facts_route *best_route(const struct facts *facts, const struct addr *dst)
+{
+	const struct facts_route *best = NULL;
+
+	for (uint32_t i = 0; i < facts->route_count; i++) {
+		const struct facts_route *r = &facts->routes[i];
+
+		if (r->dst.addr.family == dst->family && prefix_has(&r->dst, dst) &&
+		    (!best || r->dst.len > best->dst.len))
+			best = r;
+	}
+	return best;
+}
+
+/* 6a: kernels do not say that a route swallowed it; the route does. */
+bool fate_by_route(struct fate *f, const struct inquiry *q)
+{
+	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
+	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
+	const struct facts_route *route = NULL;
+
+	if (r && r->class == REASON_UNTOLD && fh && fh->has_facts)
+		route = best_route(&fh->facts, &hop_tuple_out(f->hop)->dst);
+	if (!route || (route->type != RTN_BLACKHOLE && route->type != RTN_UNREACHABLE &&
+		       route->type != RTN_PROHIBIT))
+		return false;
+	fate_is_discarded(f, r->name, "no-route", false);
+	return true;
+}

@@ -1,0 +1,147 @@
+#include "collector/diagnose/gap.h"
+
+#include <string.h>
+
+#include "collector/diagnose/ends.h"
+
+static const int64_t SELECT_NS = 50LL * NS_PER_MS;
+
+/* Does the hook have a legacy table that this packet must have met, and no step of it was seen? nat sees only new connections. */
+static const char *unseen_table(const struct inquiry *q, const struct hop *h, enum hook hook)
+{
+	static const char *const names[] = { "raw", "mangle", "filter", "security" };
+	const struct journey *j = &h->sj->j;
+	uint8_t family = j->ip_version == 6 ? FAMILY_IPV6 : FAMILY_IPV4;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct table_at at = fleet_table_at(q->fleet, h->sj->host, BACKEND_LEGACY, family,
+						    names[i], h->sj->at);
+		bool seen = false;
+
+		if (!at.tables[0] || !table_chain(&at.tables[0]->parsed, hook_name(hook)))
+			continue;
+		for (uint16_t k = 0; k < j->step_count && !seen; k++)
+			seen = j->steps[k].backend == BACKEND_LEGACY && j->steps[k].hook == hook &&
+			       j->steps[k].label != LABEL_CHECKPOINT &&
+			       j->steps[k].label != LABEL_LOG &&
+			       !strcmp(j->steps[k].table, names[i]);
+		if (!seen)
+			return names[i];
+	}
+	return NULL;
+}
+
+static bool has_route(const struct facts *facts, const struct addr *dst)
+{
+	for (uint32_t i = 0; i < facts->route_count; i++) {
+		if (facts->routes[i].dst.addr.family == dst->family &&
+		    prefix_has(&facts->routes[i].dst, dst))
+			return true;
+	}
+	return false;
+}
+
+/* 7, once nothing can be missing: what the facts say about the gap. */
+static void name_discard(struct fate *f, const struct inquiry *q, const struct conversation *c,
+			 enum hook hook)
+{
+	const struct hop *h = f->hop;
+	const struct journey *j = &h->sj->j;
+	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
+	const struct tuple *out = hop_tuple_out(h);
+	const struct journey *e = hop_icmp_error(c, h);
+	bool routing = hook == HOOK_PREROUTING;
+
+	if (e && says_ttl_ended(e))
+		fate_is_discarded(f, "TTL_EXPIRED", "ttl-expired", true);
+	else if (e && says_too_big(e))
+		fate_is_discarded(f, "PKT_TOO_BIG", "mtu", true);
+	else if (e && says_unreachable(e))
+		fate_is_discarded(f, "NO_ROUTE", "no-route", true);
+	else if (routing && fh && fh->has_facts && fh->facts.forward_known &&
+		 !fleet_owns(fh, &out->dst) && !addr_is_multicast(&out->dst) &&
+		 !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4))
+		fate_is_discarded(f, "FORWARDING_DISABLED", "forwarding-disabled", false);
+	else if (routing && fh && fh->has_facts && !fleet_owns(fh, &out->dst) && hop_ttl_in(h) == 1)
+		fate_is_discarded(f, "TTL_EXPIRED", "ttl-expired", false);
+	else if (routing && fh && fh->has_facts && !has_route(&fh->facts, &out->dst))
+		fate_is_discarded(f, "NO_ROUTE", "no-route", false);
+	else
+		fate_is_discarded(f,
+				  routing                ? "AFTER_PREROUTING"
+				  : hook == HOOK_INGRESS ? "AFTER_INGRESS"
+				  : hook == HOOK_FORWARD ? "AFTER_FORWARD"
+				  : hook == HOOK_OUTPUT  ? "AFTER_OUTPUT"
+							 : "AFTER_POSTROUTING",
+				  NULL, false);
+}
+
+/* 7 */
+void fate_in_gap(struct fate *f, const struct inquiry *q, const struct conversation *c,
+		 const struct step *s)
+{
+	const struct hop *h = f->hop;
+	const struct tuple *out = hop_tuple_out(h);
+	const char *id = hop_host_id(q, h), *table, *trouble;
+	struct wall_ns at = hop_step_at(h, s), end = { at.v + SELECT_NS };
+	const struct stored_loss *loss = fleet_lost(q->fleet, h->sj->host, h->sj->at, at);
+	uint32_t modulus = fleet_modulus(q->fleet, h->sj->host, hop_tuple_in(h), h->sj->at);
+
+	f->provisional = !hop_settled(q, h);
+	trouble = hop_legacy_trouble(q, h);
+	table = unseen_table(q, h, s->hook);
+	if (f->provisional)
+		fate_is_unknown(f,
+				inquiry_say(q, "it was at %s a moment ago; more may follow", id));
+	else if (!h->sj->j.fp)
+		fate_is_unknown(
+			f,
+			inquiry_say(
+				q,
+				"it bears nothing that tells it from others (a fragment, or a protocol without a known header) "
+				"and cannot be followed beyond %s",
+				id));
+	else if (h->sj->j.cut)
+		fate_is_unknown(f, inquiry_say(q, "it met more steps at %s than are kept", id));
+	else if (hop_logged_hook(h) > s->hook)
+		fate_is_unknown(
+			f, inquiry_say(q, "a rule in %s of %s logged it after its last trace event",
+				       hook_name(hop_logged_hook(h)), id));
+	else if (loss)
+		fate_is_unknown(f, inquiry_say(q, "%s lost evidence at that time (%s)", id,
+					       loss->source));
+	else if (table && trouble)
+		fate_is_unknown(
+			f,
+			inquiry_say(
+				q,
+				"it ended in %s of %s, whose legacy tables could not be traced: %s",
+				hook_name(s->hook), id, trouble));
+	else if (s->label != LABEL_CHECKPOINT && f->resolved.kind == RESOLVED_UNKNOWN)
+		fate_is_unknown(
+			f,
+			inquiry_say(
+				q,
+				"it ended at %s %s/%s number %u, but what stood there is not known (%s)",
+				id, s->table, s->chain, s->number,
+				f->resolved.reason ? f->resolved.reason : "no ruleset"));
+	else if (fate_inside_table(f, s))
+		fate_is_unknown(
+			f,
+			inquiry_say(
+				q,
+				"its last trace event at %s is %s/%s number %u, which does not end a packet",
+				id, s->table, s->chain, s->number));
+	else if (table)
+		fate_is_unknown(
+			f,
+			inquiry_say(q, "no step of %s/%s was seen at %s, though the table exists",
+				    table, hook_name(s->hook), id));
+	else if (!fleet_armed(q->fleet, h->sj->host, hop_tuple_in(h), true, modulus, h->sj->at,
+			      end) &&
+		 !fleet_armed(q->fleet, h->sj->host, out, true, modulus, h->sj->at, end))
+		fate_is_unknown(f,
+				inquiry_say(q, "tracing at %s began or ended while it passed", id));
+	else
+		name_discard(f, q, c, s->hook);
+}
