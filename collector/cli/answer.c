@@ -257,7 +257,7 @@ static void draw_path(struct screen *s, const json_t *answer, const struct view 
 
 static void foot(struct screen *s, const char *key)
 {
-	screen_putf(s, STYLE_BOLD, "  %s", key);
+	screen_putf(s, STYLE_BOLD, "  %s ", key);
 	screen_column(s, FOOT_COLUMN);
 }
 

@@ -176,7 +176,7 @@ static void put_nat_kinds(struct screen *s, const json_t *answer)
 
 static void head_delivered(struct screen *s, const json_t *answer)
 {
-	const json_t *hop, *hops = json_object_get(answer, "hops"), *end = NULL;
+	const json_t *hop, *hops = json_object_get(answer, "hops"), *end = NULL, *there = NULL;
 	struct wall_ns first = { 0 }, last = { 0 };
 	char far[DRAW_NAME_MAX];
 	size_t i, forth = 0;
@@ -185,10 +185,14 @@ static void head_delivered(struct screen *s, const json_t *answer)
 		if (field_is(hop, "direction", "reply") != field_is(answer, "direction", "reply"))
 			continue;
 		end = hop;
+		if (field_is(hop, "outcome", "delivered"))
+			there = hop;
 		if (forth++ == 0)
 			(void)field_time(hop, "at", &first);
 		(void)field_time(hop, "at", &last);
 	}
+	if (there) /* copies went elsewhere, too */
+		end = there;
 	/* Where connection tracking alone knows of the reply, the last hop is not where it arrived. */
 	draw_endpoint(far, json_object_get(end, "tuple_out"),
 		      field_text(json_object_get(answer, "flow"), "proto"), "dst");

@@ -126,17 +126,43 @@ static const struct hop *broken_hop(const struct path *p)
 	return NULL;
 }
 
-/* 0: the hop that decides: where a copy arrived, or a fragment ended, else the last one. */
-static const struct hop *deciding_hop(const struct path *p)
+/* The sender's own copy of what it sent to everybody on the link. */
+static bool is_own_copy(const struct path *p, const struct hop *h)
 {
-	const struct hop *last = &p->hops[p->hop_count - 1];
+	const struct hop *first = &p->hops[0];
+
+	return h != first && h->sj->host == first->sj->host &&
+	       hop_first_hook(first) == HOOK_OUTPUT && hop_first_hook(h) == HOOK_PREROUTING &&
+	       hop_ttl_in(h) == journey_first_ttl(&first->sj->j);
+}
+
+/* 0: the last hop; of what went to everybody on the link, the last of another host. */
+static const struct hop *last_hop(const struct path *p, bool for_all)
+{
+	size_t i = p->hop_count - 1;
+
+	while (for_all && i > 0 && is_own_copy(p, &p->hops[i]))
+		i--;
+	if (i == 0) /* nobody but the sender */
+		i = p->hop_count - 1;
+	return &p->hops[i];
+}
+
+/* 0: the hop that decides: where a copy arrived, or a fragment ended, else the last one. */
+static const struct hop *deciding_hop(const struct inquiry *q, const struct path *p)
+{
+	const struct hop *first = &p->hops[0], *last;
+	bool for_all =
+		fleet_is_for_all(fleet_host(q->fleet, first->sj->host), &hop_tuple_out(first)->dst);
 
 	if (broken_hop(p))
 		return broken_hop(p);
-	for (size_t i = p->hop_count; hop_freed_step(last) && i-- > 0;) {
+	last = last_hop(p, for_all);
+	for (size_t i = p->hop_count; (for_all || hop_freed_step(last)) && i-- > 0;) {
 		const struct hop *h = &p->hops[i];
 
-		if (hop_reached(h, CHECKPOINT_IN_LAST) && !hop_freed_step(h))
+		if (hop_reached(h, CHECKPOINT_IN_LAST) && !hop_freed_step(h) &&
+		    !(for_all && is_own_copy(p, h)))
 			return h;
 	}
 	return last;
@@ -149,7 +175,7 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 
 	memset(out, 0, sizeof(*out));
 	out->path = p;
-	out->hop = deciding_hop(p);
+	out->hop = deciding_hop(q, p);
 	out->freed = hop_freed_step(out->hop);
 	s = hop_last_step(out->hop);
 	if (s && ended_by_rule(out, q, s)) /* 1, 2 */

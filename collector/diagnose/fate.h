@@ -41,6 +41,7 @@ struct fate {
 	const struct journey *answer; /* ... by this ICMP error */
 	const struct stored_conn
 		*clash;   /* cause "nat-exhausted": who has what it was translated to */
+	bool outside;     /* of the window: evidence about others, no more */
 	bool observed;    /* else inferred */
 	bool provisional; /* evidence may still be on its way */
 };
@@ -53,14 +54,14 @@ const char *death_name(enum death d);
 
 /*
  * Decides about one path of a conversation. The first that holds wins:
- *  0. of copies (bridge, multicast) the one that arrived decides; else what its last host saw
+ *  0. of copies (bridge, multicast, broadcast) the one that arrived decides, but not the sender's own; else what its last host saw
  *  1. nft itself reported a drop, or a queue or another taker; what the kernel freed without a reason after a rule had sent it to a
  *     queue, the queue did not take, or its reader refused (1a)
  *  2. the last step is a DROP or REJECT rule, or a policy DROP: that ended it
  *  3. the kernel says that it freed the packet, with a reason that is a death (common/reasons.h): that ended it. A rule
  *     (NETFILTER_DROP) is named if it is the only one that can have done it (3a); where none can, and behind a hook's last
  *     checkpoint, it was connection tracking that did not take or confirm it: another connection may have its addresses. Reasons that are no deaths decide nothing, nor
- *     do packets that nobody misses (3b) or that were for everybody on the link (3c)
+ *     do packets that nobody misses (3b) or that were for everybody on the link and that a host did not want (3c)
  *  4. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
  *     port unreachable
  *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a), or one that

@@ -126,7 +126,8 @@ bool fate_by_kernel(struct fate *f, const struct inquiry *q, const struct step *
 	if (r->class == REASON_REFUSED && nobody_misses(f))
 		return false;
 	/* 3c: routers see what was sent to everybody on the link, and send it nowhere. */
-	if (r->class == REASON_DISCARDED && addr_is_multicast(&hop_tuple_out(f->hop)->dst))
+	if (r->class == REASON_DISCARDED &&
+	    fleet_is_for_all(fleet_host(q->fleet, f->hop->sj->host), &hop_tuple_out(f->hop)->dst))
 		return false;
 	f->reason = r->name;
 	f->observed = true;

@@ -76,72 +76,91 @@ static void name_discard(struct fate *f, const struct inquiry *q, const struct c
 				  NULL, false);
 }
 
-/* 7 */
+static bool has_checkpoint(const struct journey *j)
+{
+	for (uint16_t i = 0; i < j->step_count; i++) {
+		if (j->steps[i].label == LABEL_CHECKPOINT)
+			return true;
+	}
+	return false;
+}
+
+/* What the journey itself lacks. */
+static const char *not_whole(const struct inquiry *q, const struct hop *h, const struct step *s)
+{
+	const struct journey *j = &h->sj->j;
+	const char *id = hop_host_id(q, h);
+
+	if (!j->fp)
+		return inquiry_say(
+			q,
+			"it bears nothing that tells it from others (a fragment, or a protocol without a known header) and cannot be followed beyond %s",
+			id);
+	if (j->cut)
+		return inquiry_say(q, "it met more steps at %s than are kept", id);
+	if (!has_checkpoint(j))
+		return inquiry_say(q, "of its way through %s only steps in %s are known", id,
+				   hook_name(s->hook));
+	if (hop_logged_hook(h) > s->hook)
+		return inquiry_say(q, "a rule in %s of %s logged it after its last trace event",
+				   hook_name(hop_logged_hook(h)), id);
+	return NULL;
+}
+
+/* What is missing around it, so that it may have gone on; NULL: nothing. */
+static const char *may_hide(const struct fate *f, const struct inquiry *q, const struct step *s)
+{
+	const struct hop *h = f->hop;
+	const char *id = hop_host_id(q, h), *trouble = hop_legacy_trouble(q, h),
+		   *table = unseen_table(q, h, s->hook);
+	struct wall_ns at = hop_step_at(h, s), end = { at.v + SELECT_NS };
+	const struct stored_loss *loss = fleet_lost(q->fleet, h->sj->host, h->sj->at, at);
+	const struct tuple *in = hop_tuple_in(h), *out = hop_tuple_out(h);
+	uint32_t modulus = fleet_modulus(q->fleet, h->sj->host, in, h->sj->at);
+
+	if (loss)
+		return inquiry_say(q, "%s lost evidence at that time (%s)", id, loss->source);
+	if (table && trouble)
+		return inquiry_say(
+			q, "it ended in %s of %s, whose legacy tables could not be traced: %s",
+			hook_name(s->hook), id, trouble);
+	if (s->label != LABEL_CHECKPOINT && f->resolved.kind == RESOLVED_UNKNOWN)
+		return inquiry_say(
+			q, "it ended at %s %s/%s number %u, but what stood there is not known (%s)",
+			id, s->table, s->chain, s->number,
+			f->resolved.reason ? f->resolved.reason : "no ruleset");
+	if (fate_inside_table(f, s))
+		return inquiry_say(
+			q,
+			"its last trace event at %s is %s/%s number %u, which does not end a packet",
+			id, s->table, s->chain, s->number);
+	if (table)
+		return inquiry_say(q, "no step of %s/%s was seen at %s, though the table exists",
+				   table, hook_name(s->hook), id);
+	if (!fleet_armed(q->fleet, h->sj->host, in, true, modulus, h->sj->at, end) &&
+	    !fleet_armed(q->fleet, h->sj->host, out, true, modulus, h->sj->at, end))
+		return inquiry_say(q, "tracing at %s began or ended while it passed", id);
+	return NULL;
+}
+
 void fate_in_gap(struct fate *f, const struct inquiry *q, const struct conversation *c,
 		 const struct step *s)
 {
 	const struct hop *h = f->hop;
-	const struct tuple *out = hop_tuple_out(h);
-	const char *id = hop_host_id(q, h), *table, *trouble;
-	struct wall_ns at = hop_step_at(h, s), end = { at.v + SELECT_NS };
-	const struct stored_loss *loss = fleet_lost(q->fleet, h->sj->host, h->sj->at, at);
-	uint32_t modulus = fleet_modulus(q->fleet, h->sj->host, hop_tuple_in(h), h->sj->at);
+	const char *id = hop_host_id(q, h), *why;
 
 	f->provisional = !hop_settled(q, h);
-	trouble = hop_legacy_trouble(q, h);
-	table = unseen_table(q, h, s->hook);
 	if (f->provisional)
-		fate_is_unknown(f,
-				inquiry_say(q, "it was at %s a moment ago; more may follow", id));
-	else if (!h->sj->j.fp)
-		fate_is_unknown(
-			f,
-			inquiry_say(
-				q,
-				"it bears nothing that tells it from others (a fragment, or a protocol without a known header) "
-				"and cannot be followed beyond %s",
-				id));
-	else if (h->sj->j.cut)
-		fate_is_unknown(f, inquiry_say(q, "it met more steps at %s than are kept", id));
-	else if (hop_logged_hook(h) > s->hook)
-		fate_is_unknown(
-			f, inquiry_say(q, "a rule in %s of %s logged it after its last trace event",
-				       hook_name(hop_logged_hook(h)), id));
-	else if (loss)
-		fate_is_unknown(f, inquiry_say(q, "%s lost evidence at that time (%s)", id,
-					       loss->source));
-	else if (table && trouble)
-		fate_is_unknown(
-			f,
-			inquiry_say(
-				q,
-				"it ended in %s of %s, whose legacy tables could not be traced: %s",
-				hook_name(s->hook), id, trouble));
-	else if (s->label != LABEL_CHECKPOINT && f->resolved.kind == RESOLVED_UNKNOWN)
-		fate_is_unknown(
-			f,
-			inquiry_say(
-				q,
-				"it ended at %s %s/%s number %u, but what stood there is not known (%s)",
-				id, s->table, s->chain, s->number,
-				f->resolved.reason ? f->resolved.reason : "no ruleset"));
-	else if (fate_inside_table(f, s))
-		fate_is_unknown(
-			f,
-			inquiry_say(
-				q,
-				"its last trace event at %s is %s/%s number %u, which does not end a packet",
-				id, s->table, s->chain, s->number));
-	else if (table)
-		fate_is_unknown(
-			f,
-			inquiry_say(q, "no step of %s/%s was seen at %s, though the table exists",
-				    table, hook_name(s->hook), id));
-	else if (!fleet_armed(q->fleet, h->sj->host, hop_tuple_in(h), true, modulus, h->sj->at,
-			      end) &&
-		 !fleet_armed(q->fleet, h->sj->host, out, true, modulus, h->sj->at, end))
-		fate_is_unknown(f,
-				inquiry_say(q, "tracing at %s began or ended while it passed", id));
+		why = inquiry_say(q, "it was at %s a moment ago; more may follow", id);
+	else if (fleet_is_for_all(fleet_host(q->fleet, h->sj->host), &hop_tuple_out(h)->dst))
+		why = inquiry_say(q, "it was for everybody on the link, and %s did not want it",
+				  id); /* 3c */
+	else
+		why = not_whole(q, h, s);
+	if (!why)
+		why = may_hide(f, q, s);
+	if (why)
+		fate_is_unknown(f, why);
 	else
 		name_discard(f, q, c, s->hook);
 }

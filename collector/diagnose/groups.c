@@ -176,7 +176,7 @@ static int groups_with(json_t **answer, struct inquiry *q)
 		r = ruling_make(&list[n], q, &flows.list[i]);
 		if (r < 0)
 			return r;
-		if (list[n].conv->last.v >= ask->since.v && list[n].conv->first.v <= ask->until.v)
+		if (list[n].inside)
 			n++;
 	}
 	count = group_all(groups, list, n);

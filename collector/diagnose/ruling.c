@@ -135,7 +135,7 @@ static bool healed(const struct inquiry *q, const struct fate *list, size_t n, c
 	for (size_t i = 0; i < n; i++) {
 		const struct fate *later = &list[i];
 
-		if (later->verdict != VERDICT_DELIVERED ||
+		if (later->outside || later->verdict != VERDICT_DELIVERED ||
 		    path_first(later->path).v <= path_last(f->path).v)
 			continue;
 		if (same_kind(later, f) &&
@@ -161,12 +161,23 @@ bool fate_same(const struct fate *a, const struct fate *b)
 	       a->resolved.number == b->resolved.number && a->resolved.table == b->resolved.table;
 }
 
+/* 0 */
+static bool is_outside(const struct inquiry *q, const struct path *p)
+{
+	int64_t error = p->hops[0].sj->error;
+
+	return path_last(p).v + error < q->ask->since.v ||
+	       path_first(p).v - error > q->ask->until.v;
+}
+
 /* Judges one direction: what is settled by 2 and 3 becomes delivered or loses its death. */
 static void settle(const struct inquiry *q, const struct conversation *c, struct fate *list,
 		   size_t n, bool original)
 {
 	for (size_t i = 0; i < n; i++)
 		fate_of(&list[i], q, c, original ? c->original[i] : c->reply[i]);
+	for (size_t i = 0; i < n; i++)
+		list[i].outside = is_outside(q, list[i].path); /* 0 */
 	for (size_t i = 0; i < n; i++) {
 		struct fate *f = &list[i];
 
@@ -187,7 +198,7 @@ static void weigh(struct ruling *out, const struct inquiry *q, const struct fate
 	for (size_t i = 0; i < n; i++) {
 		const struct fate *f = &list[i];
 
-		if (f->path->answer || !is_death(f->verdict) ||
+		if (f->outside || f->path->answer || !is_death(f->verdict) ||
 		    retransmission_arrived(out->conv, list, n, f))
 			continue;
 		if (healed(q, list, n, f)) {
@@ -210,7 +221,7 @@ static void rule_without_death(struct ruling *out, const struct fate *originals,
 
 	for (size_t k = 0; k < 3 && !out->decisive; k++) {
 		for (size_t i = 0; i < n; i++) {
-			if (originals[i].verdict == order[k] &&
+			if (!originals[i].outside && originals[i].verdict == order[k] &&
 			    (!out->decisive ||
 			     path_last(originals[i].path).v >= path_last(out->decisive->path).v))
 				out->decisive = &originals[i];
@@ -220,7 +231,7 @@ static void rule_without_death(struct ruling *out, const struct fate *originals,
 	if (out->verdict != VERDICT_DELIVERED && out->reply_seen)
 		out->verdict = VERDICT_DELIVERED;
 	for (size_t i = 0; i < m && !out->decisive; i++) {
-		if (!replies[i].path->answer)
+		if (!replies[i].outside && !replies[i].path->answer)
 			out->decisive = &replies[i];
 	}
 	out->direction = DIRECTION_ORIGINAL;
@@ -236,7 +247,7 @@ static void count_packets(struct ruling *out)
 	for (size_t i = 0; i < out->fate_count; i++) {
 		const struct fate *f = &out->fates[i];
 
-		if (f->path->answer || f->path->direction != out->direction)
+		if (f->outside || f->path->answer || f->path->direction != out->direction)
 			continue;
 		if (death ? !fate_same(f, out->decisive) : is_death(f->verdict))
 			continue;
@@ -268,8 +279,10 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 	}
 	settle(q, c, out->fates, n, true); /* 2 */
 	settle(q, c, replies, m, false);
+	for (size_t i = 0; i < n + m; i++)
+		out->inside += !out->fates[i].outside && !out->fates[i].path->answer;
 	for (size_t i = 0; i < m; i++) {
-		if (is_reply(c->reply[i]))
+		if (!replies[i].outside && is_reply(c->reply[i]))
 			out->reply_seen = true;
 	}
 
@@ -282,7 +295,7 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 			const struct fate *f = &out->fates[i];
 
 			if (f->path->direction == out->direction && !f->path->answer &&
-			    f->verdict == VERDICT_DELIVERED)
+			    !f->outside && f->verdict == VERDICT_DELIVERED)
 				out->partial = true;
 		}
 	} else {
@@ -304,7 +317,7 @@ static const struct fate *whole_of(const struct ruling *r)
 	for (size_t i = 0; i < r->fate_count; i++) {
 		const struct fate *f = &r->fates[i];
 
-		if (f->path->direction == r->direction && !f->path->answer &&
+		if (!f->outside && f->path->direction == r->direction && !f->path->answer &&
 		    f->path->hop_count > best->path->hop_count && fate_same(f, r->decisive))
 			best = f;
 	}
@@ -322,7 +335,7 @@ const struct fate *ruling_shown(const struct ruling *r, enum direction d)
 		const struct fate *f = &r->fates[i];
 		size_t steps = 0;
 
-		if (f->path->answer || f->path->direction != d)
+		if (f->outside || f->path->answer || f->path->direction != d)
 			continue;
 		for (size_t k = 0; k < f->path->hop_count; k++)
 			steps += 64 + f->path->hops[k].sj->j.step_count;

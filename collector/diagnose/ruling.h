@@ -9,6 +9,7 @@ struct ruling {
 	const struct conversation *conv;
 	struct fate *fates; /* of its packets; originals first, then replies */
 	size_t fate_count, original_count;
+	size_t inside; /* packets of the window; 0: the conversation has none */
 	const struct fate *
 		decisive; /* the newest packet with the fate that decided; NULL when nothing was seen */
 	enum verdict verdict;
@@ -25,6 +26,7 @@ struct ruling {
 
 /*
  * Rules about a conversation:
+ *  0. packets outside the window that was asked for are evidence about those in it; their own fates do not count
  *  1. an RST from a host that rejected a packet of it is that host's answer, no reply
  *  2. a packet that the other side acknowledged arrived, whatever was seen of it
  *  3. a segment of which any transmission arrived has arrived, and data that the other side acknowledged, however it was cut

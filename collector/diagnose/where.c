@@ -1,6 +1,9 @@
 /*
- * The answer to `where`: the ruling about the conversation of the worst fate, the others briefly, and what the
- * answer does not know.
+ * The answer to `where`: the ruling about one conversation, the others briefly, and what the answer does not know.
+ * Which one answers:
+ *  1. of a tuple that was used twice the newest connection; older ones come last
+ *  2. of those the one with the worst fate, in the order of VERDICTS
+ *  3. of equals the newest
  */
 #include "collector/diagnose/diagnose.h"
 
@@ -26,12 +29,13 @@ static int worse_first(const void *pa, const void *pb)
 {
 	const struct ruling *a = pa, *b = pb;
 
-	if (a->verdict != b->verdict)
+	if (a->verdict != b->verdict) /* 2 */
 		return a->verdict < b->verdict ? -1 : 1;
+	/* 3 */
 	return (a->conv->first.v < b->conv->first.v) - (a->conv->first.v > b->conv->first.v);
 }
 
-/* Of a tuple that was used twice the newest connection stands for the flow: older ones rank behind every flow. */
+/* 1: the newest connection stands for the flow; older ones rank behind every flow. */
 static size_t newest_of_each(struct ruling *list, size_t n)
 {
 	size_t front = 0;
@@ -500,7 +504,7 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 		r = ruling_make(&list[n], q, &flows.list[i]);
 		if (r < 0)
 			return r;
-		if (list[n].conv->last.v >= ask->since.v && list[n].conv->first.v <= ask->until.v)
+		if (list[n].inside)
 			n++;
 	}
 	front = newest_of_each(list, n);

@@ -106,6 +106,27 @@ bool fleet_owns(const struct fleet_host *h, const struct addr *a)
 	return false;
 }
 
+/* All ones behind the prefix. */
+static bool is_broadcast(const struct prefix *p, const struct addr *a)
+{
+	bool ones = p->addr.family == 4 && p->len < 31 && prefix_has(p, a);
+
+	for (int bit = p->len; bit < 32 && ones; bit++)
+		ones = a->b[bit / 8] & 0x80 >> bit % 8;
+	return ones;
+}
+
+bool fleet_is_for_all(const struct fleet_host *h, const struct addr *a)
+{
+	if (addr_is_multicast(a))
+		return true;
+	for (uint32_t i = 0; h && h->has_facts && i < h->facts.addr_count; i++) {
+		if (is_broadcast(&h->facts.addrs[i].addr, a))
+			return true;
+	}
+	return false;
+}
+
 static const struct facts_link *link_by_name(const struct facts *facts, const char *name)
 {
 	for (uint32_t i = 0; i < facts->link_count; i++) {

@@ -53,6 +53,9 @@ const struct fleet_host *fleet_host_by_id(const struct fleet *f, const char *id)
 /* Does the host have this address on an interface? */
 bool fleet_owns(const struct fleet_host *h, const struct addr *a);
 
+/* Is it an address for many: multicast, or a broadcast of one of the host's links? h may be NULL. */
+bool fleet_is_for_all(const struct fleet_host *h, const struct addr *a);
+
 /* The largest packet that a link of the host takes whole; 0 unknown. */
 uint32_t fleet_mtu(const struct fleet_host *h, const char *link);
 

@@ -144,6 +144,7 @@ static void follow(struct path *p)
 	}
 }
 
+/* 6 */
 void path_order(struct path *p)
 {
 	qsort(p->hops, p->hop_count, sizeof(*p->hops), hop_cmp);

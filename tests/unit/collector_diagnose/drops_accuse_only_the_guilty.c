@@ -67,7 +67,7 @@ static void counted(uint64_t h, uint8_t content, int64_t before, int64_t until,
 					      .entries = fake.entries[i] } };
 }
 
-static void fate_3_the_only_rule_that_can_have_done_it_is_named(void **state)
+static void fate_3a_the_only_rule_that_can_have_done_it_is_named(void **state)
 {
 	uint64_t rt = router();
 
@@ -97,7 +97,7 @@ static void fate_3_the_only_rule_that_can_have_done_it_is_named(void **state)
 }
 
 /* What was remembered of a packet before a change says nothing of one behind it. */
-static void fate_3_each_packet_has_the_rules_of_its_time(void **state)
+static void fate_3a_each_packet_has_the_rules_of_its_time(void **state)
 {
 	uint64_t rt = router();
 
@@ -116,7 +116,7 @@ static void fate_3_each_packet_has_the_rules_of_its_time(void **state)
 	assert_int_equal(number("packets"), 1);
 }
 
-static void fate_3_one_of_several_is_never_named(void **state)
+static void fate_3a_one_of_several_is_never_named(void **state)
 {
 	uint64_t rt = router();
 
@@ -184,7 +184,7 @@ static void tables_that_were_not_read_since_name_nobody(void **state)
 	assert_int_equal(json_array_size(at("died_at.candidates")), 1);
 }
 
-static void fate_3_where_no_rule_can_have_it_was_connection_tracking(void **state)
+static void fate_3a_where_no_rule_can_have_it_was_connection_tracking(void **state)
 {
 	uint64_t rt = router();
 
@@ -199,7 +199,7 @@ static void fate_3_where_no_rule_can_have_it_was_connection_tracking(void **stat
 }
 
 /* Behind the last checkpoint no rule is left that could do it. */
-static void fate_3_an_entry_that_was_not_confirmed_is_no_rules_fault(void **state)
+static void fate_3a_an_entry_that_was_not_confirmed_is_no_rules_fault(void **state)
 {
 	uint64_t rt = router();
 	struct journey *j;
@@ -218,7 +218,7 @@ static void fate_3_an_entry_that_was_not_confirmed_is_no_rules_fault(void **stat
 }
 
 /* The trace would have told of a DROP: a match of its own accord did it (hotdrop), and no other rule is suspected. */
-static void fate_3_a_trace_acquits_the_rules_that_it_does_not_show(void **state)
+static void fate_3a_a_trace_acquits_the_rules_that_it_does_not_show(void **state)
 {
 	uint64_t rt = router();
 	struct journey *j;
@@ -330,6 +330,34 @@ static void fate_3c_what_was_for_the_whole_link_is_not_missed(void **state)
 	dropped(rt, 1000, t, 0, "IP_INNOROUTES", 0);
 	ask("udp 10.0.1.2 224.0.0.251:5353");
 	assert_string_equal(text("verdict"), "unknown");
+	/* Traced, it ends behind PREROUTING, whatever its TTL. */
+	fake.journey_count = 0;
+	armed(rt, 0, 0);
+	checkpoint(journey(rt, 1000, 7, t, 0, 0), CHECKPOINT_PRE_FIRST, 1);
+	ask("udp 10.0.1.2 224.0.0.251:5353");
+	assert_string_equal(text("verdict"), "unknown");
+	assert_true(json_is_null(at("died_at")));
+}
+
+/* A sender hears its own broadcast: that is no arrival, nor an excuse for who dropped it. */
+static void fate_0_the_senders_own_copy_does_not_decide(void **state)
+{
+	uint64_t cl = host("cl", "10.0.1.2/24"), gw = host("gw", "10.0.1.1/24");
+	struct tuple t = tcp("10.0.1.2", 68, "10.0.1.255", 67);
+	struct journey *j;
+
+	(void)state;
+	t.proto = 17;
+	j = journey(cl, 1000, 7, t, 0, 0);
+	checkpoint(j, CHECKPOINT_OUT_FIRST, 64);
+	checkpoint(j, CHECKPOINT_POST_LAST, 64);
+	kernel_freed(journey(gw, 1001, 7, t, 0, 0), "NETFILTER_DROP", 1 << HOOK_INPUT, 64);
+	j = journey(cl, 1002, 7, t, 0, 0);
+	checkpoint(j, CHECKPOINT_PRE_FIRST, 64);
+	checkpoint(j, CHECKPOINT_IN_LAST, 64);
+	ask("udp 10.0.1.2 10.0.1.255:67");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_string_equal(text("died_at.host"), "gw");
 }
 
 /* A bridge flooded it: one copy arrived, another one died. */
@@ -462,16 +490,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fresh, fresh)
 	const struct CMUnitTest tests[] = {
+		T(fate_0_the_senders_own_copy_does_not_decide),
 		T(fate_0_the_copy_that_arrived_decides),
-		T(fate_3_the_only_rule_that_can_have_done_it_is_named),
-		T(fate_3_each_packet_has_the_rules_of_its_time),
-		T(fate_3_one_of_several_is_never_named),
+		T(fate_3a_the_only_rule_that_can_have_done_it_is_named),
+		T(fate_3a_each_packet_has_the_rules_of_its_time),
+		T(fate_3a_one_of_several_is_never_named),
 		T(counters_near_an_edge_acquit_nobody),
 		T(a_counter_that_was_reset_acquits_nobody),
 		T(tables_that_were_not_read_since_name_nobody),
-		T(fate_3_where_no_rule_can_have_it_was_connection_tracking),
-		T(fate_3_an_entry_that_was_not_confirmed_is_no_rules_fault),
-		T(fate_3_a_trace_acquits_the_rules_that_it_does_not_show),
+		T(fate_3a_where_no_rule_can_have_it_was_connection_tracking),
+		T(fate_3a_an_entry_that_was_not_confirmed_is_no_rules_fault),
+		T(fate_3a_a_trace_acquits_the_rules_that_it_does_not_show),
 		T(fate_3_the_kernels_word_explains_a_gap),
 		T(fate_3_what_is_no_death_is_no_verdict),
 		T(fate_6a_a_blackhole_swallows_without_a_reason),

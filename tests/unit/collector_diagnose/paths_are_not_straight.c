@@ -128,7 +128,7 @@ static void to_come_back_is_no_loop(void **state)
 }
 
 /* Without a SYN the sender alone tells two flows of one tuple apart. */
-static void two_senders_are_two_flows(void **state)
+static void flows_3_two_senders_are_two_flows(void **state)
 {
 	struct tuple t = web("10.0.1.2", "10.0.3.2");
 	uint64_t one = host("one", "10.0.1.2/24"), two = host("two", "10.0.1.2/24"),
@@ -152,7 +152,7 @@ static void two_senders_are_two_flows(void **state)
 }
 
 /* Two hosts have the next address: what is lost is lost to neither by name, and one that may have missed it hides that. */
-static void several_next_hops_are_all_asked(void **state)
+static void fate_5d_several_next_hops_are_all_asked(void **state)
 {
 	struct tuple t = web("10.0.1.2", "10.0.3.2");
 	uint64_t cl = host("cl", "10.0.1.2/24"), a = host("a", "10.0.1.1/24"),
@@ -181,7 +181,7 @@ static void several_next_hops_are_all_asked(void **state)
 }
 
 /* A lease's new plan takes the old one's place at once: no gap between the two. */
-static void a_new_plan_leaves_no_gap(void **state)
+static void fate_5d_a_new_plan_leaves_no_gap(void **state)
 {
 	struct tuple t = web("10.0.1.2", "10.0.3.2");
 	uint64_t cl = host("cl", "10.0.1.2/24"), a = host("a", "10.0.1.1/24");
@@ -205,8 +205,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, fresh)
 		T(a_stranger_is_told_by_what_it_did), T(a_neighbour_is_no_stranger),
 		T(a_loop_is_named_and_one_packet),    T(to_come_back_is_no_loop),
-		T(two_senders_are_two_flows),         T(several_next_hops_are_all_asked),
-		T(a_new_plan_leaves_no_gap),
+		T(flows_3_two_senders_are_two_flows), T(fate_5d_several_next_hops_are_all_asked),
+		T(fate_5d_a_new_plan_leaves_no_gap),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

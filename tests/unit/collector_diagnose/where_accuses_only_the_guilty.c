@@ -1,5 +1,5 @@
 /*
- * Verdicts by the numbers of fate.h, ruling.h and path.h: each accusation, and each way in which missing evidence must
+ * Verdicts by the numbers of fate.h, ruling.h, path.h, flows.h and where.c: each accusation, and each way in which missing evidence must
  * turn it into unknown.
  */
 #include "fake.h"
@@ -159,7 +159,7 @@ static void fate_2_a_rule_that_may_have_changed_is_not_named(void **state)
 	assert_true(json_is_null(at("died_at.rule")));
 }
 
-static void fate_3_input_passed_is_delivered(void **state)
+static void fate_4_input_passed_is_delivered(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -175,7 +175,7 @@ static void fate_3_input_passed_is_delivered(void **state)
 	assert_true(json_is_false(at("reply_seen")));
 }
 
-static void fate_3_a_reset_by_the_server_is_a_refusal(void **state)
+static void fate_4_a_reset_by_the_server_is_a_refusal(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443), back = tuple_reverse(&t);
 	uint64_t cl, rt, sv;
@@ -192,7 +192,7 @@ static void fate_3_a_reset_by_the_server_is_a_refusal(void **state)
 	assert_string_equal(text("causes.0.id"), "not-listening");
 }
 
-static void fate_4b_beyond_the_watched_hosts_it_left(void **state)
+static void fate_5b_beyond_the_watched_hosts_it_left(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "203.0.113.9", 443);
 	uint64_t cl = host("cl", "10.0.1.2/24");
@@ -205,7 +205,7 @@ static void fate_4b_beyond_the_watched_hosts_it_left(void **state)
 	assert_string_equal(text("verdict"), "left");
 }
 
-static void fate_4c_unseen_by_a_watching_neighbour_it_is_lost(void **state)
+static void fate_5c_unseen_by_a_watching_neighbour_it_is_lost(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -221,7 +221,7 @@ static void fate_4c_unseen_by_a_watching_neighbour_it_is_lost(void **state)
 	assert_string_equal(text("causes.0.id"), "lost-between-hosts");
 }
 
-static void fate_4d_a_loss_of_the_neighbour_hides_it(void **state)
+static void fate_5d_a_loss_of_the_neighbour_hides_it(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -234,7 +234,7 @@ static void fate_4d_a_loss_of_the_neighbour_hides_it(void **state)
 	assert_string_equal(text("verdict"), "unknown");
 }
 
-static void fate_4d_a_neighbour_that_was_not_armed_hides_it(void **state)
+static void fate_5d_a_neighbour_that_was_not_armed_hides_it(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -247,7 +247,7 @@ static void fate_4d_a_neighbour_that_was_not_armed_hides_it(void **state)
 	assert_string_equal(text("verdict"), "unknown");
 }
 
-static void fate_4d_a_thinner_sample_hides_ordinary_packets(void **state)
+static void fate_5d_a_thinner_sample_hides_ordinary_packets(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -261,7 +261,7 @@ static void fate_4d_a_thinner_sample_hides_ordinary_packets(void **state)
 }
 
 /* An agent that hangs is connected, too: only what it told since shows that it was at work. */
-static void fate_4d_an_agent_that_told_nothing_since_hides_it(void **state)
+static void fate_5d_an_agent_that_told_nothing_since_hides_it(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -278,7 +278,7 @@ static void fate_4d_an_agent_that_told_nothing_since_hides_it(void **state)
 }
 
 /* The wire takes it in segments or fragments: other packets arrive. */
-static void fate_4d_a_packet_above_the_mtu_leaves_in_pieces(void **state)
+static void fate_5d_a_packet_above_the_mtu_leaves_in_pieces(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -296,7 +296,7 @@ static void fate_4d_a_packet_above_the_mtu_leaves_in_pieces(void **state)
 	assert_string_equal(text("verdict"), "unknown");
 }
 
-static void fate_4d_silence_of_a_moment_says_nothing(void **state)
+static void fate_5d_silence_of_a_moment_says_nothing(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -309,7 +309,7 @@ static void fate_4d_silence_of_a_moment_says_nothing(void **state)
 	assert_true(json_is_true(at("provisional")));
 }
 
-static void fate_5_no_forwarding_discards(void **state)
+static void fate_7_no_forwarding_discards(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -328,7 +328,7 @@ static void fate_5_no_forwarding_discards(void **state)
 }
 
 /* A packet that follows the word "armed" at once was traced whole: what ended it is known. */
-static void fate_5_a_lease_counts_from_its_beginning(void **state)
+static void fate_7_a_lease_counts_from_its_beginning(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -349,7 +349,7 @@ static void fate_5_a_lease_counts_from_its_beginning(void **state)
 }
 
 /* A fragment ends where its host puts the whole together: no death. */
-static void fate_5_what_cannot_be_followed_has_no_end(void **state)
+static void fate_7_what_cannot_be_followed_has_no_end(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -363,7 +363,7 @@ static void fate_5_what_cannot_be_followed_has_no_end(void **state)
 }
 
 /* The table exists and its steps are missing: what is not seen may have dropped it, or not. */
-static void fate_5_an_unseen_table_accuses_nobody(void **state)
+static void fate_7_an_unseen_table_accuses_nobody(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -503,7 +503,7 @@ static void path_5_a_packet_is_nowhere_after_its_death(void **state)
 	assert_string_equal(text("verdict"), "delivered");
 }
 
-static void a_dead_reply_is_told_with_its_direction(void **state)
+static void flows_1_a_dead_reply_is_told_with_its_direction(void **state)
 {
 	static const char *const guard =
 		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:BACK - [0:0]\n"
@@ -548,7 +548,7 @@ static void a_dead_reply_is_told_with_its_direction(void **state)
 	assert_string_equal(text("flow.src"), "10.0.1.2");
 }
 
-static void two_clients_behind_one_address_stay_apart(void **state)
+static void flows_2_two_clients_behind_one_address_stay_apart(void **state)
 {
 	struct tuple a = tcp("10.0.1.2", 40000, "10.0.3.2", 443),
 		     b = tcp("10.0.1.3", 40000, "10.0.3.2", 443);
@@ -584,7 +584,7 @@ static void two_clients_behind_one_address_stay_apart(void **state)
 	assert_int_equal(number("matched"), 1);
 }
 
-static void a_tuple_used_twice_answers_for_the_newest(void **state)
+static void where_1_a_tuple_used_twice_answers_for_the_newest(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
 	uint64_t cl, rt, sv;
@@ -603,7 +603,7 @@ static void a_tuple_used_twice_answers_for_the_newest(void **state)
 }
 
 /* Hairpin NAT, and OUTPUT's time of receipt is later than the packet's return: one packet, one path. */
-static void a_packet_that_comes_back_to_its_sender_stays_one(void **state)
+static void path_4_a_packet_that_comes_back_to_its_sender_stays_one(void **state)
 {
 	struct tuple out = tcp("10.0.1.2", 40000, "198.18.0.1", 443),
 		     in = tcp("10.0.1.1", 40000, "10.0.1.3", 8443);
@@ -637,7 +637,7 @@ static struct journey *of_ipv6(struct journey *j, const char *src, const char *d
 }
 
 /* nft's copy of an ICMPv6 error ends in the embedded source: length, protocol, place and time tell which packet it is about. */
-static void an_icmpv6_error_is_about_the_packet_before_it(void **state)
+static void flows_6_an_icmpv6_error_is_about_the_packet_before_it(void **state)
 {
 	const char *cl = "2001:db8:1::2", *sv = "2001:db8:3::2";
 	uint64_t h;
@@ -723,31 +723,31 @@ int main(void)
 		T(fate_2_the_policy_is_one_behind_the_last_rule),
 		T(fate_2_a_goto_returns_to_the_last_jump),
 		T(fate_2_a_rule_that_may_have_changed_is_not_named),
-		T(fate_3_input_passed_is_delivered),
-		T(fate_3_a_reset_by_the_server_is_a_refusal),
-		T(fate_4b_beyond_the_watched_hosts_it_left),
-		T(fate_4c_unseen_by_a_watching_neighbour_it_is_lost),
-		T(fate_4d_a_loss_of_the_neighbour_hides_it),
-		T(fate_4d_a_neighbour_that_was_not_armed_hides_it),
-		T(fate_4d_a_thinner_sample_hides_ordinary_packets),
-		T(fate_4d_an_agent_that_told_nothing_since_hides_it),
-		T(fate_4d_a_packet_above_the_mtu_leaves_in_pieces),
-		T(fate_4d_silence_of_a_moment_says_nothing),
-		T(fate_5_no_forwarding_discards),
-		T(fate_5_a_lease_counts_from_its_beginning),
-		T(fate_5_what_cannot_be_followed_has_no_end),
-		T(fate_5_an_unseen_table_accuses_nobody),
+		T(fate_4_input_passed_is_delivered),
+		T(fate_4_a_reset_by_the_server_is_a_refusal),
+		T(fate_5b_beyond_the_watched_hosts_it_left),
+		T(fate_5c_unseen_by_a_watching_neighbour_it_is_lost),
+		T(fate_5d_a_loss_of_the_neighbour_hides_it),
+		T(fate_5d_a_neighbour_that_was_not_armed_hides_it),
+		T(fate_5d_a_thinner_sample_hides_ordinary_packets),
+		T(fate_5d_an_agent_that_told_nothing_since_hides_it),
+		T(fate_5d_a_packet_above_the_mtu_leaves_in_pieces),
+		T(fate_5d_silence_of_a_moment_says_nothing),
+		T(fate_7_no_forwarding_discards),
+		T(fate_7_a_lease_counts_from_its_beginning),
+		T(fate_7_what_cannot_be_followed_has_no_end),
+		T(fate_7_an_unseen_table_accuses_nobody),
 		T(ruling_1_a_reset_on_the_way_is_no_reply),
 		T(ruling_2_an_answer_proves_arrival),
 		T(ruling_3_a_retransmission_that_arrived_counts),
 		T(ruling_5_a_death_beside_arrivals_is_partial),
 		T(path_5_a_packet_dies_once),
 		T(path_5_a_packet_is_nowhere_after_its_death),
-		T(a_dead_reply_is_told_with_its_direction),
-		T(two_clients_behind_one_address_stay_apart),
-		T(a_tuple_used_twice_answers_for_the_newest),
-		T(a_packet_that_comes_back_to_its_sender_stays_one),
-		T(an_icmpv6_error_is_about_the_packet_before_it),
+		T(flows_1_a_dead_reply_is_told_with_its_direction),
+		T(flows_2_two_clients_behind_one_address_stay_apart),
+		T(where_1_a_tuple_used_twice_answers_for_the_newest),
+		T(path_4_a_packet_that_comes_back_to_its_sender_stays_one),
+		T(flows_6_an_icmpv6_error_is_about_the_packet_before_it),
 		T(a_question_put_early_asks_for_patience),
 		T(a_host_that_is_late_leaves_it_open),
 		T(nothing_seen_is_said_with_what_was_searched),

@@ -70,6 +70,31 @@ static int end(void **state)
 	return 0;
 }
 
+static void path_2_what_long_fingerprints_tell_apart_is_not_one(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000);
+
+	(void)state;
+	saw(1, HOOK_OUTPUT, 64, t, t, 0);
+	saw(3, HOOK_PREROUTING, 64, t, t, 1);
+	assert_int_equal(join().count, 1);
+	list[0].j.fp_long = 1;
+	list[1].j.fp_long = 2;
+	assert_int_equal(join().count, 2);
+}
+
+static void path_3_two_seconds_and_the_clocks_errors_apart_is_another(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000);
+
+	(void)state;
+	saw(1, HOOK_OUTPUT, 64, t, t, 0);
+	saw(3, HOOK_PREROUTING, 64, t, t, 2010);
+	assert_int_equal(join().count, 2);
+	list[1].error = 20 * NS_PER_MS;
+	assert_int_equal(join().count, 1);
+}
+
 static void path_4_two_hosts_do_not_send_one_packet(void **state)
 {
 	struct tuple t = udp("10.0.0.5", 4000);
@@ -127,6 +152,10 @@ static void path_7_equal_packets_long_after_each_other_are_not(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(path_2_what_long_fingerprints_tell_apart_is_not_one,
+						begin, end),
+		cmocka_unit_test_setup_teardown(
+			path_3_two_seconds_and_the_clocks_errors_apart_is_another, begin, end),
 		cmocka_unit_test_setup_teardown(path_4_two_hosts_do_not_send_one_packet, begin,
 						end),
 		cmocka_unit_test_setup_teardown(path_4_one_ttl_is_lowered_once, begin, end),

@@ -113,7 +113,7 @@ static void double_nat(int64_t from)
 	entry(4, d, d, from, from + 10);
 }
 
-static void one_continues_the_other_from_any_end(void **state)
+static void translations_1_one_continues_the_other_from_any_end(void **state)
 {
 	static const struct {
 		const char *addr;
@@ -139,7 +139,7 @@ static void one_continues_the_other_from_any_end(void **state)
 	}
 }
 
-static void one_needs_lives_that_overlap(void **state)
+static void translations_1_one_needs_lives_that_overlap(void **state)
 {
 	struct tuple a = tcp("10.0.0.1", 4000, "203.0.113.9", 443);
 	struct tuple b = tcp("198.51.100.7", 4000, "203.0.113.9", 443);
@@ -156,7 +156,7 @@ static void one_needs_lives_that_overlap(void **state)
 	assert_false(t.list[0].ambiguous);
 }
 
-static void one_needs_another_host_or_zone(void **state)
+static void translations_1_one_needs_another_host_or_zone(void **state)
 {
 	struct tuple a = tcp("10.0.0.1", 4000, "203.0.113.9", 443);
 	struct tuple b = tcp("198.51.100.7", 4000, "203.0.113.9", 443);
@@ -173,7 +173,7 @@ static void one_needs_another_host_or_zone(void **state)
 	assert_int_equal(t.list[0].count, 2);
 }
 
-static void three_marks_what_could_be_either(void **state)
+static void translations_3_marks_what_could_be_either(void **state)
 {
 	struct tuple a = tcp("10.0.0.1", 4000, "203.0.113.9", 443);
 	struct tuple b = tcp("198.51.100.7", 4000, "203.0.113.9", 443);
@@ -191,7 +191,7 @@ static void three_marks_what_could_be_either(void **state)
 	assert_int_equal(t.list[0].list[0].conn->host, 2);
 }
 
-static void four_says_who_saw_what_nobody_translates(void **state)
+static void translations_4_says_who_saw_what_nobody_translates(void **state)
 {
 	struct tuple a = tcp("10.0.0.1", 4000, "10.0.0.9", 443);
 	struct translations t;
@@ -206,7 +206,7 @@ static void four_says_who_saw_what_nobody_translates(void **state)
 	assert_int_equal(t.list[0].until.v, 0);
 }
 
-static void translations_that_lead_in_a_circle_end(void **state)
+static void translations_2_those_that_lead_in_a_circle_end(void **state)
 {
 	struct tuple a = tcp("10.0.0.1", 4000, "10.0.0.9", 443);
 	struct tuple b = tcp("10.0.0.2", 4000, "10.0.0.9", 443);
@@ -240,12 +240,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
-		T(one_continues_the_other_from_any_end),
-		T(one_needs_lives_that_overlap),
-		T(one_needs_another_host_or_zone),
-		T(three_marks_what_could_be_either),
-		T(four_says_who_saw_what_nobody_translates),
-		T(translations_that_lead_in_a_circle_end),
+		T(translations_1_one_continues_the_other_from_any_end),
+		T(translations_1_one_needs_lives_that_overlap),
+		T(translations_1_one_needs_another_host_or_zone),
+		T(translations_3_marks_what_could_be_either),
+		T(translations_4_says_who_saw_what_nobody_translates),
+		T(translations_2_those_that_lead_in_a_circle_end),
 		T(very_many_are_cut_and_said_so),
 	};
 
