@@ -1,0 +1,121 @@
+"""
+Several things that are right alone, together: a rule that sets the TTL before a router, a broadcast that one host drops and
+its sender hears, headers that only one source can read, windows that cut a flow, old connections of a tuple. Expected answers
+follow from the rules.
+"""
+import datetime
+import socket
+import struct
+import time
+
+import pytest
+
+import traffic
+import ways
+from fleet import flow_of, part
+from ways import hosts, told
+
+SERVER = "10.0.3.2"
+
+
+def check(answer, **expected):
+    assert part(answer, expected) == expected, told(answer)
+
+
+def begin(fleet, *flows, agents=()):
+    fleet.start_collector()
+    fleet.start_agents(*agents)
+    for flow in flows:
+        fleet.trace(flow)
+
+
+def raw(host, make, *sends):
+    """Sends (payload, address) by a socket of one's own."""
+    with traffic.inside(host.path, make) as s:
+        for payload, to in sends:
+            s.sendto(payload, to)
+    host.fleet.last_traffic = time.monotonic()
+
+
+def test_a_gateway_that_gives_every_packet_a_ttl_of_its_own(fleet, std):
+    std.gw.rules("-t mangle -A POSTROUTING -p tcp -j TTL --ttl-set 128")
+    std.sv.rules("-A INPUT -p tcp --dport 444 -j DROP")
+    std.sv.serve("tcp", 443)
+    begin(fleet, "tcp 10.0.1.2 10.0.3.2")
+    assert std.cl.tcp(SERVER, 443, timeout=1).outcome == "answered"
+    std.cl.tcp(SERVER, 444, timeout=0.2)
+    answer = fleet.where("tcp 10.0.1.2 10.0.3.2:443")
+    check(answer, verdict="delivered", flow={"src": "10.0.1.2"}, matched=1, loop=None)
+    assert hosts(answer) == ["cl", "gw", "rt", "sv"] and hosts(answer, "reply") == ["sv", "rt", "gw", "cl"], told(answer)
+    assert all(hop["link_confidence"] in (None, "sure") and not hop["stranger"] for hop in answer["hops"]), told(answer)
+    answer = fleet.where("tcp 10.0.1.2 10.0.3.2:444")
+    check(answer, verdict="dropped", matched=1, died_at={"host": "sv", "rule": 1})
+    assert hosts(answer) == ["cl", "gw", "rt", "sv"], told(answer)
+
+
+def test_what_is_for_everybody_on_the_link(fleet, std):
+    std.gw.rules("-A INPUT -p udp --dport 67 -j DROP")
+
+    def make():
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        s.bind(("10.0.1.2", 4000))
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.0.1.2"))
+        return s
+
+    begin(fleet, "udp 10.0.1.2")
+    raw(std.cl, make, (b"a", ("10.0.1.255", 67)), (b"b", ("10.0.1.255", 68)), (b"c", ("224.0.0.251", 5353)))
+    check(fleet.where("udp 10.0.1.2 10.0.1.255:67"), verdict="dropped", died_at={"host": "gw", "chain": "INPUT", "rule": 1})
+    check(fleet.where("udp 10.0.1.2 10.0.1.255:68"), verdict="delivered", died_at=None)
+    assert "DELIVERED to gw" in fleet.screen("udp 10.0.1.2 10.0.1.255:68", "--brief").stdout
+    check(fleet.where("udp 10.0.1.2 224.0.0.251:5353", status=3), verdict="unknown", died_at=None)
+
+
+def test_options_before_the_transport_of_ipv6(fleet, std):
+    """nft's trace does not tell what stands behind them: what the legacy lines show is all, and ends nothing."""
+    std.rt.rules("-A FORWARD -p udp --dport 54 -j DROP", version=6)
+    std.sv.serve("udp", 53).mute = True
+    ways.warm(std.cl, "2001:db8:3::2")
+
+    def make():
+        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+        return s
+
+    begin(fleet, "-p udp -d 2001:db8:3::2")
+    raw(std.cl, make, (b"arrives", ("2001:db8:3::2", 53)), (b"dies", ("2001:db8:3::2", 54)))
+    check(fleet.where("udp 2001:db8:1::2 [2001:db8:3::2]:53", status=3), verdict="unknown", died_at=None)
+    check(fleet.where("udp 2001:db8:1::2 [2001:db8:3::2]:54"), verdict="dropped", died_at={"host": "rt", "rule": 1})
+
+
+def test_a_window_that_cuts_a_flow(fleet, std):
+    """Before, the rule was not there; after, nothing of the handshake was."""
+    std.sv.serve("tcp", 443)
+    begin(fleet, "tcp 10.0.1.2 10.0.3.2:443")
+    with traffic._bound(std.cl.path, socket.SOCK_STREAM, SERVER, "", 40000) as s:
+        s.settimeout(1)
+        s.connect((SERVER, 443))
+        s.sendall(b"a")
+        s.recv(9)
+        time.sleep(0.2)
+        cut = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        time.sleep(0.2)
+        std.rt.rules("-I FORWARD -p tcp --dport 443 -j DROP")
+        s.sendall(b"b")
+        time.sleep(0.3)
+        fleet.last_traffic = time.monotonic()
+    flow = "tcp 10.0.1.2:40000 10.0.3.2:443"
+    check(fleet.where(flow, "--until", cut), verdict="delivered", reply_seen=True, partial=False)
+    answer = fleet.where(flow, "--since", cut)
+    check(answer, verdict="dropped", partial=False, died_at={"host": "rt", "chain": "FORWARD"})
+    assert hosts(answer) == ["cl", "gw", "rt"]
+    check(fleet.where(flow), verdict="dropped", partial=True, reply_seen=True)
+
+
+def test_the_line_of_a_refusal_names_the_port_that_nobody_has(fleet, std):
+    std.rt.rules("-t nat -A PREROUTING -i wan -p tcp --dport 80 -j REDIRECT --to-ports 3128")
+    begin(fleet, "tcp 10.0.1.2 10.0.3.2:80")
+    assert std.cl.tcp(SERVER, 80, timeout=0.5).outcome == "refused"
+    answer = fleet.where("tcp 10.0.1.2 10.0.3.2:80")
+    check(answer, verdict="refused", direction="original", died_at={"host": "rt", "kind": "socket"})
+    assert "REFUSED at rt: nobody listens on tcp 3128" in fleet.screen("tcp 10.0.1.2 10.0.3.2:80", "--brief").stdout
