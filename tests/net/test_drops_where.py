@@ -1,8 +1,11 @@
 """Flows that died before anybody asked: no lease was ever there, the kernels themselves told."""
+import contextlib
 import json
+import socket
 import subprocess
 import time
 
+import traffic
 from fleet import BIN, part, wait_until
 
 
@@ -169,3 +172,23 @@ def test_drops_are_followed(fleet, std):
     screen = fleet.lasthop("drops", "-p", "tcp", status=0).stdout
     assert 'rt  filter/FORWARD rule 1  "INC-7"' in screen
     assert fleet.lasthop("drops", "-p", "tcp", "--brief", status=0).stdout.count("\n") == 1
+
+
+def test_evidence_behind_a_burst_is_waited_for(fleet, std):
+    """Each of 60,000 connections is told before the drop: until it is there, nothing found is not the last word."""
+    std.gw.rules("-A FORWARD -p udp --dport 7 -j DROP", "-A FORWARD -m conntrack --ctstate NEW -j ACCEPT")
+    fleet.start_collector()
+    for host in (std.gw, std.rt):
+        fleet.start_agent(host, config="conntrack_rate: 0\n")
+    with traffic.inside(std.cl.path, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
+        for port in range(1024, 61024):
+            with contextlib.suppress(OSError):      # errors of those before it
+                s.sendto(b"x", ("10.0.3.2", port))
+    std.cl.udp("10.0.3.2", 7, timeout=0.05)
+
+    def found():
+        answer = fleet.where("udp dport 7", status=(0, 3))
+        assert answer["provisional"] or answer["verdict"] == "dropped", answer
+        return answer["verdict"] == "dropped" and answer
+    check(wait_until("the drop behind the burst", found, 60), died_at={"host": "gw", "chain": "FORWARD"})
+    assert fleet.where("udp dport 7")["coverage"]["late"] == []
