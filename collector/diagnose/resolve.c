@@ -157,21 +157,70 @@ static void policy_text(struct resolved *out, const struct inquiry *q, const str
 	out->text = arena_strndup(q->arena, line, strlen(line));
 }
 
+/* Can this rule have given the verdict that nft told? */
+static bool gives(const struct resolved *r, const struct step *s)
+{
+	const char *target = r->rule.target;
+
+	if (!strcmp(target, "ACCEPT"))
+		return s->verdict == STEP_VERDICT_ACCEPT;
+	if (!strcmp(target, "DROP") || !strcmp(target, "REJECT"))
+		return s->verdict == STEP_VERDICT_DROP || s->verdict == STEP_VERDICT_CONTINUE;
+	if (!strcmp(target, "RETURN"))
+		return s->verdict == STEP_VERDICT_RETURN;
+	return true;
+}
+
 /*
  * nft tells the verdict itself, and the rule by its handle, which no other rule of the table ever has: where it stands and
- * what it says is in the content of that time. A table that was deleted and made anew begins its handles anew.
+ * what it says is in the content of that time. But a table that was deleted and made anew, as a reload does, begins its handles
+ * anew: of two contents in which the handle is another rule, one may be out of the question by the verdict; else neither is told.
  */
+static void resolve_by_handle(struct resolved *out, const struct inquiry *q,
+			      struct fleet_table *const *tables, size_t count, const struct step *s)
+{
+	const struct resolved nothing = *out;
+	bool found = false, several = false, excluded = false;
+
+	for (size_t i = 1; i < count; i++)
+		several |= tables[i] && tables[i] != tables[i - 1];
+	for (size_t i = 0; i < count; i++) {
+		struct resolved r = nothing;
+
+		if (!tables[i] || !resolve_handle(&r, q, tables[i], s))
+			continue;
+		if (several && !gives(&r, s)) {
+			excluded = true;
+			continue;
+		}
+		if (found && !same_meaning(out, &r)) {
+			*out = nothing;
+			break;
+		}
+		if (!found)
+			*out = r;
+		found = true;
+	}
+	out->sure = !excluded;
+	if (!out->text)
+		out->reason = "ruleset-changed";
+}
+
 static void resolve_nft(struct resolved *out, const struct inquiry *q, const struct hop *h,
 			const struct step *s)
 {
 	struct wall_ns t = hop_step_at(h, s);
+	struct wall_ns earliest = { s->kernel_time ? t.v : t.v - RECEIPT_NS };
+	enum backend backend = BACKEND_NFT;
 	struct table_at at =
 		fleet_table_at(q->fleet, h->sj->host, BACKEND_NFT, s->family, s->table, t);
-	bool found = false;
+	struct table_at then;
 
 	memset(out, 0, sizeof(*out));
-	if (at.state == TABLE_NONE)
-		at = fleet_table_at(q->fleet, h->sj->host, BACKEND_NATIVE, s->family, s->table, t);
+	if (at.state == TABLE_NONE) {
+		backend = BACKEND_NATIVE;
+		at = fleet_table_at(q->fleet, h->sj->host, backend, s->family, s->table, t);
+	}
 	out->sure = true;
 	out->kind = s->label == LABEL_RULE     ? RESOLVED_RULE
 		    : s->label == LABEL_POLICY ? RESOLVED_POLICY
@@ -182,12 +231,15 @@ static void resolve_nft(struct resolved *out, const struct inquiry *q, const str
 		policy_text(out, q, s);
 	if (out->kind != RESOLVED_RULE)
 		return;
-	for (int i = 1; i >= 0 && !found; i--)
-		found = at.tables[i] && resolve_handle(out, q, at.tables[i], s);
-	if (found)
-		return;
-	out->reason = at.state == TABLE_NONE ? "no-ruleset" : "ruleset-changed";
-	need_read(q, h->sj->host);
+	then = fleet_table_at(q->fleet, h->sj->host, backend, s->family, s->table, earliest);
+	resolve_by_handle(out, q,
+			  (struct fleet_table *const[]){ at.tables[1], at.tables[0], then.tables[1],
+							 then.tables[0] },
+			  4, s);
+	if (out->reason)
+		need_read(q, h->sj->host);
+	if (out->reason && at.state == TABLE_NONE)
+		out->reason = "no-ruleset";
 }
 
 void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h,

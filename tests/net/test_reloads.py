@@ -1,0 +1,35 @@
+"""Rules under names and at times that make it hard to say which one it was."""
+import json
+
+from fleet import Standard, flow_of, part, wait_until
+
+
+def check(answer, **expected):
+    assert part(answer, expected) == expected
+
+
+FORWARD = "table inet t { chain f { type filter hook forward priority 0; %s }; }\n"
+
+
+def test_a_reload_numbers_its_handles_anew(fleet):
+    """As `nft -f` of a file that flushes first: what handle 2 was before is another rule afterwards."""
+    std = Standard(fleet, masquerade=False)
+    first = FORWARD % "udp dport 9001 drop; udp dport 9002 accept;"
+    second = FORWARD % 'udp dport 9002 accept; udp dport 9001 drop comment "second";'
+    std.gw.nft(first)
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("udp 10.0.1.2 10.0.3.2:9001")
+    sent = []
+    for text in (second, first, second):
+        before = std.cl.udp("10.0.3.2", 9001, timeout=0.01)
+        std.gw.nft("delete table inet t\n" + text)
+        after = std.cl.udp("10.0.3.2", 9001, timeout=0.01)
+        sent += [(before, second if text is first else first), (after, text)]
+    for attempt, text in sent:
+        answer = fleet.where(flow_of(attempt, "udp", "10.0.3.2", 9001))
+        check(answer, verdict="dropped", died_at={
+            "host": "gw", "table": "t", "chain": "f", "rule": 1 if text is first else 2,
+            "rule_text": "udp dport 9001 drop" + ("" if text is first else ' comment "second"')})
+        steps = [s for hop in answer["hops"] for s in hop["steps"] if s["table"] == "t"]
+        assert [s["verdict"] for s in steps] == ["drop"] and "accept" not in steps[0]["rule_text"], steps
