@@ -21,8 +21,8 @@ enum {
 	ID_MAX = 63, /* [A-Za-z0-9._-], once more after a '/' */
 	HOST_MAX = 2 * ID_MAX + 1,
 	IFNAME_MAX = 15,
-	TABLE_NAME_MAX = 63, /* nft allows more; longer ones are cut and marked */
-	CHAIN_NAME_MAX = 63,
+	TABLE_NAME_MAX = 63,        /* nft allows more; longer ones are cut */
+	CHAIN_NAME_MAX = 255,       /* as nftables; kube-proxy's are long */
 	TABLE_CHAINS_MAX = 1 << 18, /* of one table; a chain costs more than its name */
 	LOG_PREFIX_MAX = 128,
 	COMMAND_MAX = 512, /* of who changed a table */

@@ -504,6 +504,9 @@ static void hello(struct decoder *d, struct msg_hello *h, const Pb__Hello *m)
 
 static void batch(struct decoder *d, struct msg_batch *b, const Pb__Batch *m)
 {
+	_Static_assert((int)CHAIN_NAME_MAX >= (int)LOG_PREFIX_MAX &&
+			       (int)CHAIN_NAME_MAX >= (int)TABLE_NAME_MAX,
+		       "the longest name that a record has");
 	b->seq = m->seq;
 	b->records = array(d, m->n_records, sizeof(*b->records), BATCH_RECORDS_MAX);
 	d->names = array(d, m->n_names + 1, sizeof(*d->names), BATCH_NAMES_MAX + 1);
@@ -512,7 +515,7 @@ static void batch(struct decoder *d, struct msg_batch *b, const Pb__Batch *m)
 	d->names[0].text = "";
 	for (size_t i = 0; i < m->n_names; i++)
 		d->names[i + 1] =
-			(struct name){ text(d, &m->names[i], LOG_PREFIX_MAX), m->names[i].len };
+			(struct name){ text(d, &m->names[i], CHAIN_NAME_MAX), m->names[i].len };
 	d->name_count = m->n_names + 1;
 	for (size_t i = 0; i < m->n_records && !d->error; i++)
 		record(d, &b->records[i], m->records[i]);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD_MAX = 128 };
+enum { WORD_MAX = CHAIN_NAME_MAX + 1 };
 
 /*
  * The next word from *at on; false at the end. Quoted text is a word of its own, which begins with the quote and does not

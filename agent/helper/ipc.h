@@ -156,7 +156,7 @@ struct counters_part {
 };
 
 struct counters_chain {
-	char name[64];
+	char name[256];
 	uint32_t rules;
 	uint32_t policy; /* 1: it has one */
 };

@@ -178,9 +178,9 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 /* --- tables -------------------------------------------------------------------------------------------------------- */
 
 /* Names beyond our limit are cut, as in texts. */
-static void name_put(char to[static 64], const char *name)
+static void name_put(char *to, size_t size, const char *name)
 {
-	memcpy(to, name, strnlen(name, 63));
+	memcpy(to, name, strnlen(name, size - 1));
 }
 
 static int chain_read(struct nftcounters *n, const struct nftchain *c)
@@ -193,7 +193,7 @@ static int chain_read(struct nftcounters *n, const struct nftchain *c)
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, c->table);
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, c->name);
 	n->head = (struct counters_chain){ .policy = c->base };
-	name_put(n->head.name, c->name);
+	name_put(n->head.name, sizeof(n->head.name), c->name);
 	r = ask(n, nlh, on_rule);
 	if (r == 0 && c->base) {
 		n->part.values++;
@@ -222,7 +222,7 @@ static int table_read(struct nftcounters *n, uint32_t i)
 
 	n->part = (struct counters_part){ .backend = BACKEND_NATIVE,
 					  .family = nft_family(first->nfproto) };
-	name_put(n->part.table, first->table);
+	name_put(n->part.table, sizeof(n->part.table), first->table);
 	n->heads.len = n->values.len = 0;
 	for (; r == 0 && k < n->count && by_table(first, &n->chains[k]) == 0; k++)
 		r = chain_read(n, &n->chains[k]);

@@ -11,9 +11,9 @@
 
 #include "common/journey.h"
 
-static bool is_name(const char name[static 64])
+static bool is_name(const char *name, size_t size)
 {
-	return name[0] != '\0' && strnlen(name, 64) < 64;
+	return name[0] != '\0' && strnlen(name, size) < size;
 }
 
 /* How long the table at p is; 0: it does not add up. */
@@ -22,8 +22,9 @@ static size_t table_parse_at(struct counted_table *t, const uint8_t *p, size_t l
 	const struct counters_part *part = (const void *)p;
 	uint64_t values = 0, size;
 
-	if (left < sizeof(*part) || !is_name(part->table) || part->backend >= BACKEND_COUNT ||
-	    part->family >= FAMILY_COUNT || part->chains > TABLE_CHAINS_MAX)
+	if (left < sizeof(*part) || !is_name(part->table, sizeof(part->table)) ||
+	    part->backend >= BACKEND_COUNT || part->family >= FAMILY_COUNT ||
+	    part->chains > TABLE_CHAINS_MAX)
 		return 0;
 	size = sizeof(*part) + (uint64_t)part->chains * sizeof(*t->chains) +
 	       (uint64_t)part->values * sizeof(*t->values);
@@ -39,7 +40,7 @@ static size_t table_parse_at(struct counted_table *t, const uint8_t *p, size_t l
 	for (uint32_t i = 0; i < part->chains; i++) {
 		const struct counters_chain *c = &t->chains[i];
 
-		if (!is_name(c->name) || c->policy > 1)
+		if (!is_name(c->name, sizeof(c->name)) || c->policy > 1)
 			return 0;
 		values += (uint64_t)c->rules + c->policy;
 	}

@@ -28,12 +28,15 @@ enum {
 
 /* Beside COUNTER_NONE packets: it has no counter; it was not there. */
 enum { HAS_NO_COUNTER, IS_NEW };
+/* With names as long as may be they fit into a frame. */
+enum { PART_ENTRIES = COUNTER_ENTRIES_MAX / 4 };
 
 /* --- shapes ------------------------------------------------------------------------------------------------------ */
 
 static void shape_clear(struct tally_shape *s)
 {
 	free(s->chains);
+	free(s->names);
 	free(s->hashes);
 	*s = (struct tally_shape){ .chains = NULL };
 }
@@ -45,12 +48,15 @@ static int by_name(const void *a, const void *b)
 
 static void shape_fill(struct tally_shape *s, const struct table *t)
 {
+	char *name = s->names;
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < t->chain_count; i++) {
 		const struct chain *c = &t->chains[i];
+		size_t size = strlen(c->name) + 1;
 
-		memcpy(s->chains[i].name, c->name, sizeof(c->name));
+		s->chains[i].name = memcpy(name, c->name, size);
+		name += size;
 		s->chains[i].first = at;
 		s->chains[i].rules = c->rule_count;
 		s->chains[i].policy = strcmp(c->policy, "-") != 0;
@@ -64,6 +70,7 @@ static void shape_fill(struct tally_shape *s, const struct table *t)
 
 static int shape_parse(struct tally_shape *s, enum backend backend, const char *text, size_t len)
 {
+	size_t names = 1;
 	struct table t;
 	int r = table_parse_as(&t, backend, text, len);
 
@@ -71,11 +78,14 @@ static int shape_parse(struct tally_shape *s, enum backend backend, const char *
 	if (r < 0)
 		return r;
 	s->chain_count = t.chain_count;
-	for (uint32_t i = 0; i < t.chain_count; i++)
+	for (uint32_t i = 0; i < t.chain_count; i++) {
 		s->value_count += t.chains[i].rule_count + (strcmp(t.chains[i].policy, "-") != 0);
+		names += strlen(t.chains[i].name) + 1;
+	}
+	s->names = malloc(names);
 	s->chains = calloc(s->chain_count + 1, sizeof(*s->chains));
 	s->hashes = calloc((size_t)s->value_count + 1, sizeof(*s->hashes));
-	if (s->chains && s->hashes)
+	if (s->names && s->chains && s->hashes)
 		shape_fill(s, &t);
 	else
 		r = -ENOMEM;
@@ -330,11 +340,10 @@ static int reshape(struct tally *t, const struct counters_value *now)
 static const struct tally_chain *chain_find(const struct tally_shape *s, const char *name,
 					    uint32_t guess)
 {
-	struct tally_chain key;
+	struct tally_chain key = { .name = name };
 
 	if (guess < s->chain_count && strcmp(s->chains[guess].name, name) == 0)
 		return &s->chains[guess];
-	memcpy(key.name, name, strlen(name) + 1);
 	return bsearch(&key, s->chains, s->chain_count, sizeof(*s->chains), by_name);
 }
 
@@ -515,7 +524,7 @@ static void tell_value(struct telling *g, const struct tally_chain *chain, uint3
 	if (!g->entries)
 		return;
 	g->entries[g->c.count++] = e;
-	if (g->c.count == COUNTER_ENTRIES_MAX && g->c.part + 1 < g->c.parts)
+	if (g->c.count == PART_ENTRIES && g->c.part + 1 < g->c.parts)
 		flush(g);
 }
 
@@ -556,12 +565,11 @@ static int tell(struct tally *t, const struct counters_value *now, const struct 
 	tell_values(&g);
 	if (!baseline && g.total == 0 && quiet)
 		return 0;
-	g.c.parts = g.total / COUNTER_ENTRIES_MAX + (g.total % COUNTER_ENTRIES_MAX != 0);
+	g.c.parts = g.total / PART_ENTRIES + (g.total % PART_ENTRIES != 0);
 	g.c.parts += g.c.parts == 0;
 	if (g.c.parts > COUNTER_PARTS_MAX)
 		return -E2BIG;
-	g.entries =
-		malloc(((g.c.parts > 1 ? COUNTER_ENTRIES_MAX : g.total) + 1) * sizeof(*g.entries));
+	g.entries = malloc(((g.c.parts > 1 ? PART_ENTRIES : g.total) + 1) * sizeof(*g.entries));
 	if (!g.entries)
 		return -ENOMEM;
 	tell_values(&g);

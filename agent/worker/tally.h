@@ -8,7 +8,7 @@
 #include "common/record.h"
 
 struct tally_chain {
-	char name[CHAIN_NAME_MAX + 1];
+	const char *name;      /* the shape's */
 	uint32_t first, rules; /* in the values: the rules in order, then the policy */
 	bool policy;
 };
@@ -18,6 +18,7 @@ struct tally_shape {
 	struct content_id content;
 	uint32_t chain_count, value_count;
 	struct tally_chain *chains; /* owned, by name; NULL: no text yet */
+	char *names;                /* owned */
 	uint64_t *hashes;           /* owned; of each value's rule */
 };
 

@@ -33,3 +33,23 @@ def test_a_reload_numbers_its_handles_anew(fleet):
             "rule_text": "udp dport 9001 drop" + ("" if text is first else ' comment "second"')})
         steps = [s for hop in answer["hops"] for s in hop["steps"] if s["table"] == "t"]
         assert [s["verdict"] for s in steps] == ["drop"] and "accept" not in steps[0]["rule_text"], steps
+
+
+def test_names_as_long_as_those_of_kube_proxy(fleet):
+    """Two chains whose names differ behind their hundredth letter."""
+    std = Standard(fleet, masquerade=False)
+    name = "endpoint-5OJB2KTY-monitoring/prometheus-kube-prometheus-operator/tcp/https__2001.db8.a.b.c.d.e.f/10250-" + "x" * 100
+    std.gw.nft("table inet t { chain %s/A { udp dport 1001 counter drop; }; chain %s/B { udp dport 2 accept; udp dport 1002 drop; }; "
+               "chain f { type filter hook forward priority 0; udp dport 1001 goto %s/A; udp dport 1002 goto %s/B; }; }" % (
+                   (name,) * 4))
+    fleet.start_collector()
+    fleet.start_agents(std.cl, std.rt, std.sv)
+    fleet.start_agent(std.gw, config="counters_seconds: 1\n")
+    for confidence in ("inferred", "observed"):
+        for port, chain, rule in ((1001, name + "/A", 1), (1002, name + "/B", 2)):
+            attempt = std.cl.udp("10.0.3.2", port, timeout=0.05)
+            check(fleet.where(flow_of(attempt, "udp", "10.0.3.2", port)), verdict="dropped", confidence=confidence,
+                  died_at={"host": "gw", "chain": chain, "rule": rule})
+        fleet.trace("udp 10.0.1.2 10.0.3.2")
+    wait_until("its counter", lambda: [(r["chain"], r["rule"], r["packets"]) for r in json.loads(
+        fleet.lasthop("counters", "gw", "--json", "--hot").stdout)["rules"]] == [(name + "/A", 1, 2)], 8)

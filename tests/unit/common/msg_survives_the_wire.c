@@ -384,7 +384,7 @@ static void text_with_a_nul_is_refused(void **state)
 static void what_the_peer_would_refuse_is_not_packed(void **state)
 {
 	static struct step steps[STEPS_MAX + 1];
-	char name[200];
+	char name[CHAIN_NAME_MAX + LOG_PREFIX_MAX];
 	struct step step = { .hook = HOOK_INPUT, .table = "filter", .chain = "INPUT" };
 	struct record good = { .kind = RECORD_JOURNEY,
 			       .journey = { .ip_version = 4,
