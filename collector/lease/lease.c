@@ -7,235 +7,26 @@
 #include <utlist.h>
 
 #include "collector/lease/past.h"
-#include "collector/lease/survey.h"
+#include "collector/lease/running.h"
 #include "common/must.h"
 
 enum {
 	TICK_MS = 100,
-	ANSWER_MS = 5000,     /* until who asked is told */
-	RENEW_MS = 10 * 1000, /* agents end a lease that nobody renews */
-	CONNS_MS = 5000,      /* new connections are looked for so often */
-	DEBOUNCE_MS = 300,    /* rulesets change in bursts */
+	ANSWER_MS = 5000,  /* until who asked is told */
+	CONNS_MS = 5000,   /* new connections are looked for so often */
+	DEBOUNCE_MS = 300, /* rulesets change in bursts */
 	SAMPLE_MS = 2000,
 	LOSS_SPAN_MS = 1000, /* of one loss record: those of the modulus before do not count */
 	MODULUS_MAX = 4096,
 	NAMED_AFTER_S = 3600, /* `all` and globs mean hosts that were seen since */
-	HOSTS_MAX = 65536,
-	ENDED_KEPT = 32, /* whose agents may still have to hear of it */
 };
-
-/* What is known of a lease on one host, beside what people are told. */
-struct member {
-	bool sent;                        /* to the connection that stands */
-	bool named;                       /* by its whole id: worth waiting for */
-	bool limited;                     /* a limit's loss came since the last look */
-	uint32_t modulus;                 /* of its last record */
-	uint64_t refused, refused_before; /* then, and when the modulus was new */
-};
-
-struct lease {
-	struct leases *leases; /* borrowed */
-	uint64_t id;
-	struct pattern named;
-	char flow[FLOW_TEXT_MAX], by[WHY_MAX + 1];
-	char *on[LEASE_NAMES_MAX]; /* owned */
-	size_t on_count;
-	struct wall_ns from, until;
-	/* The loop's clock. */
-	int64_t ends_ms, renew_ms, plan_ms, sample_ms, answer_ms;
-	uint32_t rate, modulus;
-	struct wall_ns thinned; /* when the modulus was changed */
-	bool dry_run, ended, planned, planning;
-
-	struct lease_host *hosts; /* owned; members[i] is about hosts[i] */
-	struct member *members;
-	size_t host_count, host_cap;
-	struct pattern patterns[PATTERNS_MAX];
-	size_t pattern_count;
-	bool cut;
-
-	void (*done)(void *arg, const struct lease_view *v); /* NULL: told, or nobody asked */
-	void *arg;
-	struct survey survey; /* the thread's while planning */
-	struct lease *prev, *next;
-};
-
-struct leases {
-	uv_loop_t *loop; /* all borrowed */
-	struct store *store;
-	struct ingest *ingest;
-	struct asks *asks;
-	struct ingest_observer watch;
-	uv_timer_t tick;
-	bool closed;
-	struct lease *list; /* owned */
-	struct {
-		uint64_t id;
-		struct wall_ns until;
-	} ended[ENDED_KEPT];
-	uint32_t ended_next;
-};
-
-static int64_t now_ms(const struct leases *ls)
-{
-	return (int64_t)uv_now(ls->loop);
-}
 
 static bool is_glob(const char *text)
 {
 	return text[strcspn(text, "*?[")] != '\0' || !strcmp(text, "all");
 }
 
-/* --- one lease ------------------------------------------------------------------------------------------ */
-
-static bool lease_wants(const struct lease *l, const char *host)
-{
-	return lease_names((const char *const *)l->on, l->on_count, host);
-}
-
-static size_t lease_find(const struct lease *l, const char *host)
-{
-	size_t i;
-
-	for (i = 0; i < l->host_count && strcmp(l->hosts[i].id, host) != 0; i++)
-		;
-	return i;
-}
-
-/* The place of a host in the lease, made when it is new. host_count: there is no room. */
-static size_t lease_join(struct lease *l, const char *host)
-{
-	size_t i = lease_find(l, host);
-
-	if (i < l->host_count || i >= HOSTS_MAX)
-		return i;
-	if (l->host_count == l->host_cap) {
-		size_t cap = l->host_cap ? 2 * l->host_cap : 8;
-		struct lease_host *hosts = realloc(l->hosts, cap * sizeof(*hosts));
-		struct member *members;
-
-		if (!hosts)
-			return l->host_count;
-		l->hosts = hosts;
-		members = realloc(l->members, cap * sizeof(*members));
-		if (!members)
-			return l->host_count;
-		l->members = members;
-		l->host_cap = cap;
-	}
-	l->hosts[i] = (struct lease_host){ .state = LEASE_PENDING };
-	l->members[i] = (struct member){ 0 };
-	strncpy(l->hosts[i].id, host, HOST_MAX);
-	l->host_count++;
-	return i;
-}
-
-static void lease_view(const struct lease *l, struct lease_view *v)
-{
-	*v = (struct lease_view){
-		.id = l->id,
-		.flow = l->flow,
-		.by = l->by,
-		.from = l->from,
-		.until = l->until,
-		.rate = l->rate,
-		.modulus = l->modulus,
-		.hosts = l->hosts,
-		.host_count = l->host_count,
-		.patterns = l->patterns,
-		.pattern_count = l->pattern_count,
-		.cut = l->cut,
-	};
-}
-
-static void host_is(struct lease_host *h, enum lease_state state, const char *why)
-{
-	h->state = state;
-	snprintf(h->why, sizeof(h->why), "%s", why ? why : "");
-}
-
-static void lease_free(struct lease *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->on_count; i++)
-		free(l->on[i]);
-	survey_clear(&l->survey);
-	free(l->hosts);
-	free(l->members);
-	free(l);
-}
-
-/* Tells who asked, once. */
-static void lease_answer(struct lease *l)
-{
-	void (*done)(void *arg, const struct lease_view *v) = l->done;
-	struct lease_view v;
-	size_t i;
-
-	l->done = NULL;
-	if (!done)
-		return;
-	for (i = 0; i < l->host_count; i++)
-		if (l->hosts[i].state == LEASE_PENDING && !l->dry_run)
-			host_is(&l->hosts[i], LEASE_SILENT, "its agent did not answer in time");
-	lease_view(l, &v);
-	done(l->arg, &v);
-}
-
-/* Nobody is left to wait for? */
-static void lease_look(struct lease *l)
-{
-	size_t i;
-
-	if (!l->done || !l->planned)
-		return;
-	for (i = 0; i < l->host_count; i++)
-		if (l->hosts[i].state == LEASE_PENDING)
-			return;
-	lease_answer(l);
-}
-
-static void lease_send(struct lease *l, size_t i)
-{
-	int64_t left = l->ends_ms - now_ms(l->leases);
-	struct msg m = { .kind = MSG_LEASE_START };
-
-	if (left <= 0 || l->dry_run)
-		return;
-	m.lease_start.id = l->id;
-	m.lease_start.remaining_ms = (uint32_t)left;
-	m.lease_start.rate = l->rate;
-	m.lease_start.modulus = l->modulus;
-	m.lease_start.pattern_count = (uint32_t)l->pattern_count;
-	m.lease_start.patterns = l->patterns;
-	if (ingest_send(l->leases->ingest, l->hosts[i].id, &m) == 0)
-		l->members[i].sent = true;
-}
-
-static void lease_send_all(struct lease *l)
-{
-	size_t i;
-
-	l->renew_ms = now_ms(l->leases) + RENEW_MS;
-	for (i = 0; i < l->host_count; i++)
-		lease_send(l, i);
-}
-
-static int lease_store(const struct lease *l)
-{
-	struct store_lease s = {
-		.id = l->id,
-		.from = l->from,
-		.until = l->until,
-		.flow = l->flow,
-		.by = l->by,
-		.rate = l->rate,
-		.ended = l->ended,
-	};
-
-	return l->dry_run ? 0 : store_put_lease(l->leases->store, &s);
-}
+/* --- its end ------------------------------------------------------------------------------------------------ */
 
 /* Ends a lease; its agents are told now, or when they come back. */
 static void lease_end(struct lease *l)
@@ -296,7 +87,7 @@ static void lease_join_absent(struct lease *l)
 		if (ingest_live(l->leases->ingest, l->hosts[i].id, &live) && live.connected)
 			continue;
 		if (l->dry_run || !l->members[i].named)
-			host_is(&l->hosts[i], LEASE_SILENT, "its agent is not connected");
+			lease_host_is(&l->hosts[i], LEASE_SILENT, "its agent is not connected");
 	}
 }
 
@@ -360,13 +151,13 @@ static void lease_plan(struct lease *l)
 	if (asks_run(l->leases->asks, on_survey, on_surveyed, l) < 0)
 		return;
 	l->planning = true;
-	l->plan_ms = now_ms(l->leases) + CONNS_MS;
+	l->plan_ms = leases_now_ms(l->leases) + CONNS_MS;
 }
 
 /* Something that plans rest on has changed. */
 static void plan_soon(struct leases *ls)
 {
-	int64_t at = now_ms(ls) + DEBOUNCE_MS;
+	int64_t at = leases_now_ms(ls) + DEBOUNCE_MS;
 	struct lease *l;
 
 	DL_FOREACH(ls->list, l)
@@ -410,7 +201,7 @@ static void on_gone(void *arg, const char *host)
 			continue;
 		l->members[i].sent = false;
 		if (!l->done)
-			host_is(&l->hosts[i], LEASE_SILENT, "its agent is not connected");
+			lease_host_is(&l->hosts[i], LEASE_SILENT, "its agent is not connected");
 	}
 }
 
@@ -449,7 +240,7 @@ static void take_lease(struct leases *ls, const struct ingest_note *n)
 	if (i == l->host_count)
 		return;
 	if (n->lease.state != LEASE_PENDING || l->hosts[i].state != LEASE_ARMED)
-		host_is(&l->hosts[i], n->lease.state, n->lease.why);
+		lease_host_is(&l->hosts[i], n->lease.state, n->lease.why);
 	m = &l->members[i];
 	m->refused = n->lease.refused;
 	if (m->modulus != n->lease.modulus) {
@@ -499,7 +290,7 @@ static void lease_sample(struct lease *l)
 	bool thin = false;
 	size_t i;
 
-	l->sample_ms = now_ms(l->leases) + SAMPLE_MS;
+	l->sample_ms = leases_now_ms(l->leases) + SAMPLE_MS;
 	for (i = 0; i < l->host_count; i++) {
 		struct member *m = &l->members[i];
 
@@ -519,7 +310,7 @@ static void on_tick(uv_timer_t *t)
 {
 	struct leases *ls = t->data;
 	struct lease *l, *tmp;
-	int64_t now = now_ms(ls);
+	int64_t now = leases_now_ms(ls);
 
 	DL_FOREACH_SAFE(ls->list, l, tmp) {
 		if (now >= l->ends_ms) {
@@ -543,7 +334,7 @@ static void on_tick(uv_timer_t *t)
 
 static void lease_begin(struct leases *ls, struct lease *l)
 {
-	int64_t now = now_ms(ls);
+	int64_t now = leases_now_ms(ls);
 
 	l->leases = ls;
 	l->ends_ms = now + (l->until.v - wall_now().v) / NS_PER_MS;
