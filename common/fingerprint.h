@@ -14,9 +14,11 @@
  *                  ICMP: type 1, code 1, bytes 6..7 of the header, then 12 bytes after the header
  *                        (errors: 10, since NAT rewrites the embedded header's checksum behind them)
  *                  ICMPv6: the same; errors: 8 (the embedded header as far as its hop limit)
+ *                  others: of the first 20 bytes what NAT leaves alone (GRE: not 6..7, its PPTP call id; SCTP: 4..7 and
+ *                        12..19; DCCP: 4..5 and 8..19), as much as finds room (fewer: zero filled)
  *
  * hashed by XXH3-64 with the seed below. 0 never comes out (it means "none"): a hash of 0 becomes 1.
- * Packets without a whole transport header (cut, unknown transport) have none, and fragments: hosts put them together.
+ * Packets without a whole transport header (cut) have none, and fragments: hosts put them together.
  *
  * fp_long adds, where the capture is long enough, the TCP timestamp option (8 bytes) and the first
  * 32 payload bytes; two packets whose fp_long are both known and differ are different packets.

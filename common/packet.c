@@ -11,7 +11,14 @@
 
 #include "common/fingerprint.h"
 
-enum { IPV4_HEAD = 20, IPV6_HEAD = 40, EXTENSIONS_MAX = 8, UDP_PROBE = 12, ICMP_PROBE = 12 };
+enum {
+	IPV4_HEAD = 20,
+	IPV6_HEAD = 40,
+	EXTENSIONS_MAX = 8,
+	UDP_PROBE = 12,
+	ICMP_PROBE = 12,
+	OTHER_PROBE = 20
+};
 
 struct view {
 	const uint8_t *p;
@@ -234,8 +241,37 @@ static bool decode_l4(struct packet *p, const struct view *th, uint8_t l4[static
 			decode_inner(p, th);
 		return true;
 	default:
-		return false;
+		/* probe_other() reads what there is */
+		return has(th, 0, proto_has_ports(p->tuple.proto) ? 4 : 1);
 	}
+}
+
+/*
+ * Protocols that are not looked into (tunnels, IPsec, SCTP, routing): what NAT leaves alone of their first 20 bytes. It changes ports,
+ * SCTP's and DCCP's checksum, and the call id of PPTP's GRE.
+ */
+static bool probe_other(const struct packet *p, const struct view *th, size_t len,
+			uint8_t l4[static 16])
+{
+	static const struct {
+		uint8_t proto, first, count,
+			second; /* count bytes from first on, the rest from second on */
+	} known[] = {
+		{ IPPROTO_GRE, 0, 6, 8 },
+		{ IPPROTO_DCCP, 4, 2, 8 },
+		{ IPPROTO_SCTP, 4, 4, 12 },
+		{ 0, 0, 16, 16 },
+	};
+	size_t i = 0, n = len > OTHER_PROBE ? OTHER_PROBE : len;
+
+	if (!n || !has(th, 0, n))
+		return false;
+	while (known[i].proto && known[i].proto != p->tuple.proto)
+		i++;
+	copy(l4, &(struct view){ th->p, n }, known[i].first, known[i].count);
+	copy(l4 + known[i].count, &(struct view){ th->p, n }, known[i].second,
+	     16u - known[i].count);
+	return true;
 }
 
 /*
@@ -262,6 +298,8 @@ static bool probe(const struct packet *p, const struct view *th, size_t len, uin
 		if (!has(th, 8, n))
 			return false;
 		copy(l4 + 4, th, 8, n);
+	} else if (p->tuple.proto != IPPROTO_TCP) {
+		return probe_other(p, th, len, l4);
 	}
 	return true;
 }
@@ -298,6 +336,9 @@ static void decode_long(struct packet *p, const struct view *th, size_t len)
 
 	if (p->tuple.proto == IPPROTO_TCP)
 		head = 4 * (size_t)(th->p[12] >> 4);
+	else if (!proto_is_icmp(p->tuple.proto) && p->tuple.proto != IPPROTO_UDP &&
+		 p->tuple.proto != IPPROTO_UDPLITE)
+		return;
 	n = len > head ? len - head : 0;
 	if (n > 32)
 		n = 32;

@@ -94,7 +94,7 @@ static const char *not_whole(const struct inquiry *q, const struct hop *h, const
 	if (!j->fp)
 		return inquiry_say(
 			q,
-			"it bears nothing that tells it from others (a fragment, or a protocol without a known header) and cannot be followed beyond %s",
+			"it bears nothing that tells it from others (a fragment, or a header that was not read) and cannot be followed beyond %s",
 			id);
 	if (j->cut)
 		return inquiry_say(q, "it met more steps at %s than are kept", id);

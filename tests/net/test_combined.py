@@ -119,3 +119,33 @@ def test_the_line_of_a_refusal_names_the_port_that_nobody_has(fleet, std):
     answer = fleet.where("tcp 10.0.1.2 10.0.3.2:80")
     check(answer, verdict="refused", direction="original", died_at={"host": "rt", "kind": "socket"})
     assert "REFUSED at rt: nobody listens on tcp 3128" in fleet.screen("tcp 10.0.1.2 10.0.3.2:80", "--brief").stdout
+
+
+def test_protocols_without_ports_behind_a_gateway(fleet, std):
+    """GRE, ESP and OSPF, translated: one path each, to the rule, and to who does not speak it."""
+    std.rt.rules("-A FORWARD -p gre -j DROP", "-A FORWARD -p esp -j DROP")
+    begin(fleet, "-s 10.0.1.2 -d 10.0.3.2")
+    for proto, payload in ((47, struct.pack("!HHHH", 0x2001, 0x880b, 4, 7) + b"y" * 20),
+                           (50, struct.pack("!II", 0x1234, 1) + b"z" * 24), (89, b"o" * 44)):
+        raw(std.cl, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, proto), (payload, (SERVER, 0)))
+    for proto, rule in (("gre", 1), ("esp", 2)):
+        answer = fleet.where("-p %s -s 10.0.1.2 -d 10.0.3.2" % proto)
+        check(answer, verdict="dropped", matched=1, flow={"src": "10.0.1.2"}, died_at={"host": "rt", "chain": "FORWARD", "rule": rule})
+        assert hosts(answer) == ["cl", "gw", "rt"], told(answer)
+        assert ways.changes(answer) == [("gw", "masquerade", "10.0.1.2", "198.18.0.1")], told(answer)
+    answer = fleet.where("-p ospf -s 10.0.1.2 -d 10.0.3.2")
+    check(answer, verdict="refused", matched=1, died_at={"host": "sv", "kind": "socket"})
+    assert hosts(answer) == ["cl", "gw", "rt", "sv"], told(answer)
+
+
+def test_a_lease_that_names_a_port_alone(fleet, std):
+    """It means both families, and TCP and UDP."""
+    std.sv.rules("-A INPUT -p udp --dport 53 -j DROP")
+    std.sv.rules("-A INPUT -p udp --dport 53 -j DROP", version=6)
+    ways.warm(std.cl, "2001:db8:3::2")
+    begin(fleet, "--dport 53")
+    for kind, dst, verdict in (("udp", SERVER, "dropped"), ("udp", "2001:db8:3::2", "dropped"), ("tcp", SERVER, "refused"),
+                               ("tcp", "2001:db8:3::2", "refused")):
+        answer = fleet.where(flow_of(getattr(std.cl, kind)(dst, 53, timeout=0.2), kind, dst, 53))
+        check(answer, verdict=verdict, confidence="observed", died_at={"host": "sv"})
+        assert hosts(answer) == ["cl", "gw", "rt", "sv"], told(answer)

@@ -158,6 +158,35 @@ static void icmp_errors_tell_what_they_embed(void **state)
 	assert_true(d.has_inner && !d.has_inner_tuple);
 }
 
+/* Tunnels, IPsec, SCTP: without a header that is known, but not without contents. */
+static void others_survive_nat(void **state)
+{
+	static const struct {
+		uint8_t proto, changes[3]; /* offsets that NAT changes; 0 none */
+	} known[] = { { 47, { 6, 7 } }, { 50, { 0 } },        { 51, { 0 } },
+		      { 89, { 0 } },    { 132, { 1, 3, 9 } }, { 33, { 1, 3, 6 } } };
+	uint8_t l4[40], p[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		for (size_t len = known[i].proto == 132 ? 16 : 8; len <= sizeof(l4); len += 4) {
+			uint64_t before;
+			size_t n;
+
+			for (size_t k = 0; k < sizeof(l4); k++)
+				l4[k] = (uint8_t)(k * 7);
+			n = ipv4(p, known[i].proto, l4, len);
+			before = both_ways(p, n);
+			translate(p, 0);
+			for (size_t k = 0; k < 3 && known[i].changes[k]; k++)
+				p[20 + known[i].changes[k]] ^= 0x21;
+			assert_true(both_ways(p, n) == before);
+			p[20 + 4] ^= 1;
+			assert_true(both_ways(p, n) != before);
+		}
+	}
+}
+
 static void ipv6_and_its_extensions(void **state)
 {
 	uint8_t tcp[40] = { 0x9c, 0x40, 0x01, 0xbb, 1, 2, 3, 4, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0 },
@@ -223,6 +252,7 @@ int main(void)
 		cmocka_unit_test(udp_of_any_length_survives_nat),
 		cmocka_unit_test(echo_survives_nat),
 		cmocka_unit_test(icmp_errors_tell_what_they_embed),
+		cmocka_unit_test(others_survive_nat),
 		cmocka_unit_test(ipv6_and_its_extensions),
 		cmocka_unit_test(retransmissions_differ_where_the_capture_is_long),
 		cmocka_unit_test(any_cut_is_read_safely),
