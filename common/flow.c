@@ -733,29 +733,47 @@ bool flow_has(const struct flow *f, const struct tuple *t)
 	return f->icmp_id < 0 || f->icmp_id == t->sport;
 }
 
-int flow_pattern(const struct flow *f, struct pattern *p, struct why *why)
+int flow_patterns(const struct flow *f, struct pattern out[static FLOW_PATTERNS_MAX], size_t *count,
+		  struct why *why)
 {
-	memset(p, 0, sizeof(*p));
+	static const uint8_t families[] = { 4, 6 }, protos[] = { IPPROTO_TCP, IPPROTO_UDP };
+	struct pattern p = { .proto = f->proto };
+
+	*count = 0;
 	if (f->proto_negate || f->src.negate || f->dst.negate || f->sport.negate || f->dport.negate)
 		return why_set(
 			why, -EINVAL,
 			"a lease cannot trace by what a flow is not: leave '!' out and filter the answer instead");
-	p->family = f->family ? f->family : f->proto == IPPROTO_ICMPV6 ? 6 : 4;
-	p->proto = f->proto;
 	if (f->src.prefix.len)
-		p->src = f->src.prefix;
+		p.src = f->src.prefix;
 	if (f->dst.prefix.len)
-		p->dst = f->dst.prefix;
+		p.dst = f->dst.prefix;
 	/* A range cannot be a set's key: the lease takes every port, the answer is filtered. */
 	if (f->sport.from == f->sport.to)
-		p->sport = f->sport.from;
+		p.sport = f->sport.from;
 	if (f->dport.from == f->dport.to)
-		p->dport = f->dport.from;
-	if ((p->sport || p->dport) && !p->proto)
-		p->proto = IPPROTO_TCP;
+		p.dport = f->dport.from;
 	if (f->icmp_id > 0)
-		p->icmp_id = (uint16_t)f->icmp_id;
-	if (!pattern_valid(p))
+		p.icmp_id = (uint16_t)f->icmp_id;
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t family = f->family                    ? f->family
+				 : f->proto == IPPROTO_ICMP   ? 4
+				 : f->proto == IPPROTO_ICMPV6 ? 6
+							      : 0;
+
+		if (family && family != families[i])
+			continue;
+		p.family = families[i];
+		for (size_t k = 0; k < 2; k++) {
+			bool any = (p.sport || p.dport) && !f->proto;
+
+			if (any)
+				p.proto = protos[k];
+			if (any || k == 0)
+				out[(*count)++] = p;
+		}
+	}
+	if (!pattern_valid(&out[0]))
 		return why_set(why, -EINVAL,
 			       "a lease needs at least one address or port: add -s, -d or --dport");
 	return 0;

@@ -42,9 +42,12 @@ void flow_print(const struct flow *f, char text[static FLOW_TEXT_MAX]);
 struct flow flow_of_tuple(const struct tuple *t);
 /* Does a packet with this tuple belong to f in the direction that f names? Interfaces are not looked at. */
 bool flow_has(const struct flow *f, const struct tuple *t);
+enum { FLOW_PATTERNS_MAX = 4 };
+
 /*
- * The flow as one pattern of a lease, which may be wider: interfaces, ICMP types and port ranges are not in it, and
- * what names no family is IPv4, what names a port alone TCP. -EINVAL with why when a lease cannot express it (no
+ * The flow as patterns of a lease, which may be wider: interfaces, ICMP types and port ranges are not in them. What names no
+ * family is of both, and a port without a protocol is TCP's and UDP's. -EINVAL with why when a lease cannot express it (no
  * address or port, ...).
  */
-int flow_pattern(const struct flow *f, struct pattern *p, struct why *why);
+int flow_patterns(const struct flow *f, struct pattern out[static FLOW_PATTERNS_MAX], size_t *count,
+		  struct why *why);

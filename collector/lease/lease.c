@@ -147,7 +147,8 @@ static void lease_plan(struct lease *l)
 {
 	if (l->planning)
 		return; /* plan_ms stays due */
-	l->survey.named = l->named;
+	memcpy(l->survey.named, l->named, sizeof(l->named));
+	l->survey.named_count = l->named_count;
 	if (asks_run(l->leases->asks, on_survey, on_surveyed, l) < 0)
 		return;
 	l->planning = true;
@@ -382,7 +383,8 @@ static struct lease *past_lease(const struct past *p, const struct store_lease *
 	l->rate = s->rate;
 	strncpy(l->flow, s->flow, sizeof(l->flow) - 1);
 	strncpy(l->by, s->by ? s->by : "", WHY_MAX);
-	if (flow_parse(&flow, 1, words, NULL) < 0 || flow_pattern(&flow, &l->named, NULL) < 0) {
+	if (flow_parse(&flow, 1, words, NULL) < 0 ||
+	    flow_patterns(&flow, l->named, &l->named_count, NULL) < 0) {
 		lease_free(l);
 		return NULL;
 	}
@@ -501,7 +503,7 @@ static uint64_t new_id(const struct leases *ls)
 static int lease_fill(struct lease *l, const struct lease_request *q, struct why *why)
 {
 	size_t i;
-	int r = flow_pattern(q->flow, &l->named, why);
+	int r = flow_patterns(q->flow, l->named, &l->named_count, why);
 
 	if (r < 0)
 		return r;

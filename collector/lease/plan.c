@@ -323,6 +323,7 @@ static void for_conns(struct plan *p, const struct pattern *from, const struct c
 /* One table of a host's. */
 struct plan_nat {
 	const struct plan_host *host;
+	uint8_t family; /* of the packets that it is walked for */
 	struct nat nat;
 };
 
@@ -342,6 +343,7 @@ static int read_nat(struct plan *p, struct plan_nat *nats, size_t *count,
 			if (r < 0)
 				return r;
 			one->host = &hosts[h];
+			one->family = family;
 			room -= one->nat.rule_count;
 			(*count)++;
 		}
@@ -356,7 +358,8 @@ static void forwards(struct plan *p, struct plan_nat *nats, size_t n, size_t at)
 	for (size_t i = 0; i < n; i++) {
 		struct step_of_plan s = { p, nats[i].host, &from };
 
-		nat_walk(&nats[i].nat, &from, translate, &s);
+		if (nats[i].family == from.family)
+			nat_walk(&nats[i].nat, &from, translate, &s);
 	}
 }
 
@@ -365,32 +368,41 @@ static void backwards(struct plan *p, const struct plan_nat *nats, size_t n, siz
 	struct pattern from = p->list[at];
 
 	for (size_t i = 0; i < n; i++) {
-		for (uint32_t k = 0; k < nats[i].nat.rule_count; k++)
+		for (uint32_t k = 0; nats[i].family == from.family && k < nats[i].nat.rule_count;
+		     k++)
 			translate_back(p, &from, &nats[i].nat.rules[k]);
 	}
 }
 
-int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count,
-		  const struct conn *conns, size_t conn_count,
+int plan_patterns(const struct pattern *named, size_t named_count, const struct plan_host *hosts,
+		  size_t host_count, const struct conn *conns, size_t conn_count,
 		  struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut)
 {
 	struct plan p = { .list = out };
+	bool six = false, four = false;
 	struct plan_nat *nats;
 	size_t at, forward, nat_count = 0;
-	int r;
+	int r = 0;
 
 	*count = 0;
 	*cut = false;
-	if (!pattern_valid(named))
-		return -EINVAL;
-	nats = calloc(host_count * PLAN_NATS_MAX + 1, sizeof(*nats));
+	for (size_t i = 0; i < named_count; i++) {
+		if (!pattern_valid(&named[i]))
+			return -EINVAL;
+		six |= named[i].family == 6;
+		four |= named[i].family == 4;
+		add(&p, &named[i]);
+	}
+	nats = calloc(2 * host_count * PLAN_NATS_MAX + 1, sizeof(*nats));
 	if (!nats)
 		return -ENOMEM;
-	r = read_nat(&p, nats, &nat_count, hosts, host_count, named->family);
+	if (four)
+		r = read_nat(&p, nats, &nat_count, hosts, host_count, 4);
+	if (six && r >= 0)
+		r = read_nat(&p, nats, &nat_count, hosts, host_count, 6);
 	if (r < 0)
 		goto out;
 
-	add(&p, named);
 	for (at = 0; at < p.count; at++) {
 		struct pattern from = out[at];
 

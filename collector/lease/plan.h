@@ -21,11 +21,11 @@ struct plan_host {
 };
 
 /*
- * Plans from the named pattern: patterns it becomes by rules and existing connections (breadth first: closest
- * translations first), then what it may have been before a translation. Every pattern keeps at least one address or
+ * Plans from the named patterns (at least one): patterns they become by rules and existing connections (breadth first: closest
+ * translations first), then what they may have been before a translation. Every pattern keeps at least one address or
  * port, of the named flow or of its translation, and never becomes a match-all. *cut: there were more than
  * PATTERNS_MAX (the closest were kept), or rules that could not be read or found no room.
  */
-int plan_patterns(const struct pattern *named, const struct plan_host *hosts, size_t host_count,
-		  const struct conn *conns, size_t conn_count,
+int plan_patterns(const struct pattern *named, size_t named_count, const struct plan_host *hosts,
+		  size_t host_count, const struct conn *conns, size_t conn_count,
 		  struct pattern out[static PATTERNS_MAX], size_t *count, bool *cut);

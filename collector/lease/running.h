@@ -24,7 +24,8 @@ struct member {
 struct lease {
 	struct leases *leases; /* borrowed */
 	uint64_t id;
-	struct pattern named;
+	struct pattern named[FLOW_PATTERNS_MAX];
+	size_t named_count;
 	char flow[FLOW_TEXT_MAX], by[WHY_MAX + 1];
 	char *on[LEASE_NAMES_MAX]; /* owned */
 	size_t on_count;

@@ -178,12 +178,18 @@ static int plan(struct survey *s, struct field *f)
 			if (r < 0)
 				return r;
 		}
-		r = plan_patterns(&s->named, f->hosts, f->host_count, f->conns, f->conn_count,
-				  s->patterns, &s->pattern_count, &s->cut);
+		r = plan_patterns(s->named, s->named_count, f->hosts, f->host_count, f->conns,
+				  f->conn_count, s->patterns, &s->pattern_count, &s->cut);
 		if (r < 0 || looked >= s->pattern_count)
 			return r;
 	}
 	return 0;
+}
+
+static void only_named(struct survey *s)
+{
+	memcpy(s->patterns, s->named, sizeof(s->named));
+	s->pattern_count = s->named_count;
 }
 
 void survey_run(struct survey *s, struct reader *r)
@@ -191,8 +197,7 @@ void survey_run(struct survey *s, struct reader *r)
 	struct field f = { .reader = r, .now = wall_now() };
 	size_t i;
 
-	s->patterns[0] = s->named;
-	s->pattern_count = 1;
+	only_named(s);
 	if (!r) {
 		s->error = -EIO;
 		return;
@@ -205,10 +210,8 @@ void survey_run(struct survey *s, struct reader *r)
 		s->error = load_tables(&f);
 	if (s->error == 0)
 		s->error = plan(s, &f);
-	if (s->error < 0) {
-		s->patterns[0] = s->named;
-		s->pattern_count = 1;
-	}
+	if (s->error < 0)
+		only_named(s);
 	for (i = 0; i < f.table_count; i++)
 		table_clear(&f.tables[i]);
 	free(f.conns);

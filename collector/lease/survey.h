@@ -14,7 +14,8 @@ struct survey_host {
 };
 
 struct survey {
-	struct pattern named;                  /* asked */
+	struct pattern named[FLOW_PATTERNS_MAX]; /* asked */
+	size_t named_count;
 	struct pattern patterns[PATTERNS_MAX]; /* answered ... */
 	size_t pattern_count;
 	bool cut;

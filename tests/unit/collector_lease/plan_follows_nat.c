@@ -72,12 +72,14 @@ static int unmake(void **state)
 static void plan(struct fleet *f, const char *text, const struct conn *conns, size_t n)
 {
 	const char *argv[] = { text };
-	struct pattern named;
+	struct pattern named[FLOW_PATTERNS_MAX];
 	struct flow flow;
+	size_t count;
 
 	assert_int_equal(flow_parse(&flow, 1, argv, NULL), 0);
-	assert_int_equal(flow_pattern(&flow, &named, NULL), 0);
-	assert_int_equal(plan_patterns(&named, f->hosts, 2, conns, n, f->out, &f->count, &f->cut),
+	assert_int_equal(flow_patterns(&flow, named, &count, NULL), 0);
+	assert_int_equal(plan_patterns(named, count, f->hosts, 2, conns, n, f->out, &f->count,
+				       &f->cut),
 			 0);
 }
 

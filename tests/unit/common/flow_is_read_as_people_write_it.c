@@ -168,8 +168,9 @@ static void a_lease_keeps_an_address_or_port(void **state)
 {
 	static const char *const refused[] = { "-p tcp", "! -s 10.0.0.1", "-i eth0 -p udp",
 					       "--dport 1000:2000" };
-	struct pattern p;
+	struct pattern p[FLOW_PATTERNS_MAX];
 	struct flow f;
+	size_t n;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -177,14 +178,47 @@ static void a_lease_keeps_an_address_or_port(void **state)
 		struct why why = { "" };
 
 		assert_int_equal(flow_parse(&f, 1, argv, NULL), 0);
-		assert_true(flow_pattern(&f, &p, &why) < 0);
+		assert_true(flow_patterns(&f, p, &n, &why) < 0);
 		assert_true(why.text[0]);
 	}
 	assert_int_equal(flow_parse(&f, 1, (const char *[]){ "tcp 10.0.1.2 10.0.3.2:443" }, NULL),
 			 0);
-	assert_int_equal(flow_pattern(&f, &p, NULL), 0);
-	assert_int_equal(p.dport, 443);
-	assert_int_equal(p.src.len, 32);
+	assert_int_equal(flow_patterns(&f, p, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(p[0].dport, 443);
+	assert_int_equal(p[0].src.len, 32);
+}
+
+static void a_lease_means_all_that_is_not_named(void **state)
+{
+	static const struct {
+		const char *flow;
+		struct {
+			uint8_t family, proto;
+		} patterns[FLOW_PATTERNS_MAX];
+	} known[] = {
+		{ "--dport 53", { { 4, 6 }, { 4, 17 }, { 6, 6 }, { 6, 17 } } },
+		{ "-p udp --dport 53", { { 4, 17 }, { 6, 17 } } },
+		{ "-d 10.0.3.2 --dport 53", { { 4, 6 }, { 4, 17 } } },
+		{ "-d 2001:db8::2", { { 6, 0 } } },
+		{ "-p icmp -d 10.0.3.2", { { 4, 1 } } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		struct pattern p[FLOW_PATTERNS_MAX];
+		struct flow f;
+		size_t n;
+
+		assert_int_equal(flow_parse(&f, 1, &known[i].flow, NULL), 0);
+		assert_int_equal(flow_patterns(&f, p, &n, NULL), 0);
+		for (size_t k = 0; k < n; k++) {
+			assert_true(pattern_valid(&p[k]));
+			assert_int_equal(p[k].family, known[i].patterns[k].family);
+			assert_int_equal(p[k].proto, known[i].patterns[k].proto);
+		}
+		assert_true(n == FLOW_PATTERNS_MAX || !known[i].patterns[n].family);
+	}
 }
 
 int main(void)
@@ -194,6 +228,7 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(it_matches_one_direction),
 		cmocka_unit_test(a_lease_keeps_an_address_or_port),
+		cmocka_unit_test(a_lease_means_all_that_is_not_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
