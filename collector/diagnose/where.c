@@ -16,6 +16,7 @@
 #include "collector/diagnose/cause.h"
 #include "collector/diagnose/coverage.h"
 #include "collector/diagnose/tracked.h"
+#include "collector/stitch/clocks.h"
 #include "collector/stitch/gather.h"
 
 enum {
@@ -393,6 +394,23 @@ static int ask_tracking(json_t *o, const struct inquiry *q)
 	return 0;
 }
 
+/* The times of all hops of a conversation, beside each other. */
+static void set_clocks(const struct conversation *c)
+{
+	struct clocks clocks = { 0 };
+
+	for (size_t i = 0; i < c->original_count; i++)
+		clocks_note(&clocks, c->original[i]);
+	for (size_t i = 0; i < c->reply_count; i++)
+		clocks_note(&clocks, c->reply[i]);
+	clocks_solve(&clocks);
+	for (size_t i = 0; i < c->original_count; i++)
+		clocks_apply(&clocks, c->original[i]);
+	for (size_t i = 0; i < c->reply_count; i++)
+		clocks_apply(&clocks, c->reply[i]);
+	clocks_clear(&clocks);
+}
+
 static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_t n,
 			     bool incomplete)
 {
@@ -403,6 +421,7 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	char kind[32] = "";
 	size_t told = 0;
 
+	set_clocks(r->conv);
 	if (r->healed) {
 		json_array_append_new(others, json_healed(q, r));
 		told++;
@@ -559,6 +578,7 @@ struct passage {
 static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit, struct passage **list,
 		      size_t *n)
 {
+	struct clocks clocks = { 0 };
 	struct gathered g;
 	struct paths paths;
 	int r = gather(&g, f, flow, limit);
@@ -570,12 +590,18 @@ static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit, st
 	*list = arena_alloc(f->arena, (g.count + 1) * sizeof(**list));
 	if (!*list)
 		return -ENOMEM;
+	for (size_t i = 0; i < paths.count; i++)
+		clocks_note(&clocks, &paths.list[i]);
+	clocks_solve(&clocks);
 	for (size_t i = 0; i < paths.count; i++) {
 		const struct hop *hops = paths.list[i].hops;
+
+		clocks_apply(&clocks, &paths.list[i]);
 
 		for (size_t k = 0; k < paths.list[i].hop_count; k++)
 			(*list)[(*n)++] = (struct passage){ hops[k], k ? &hops[k - 1] : NULL };
 	}
+	clocks_clear(&clocks);
 	/* The newest packets, whole ones but perhaps for the first. */
 	if (*n > limit) {
 		*list += *n - limit;

@@ -35,6 +35,11 @@ struct wall_ns hop_step_at(const struct hop *h, const struct step *s)
 	return (struct wall_ns){ s->at.v + h->sj->offset };
 }
 
+struct wall_ns hop_shown(const struct hop *h, struct wall_ns at)
+{
+	return (struct wall_ns){ at.v + h->shift };
+}
+
 struct wall_ns path_last(const struct path *p)
 {
 	const struct hop *h = &p->hops[p->hop_count - 1];

@@ -27,6 +27,7 @@ struct hop {
 	const struct stored_journey *sj; /* borrowed from the arena */
 	enum link_kind link;             /* to the hop before; NONE on the first */
 	enum link_surety surety;
+	int64_t shift; /* ns, to be added to its times where they are shown (clocks.h) */
 };
 
 enum direction { DIRECTION_UNKNOWN, DIRECTION_ORIGINAL, DIRECTION_REPLY };
@@ -78,8 +79,10 @@ uint8_t journey_first_ttl(const struct journey *j);
 uint8_t hop_ttl_in(const struct hop *h);  /* 0: it started here, or unknown */
 uint8_t hop_ttl_out(const struct hop *h); /* 0: it ended here, or unknown */
 enum hook hop_first_hook(const struct hop *h);
-/* Wall time of a step by the offset known for its host. */
+/* Wall time of a step by the offset known for its host: to be compared with what else that host told. */
 struct wall_ns hop_step_at(const struct hop *h, const struct step *s);
+/* Such a time as it is shown beside those of other hosts. */
+struct wall_ns hop_shown(const struct hop *h, struct wall_ns at);
 bool hop_reached(const struct hop *h, enum checkpoint c);
 /* SYN, FIN, RST or ICMP error: never sampled away by a lease. */
 bool journey_is_control(const struct journey *j);

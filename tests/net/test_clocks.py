@@ -26,6 +26,9 @@ def attempt(fleet, std, **expected):
     met = std.cl.tcp("10.0.3.2", 443, timeout=0.4)
     answer = fleet.where(flow_of(met, "tcp", "10.0.3.2", 443))
     check(answer, sent, **expected)
+    for direction in ("original", "reply"):
+        times = [hop["at"] for hop in answer["hops"] if hop["direction"] == direction and hop["packet"]]
+        assert times == sorted(times), times
     return [hop["host"] for hop in answer["hops"] if hop["direction"] == "original"], answer
 
 
