@@ -111,7 +111,8 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 
 	(void)q;
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}",
-			 "at", s->kernel_time ? json_wall(hop_shown(h, hop_step_at(h, s))) : json_null(),
+			 "at",
+			 s->kernel_time ? json_wall(hop_shown(h, hop_step_at(h, s))) : json_null(),
 			 "backend",
 			 placed ? json_string(backend_name(resolved_backend(r, s))) : json_null(),
 			 "family", placed ? json_or_null(family_name(family)) : json_null(),
@@ -320,7 +321,8 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 			 json_or_null(j->in_if), "out", json_or_null(j->out_if), "ttl_in",
 			 in ? json_integer(in) : json_null(), "ttl_out",
 			 out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
-			 json_wall(hop_shown(h, h->sj->at)), "tuple_in", json_tuple(hop_tuple_in(h)), "tuple_out",
+			 json_wall(hop_shown(h, h->sj->at)), "tuple_in",
+			 json_tuple(hop_tuple_in(h)), "tuple_out",
 			 hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h))
 								   : json_null(),
 			 "nat", json_nat(q, h, c, d), "link", json_or_null(link_kind_name(h->link)),
