@@ -7,6 +7,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "collector/diagnose/tracked.h"
+
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
 static const int64_t REJECT_NS = 2LL * NS_PER_S;
@@ -129,6 +131,20 @@ static bool retransmission_arrived(const struct conversation *c, const struct fa
 	return false;
 }
 
+/* 3a */
+static bool another_passed(struct ruling *r, const struct inquiry *q, const struct fate *f)
+{
+	const struct journey *j = path_packet(f->path);
+	struct stops stops;
+
+	if (j->tuples[0].proto != IPPROTO_TCP || f->path->direction == DIRECTION_REPLY ||
+	    (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN ||
+	    !stops_passed(&stops, q, r->conv, f->hop->sj->host, path_last(f->path)))
+		return false;
+	r->tracked = stops_verdict(q, &stops, &r->tracked_reply);
+	return true;
+}
+
 /* 4 */
 static bool healed(const struct inquiry *q, const struct fate *list, size_t n, const struct fate *f)
 {
@@ -201,7 +217,7 @@ static void weigh(struct ruling *out, const struct inquiry *q, const struct fate
 		if (f->outside || f->path->answer || !is_death(f->verdict) ||
 		    retransmission_arrived(out->conv, list, n, f))
 			continue;
-		if (healed(q, list, n, f)) {
+		if (healed(q, list, n, f) || another_passed(out, q, f)) {
 			if (!out->healed || path_last(f->path).v >= path_last(out->healed->path).v)
 				out->healed = f;
 			continue;
@@ -227,7 +243,8 @@ static void rule_without_death(struct ruling *out, const struct fate *originals,
 				out->decisive = &originals[i];
 		}
 	}
-	out->verdict = out->decisive ? out->decisive->verdict : VERDICT_UNKNOWN;
+	out->verdict = out->decisive ? out->decisive->verdict : out->tracked;
+	out->reply_seen |= out->tracked_reply;
 	if (out->verdict != VERDICT_DELIVERED && out->reply_seen)
 		out->verdict = VERDICT_DELIVERED;
 	for (size_t i = 0; i < m && !out->decisive; i++) {
@@ -235,7 +252,10 @@ static void rule_without_death(struct ruling *out, const struct fate *originals,
 			out->decisive = &replies[i];
 	}
 	out->direction = DIRECTION_ORIGINAL;
-	if (out->verdict == VERDICT_UNKNOWN)
+	if (out->verdict == VERDICT_UNKNOWN && out->healed && !out->decisive)
+		out->reason =
+			"one of its packets died, and connection tracking saw a later one pass there: how that one ended nobody told";
+	else if (out->verdict == VERDICT_UNKNOWN)
 		out->reason = out->decisive && out->decisive->reason ? out->decisive->reason
 								     : "no packet of it was seen";
 }
@@ -265,6 +285,7 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 	size_t n = c->original_count, m = c->reply_count;
 
 	memset(out, 0, sizeof(*out));
+	out->tracked = VERDICT_UNKNOWN;
 	out->conv = c;
 	out->fate_count = n + m;
 	out->original_count = n;
@@ -335,7 +356,8 @@ const struct fate *ruling_shown(const struct ruling *r, enum direction d)
 		const struct fate *f = &r->fates[i];
 		size_t steps = 0;
 
-		if (f->outside || f->path->answer || f->path->direction != d)
+		if (f->outside || f->path->answer || f->path->direction != d ||
+		    (r->verdict > VERDICT_LOST && is_death(f->verdict)))
 			continue;
 		for (size_t k = 0; k < f->path->hop_count; k++)
 			steps += 64 + f->path->hops[k].sj->j.step_count;

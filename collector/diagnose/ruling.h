@@ -17,11 +17,13 @@ struct ruling {
 	bool partial;             /* others of that direction arrived */
 	bool reply_seen;
 	bool provisional;
+	enum verdict tracked; /* 3a: how it went on, as connection tracking tells */
+	bool tracked_reply;
 	const char *reason;         /* verdict unknown: what is missing */
 	size_t packets;             /* that share the decisive fate */
 	struct wall_ns first, last; /* of those */
 	const struct fate *
-		healed; /* the newest death before a change after which such packets arrive; NULL none */
+		healed; /* the newest death before a change after which such packets arrive, or before another one passed (3a); NULL none */
 };
 
 /*
@@ -30,6 +32,7 @@ struct ruling {
  *  1. an RST from a host that rejected a packet of it is that host's answer, no reply
  *  2. a packet that the other side acknowledged arrived, whatever was seen of it
  *  3. a segment of which any transmission arrived has arrived, and data that the other side acknowledged, however it was cut
+ *  3a. of a SYN that died connection tracking tells that a later one passed there: how the flow went on, it tells, too
  *  4. deaths before a change of their host's tables after which packets of the same kind arrive are healed: they do not decide
  *  5. of the other deaths the worst decides, the newest among equals
  *  6. without deaths: delivered when a packet arrived or a reply was seen; else left; else unknown

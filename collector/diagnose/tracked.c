@@ -143,3 +143,18 @@ enum verdict stops_verdict(const struct inquiry *q, const struct stops *s, bool 
 		return VERDICT_DELIVERED;
 	return VERDICT_UNKNOWN;
 }
+
+bool stops_passed(struct stops *out, const struct inquiry *q, const struct conversation *c,
+		  uint64_t host, struct wall_ns death)
+{
+	if (stops_find(out, q, c) < 0)
+		return false;
+	for (size_t i = 0; i < out->count; i++) {
+		const struct stored_conn *conn = out->list[i].conn;
+
+		if ((conn->host == host || owns(q, conn, &out->list[i].out.dst)) &&
+		    conn->from.v > death.v && !fleet_lost(q->fleet, conn->host, death, conn->from))
+			return true;
+	}
+	return false;
+}
