@@ -87,12 +87,18 @@ static void rule_causes(json_t *causes, const struct ruling *r, const char *host
 
 static json_t *queue_cause(json_t *causes, const struct fate *f, const char *host)
 {
+	const struct suspect *one = f->suspects.count ? &f->suspects.list[0] : NULL;
 	json_t *evidence = add_cause(
 		causes, "nfqueue-no-listener",
-		"%s freed it at the queue of %s/%s number %u: no program reads that queue, or the one that does refused it",
-		host, f->step->table, f->step->chain, f->resolved.number);
+		"%s freed it at the queue of %s/%s number %u%s: no program reads that queue, or the one that does refused it",
+		host, one ? one->table->table : f->step->table, one ? one->chain : f->step->chain,
+		one ? one->number : f->resolved.number,
+		f->suspects.count > 1 ? ", or of another rule" : "");
 
-	if (f->resolved.text)
+	for (size_t i = 0; i < f->suspects.count; i++)
+		add_evidence(evidence, "it may be %s/%s: %s", f->suspects.list[i].table->table,
+			     f->suspects.list[i].chain, f->suspects.list[i].text);
+	if (!one && f->resolved.text)
 		add_evidence(evidence, "%s", f->resolved.text);
 	add_evidence(evidence,
 		     "/proc/net/netfilter/nfnetlink_queue of %s lists the queues that are read",
@@ -107,6 +113,16 @@ static void suspect_causes(json_t *causes, const struct fate *f, const char *hos
 	json_t *evidence;
 
 	/* It was traced, and no rule that drops was met. */
+	if (last && last->label != LABEL_CHECKPOINT && !f->suspects.list &&
+	    f->resolved.kind == RESOLVED_UNKNOWN) {
+		evidence = add_cause(
+			causes, "explicit-drop",
+			"a rule or policy of %s dropped it: number %u of %s/%s was the last that it met",
+			host, last->number, last->table, last->chain);
+		add_evidence(evidence, "what stands there is not known (%s)",
+			     f->resolved.reason ? f->resolved.reason : "no-ruleset");
+		return;
+	}
 	if (last && last->label != LABEL_CHECKPOINT && !f->suspects.list) {
 		evidence = add_cause(causes, "explicit-drop",
 				     "something within %s %s/%s dropped it, no target of a rule",
@@ -146,9 +162,10 @@ static void add_hint(json_t *evidence, const struct fate *f, const char *host)
 			"look: ip route get %s on %s. If the way back rightly differs, sysctl net.ipv4.conf.%s.rp_filter=2 takes it (the greater of it and conf.all counts)",
 			src, host, in_if[0] ? in_if : "INTERFACE");
 	else if (!strcmp(id, "forwarding-disabled"))
-		add_evidence(evidence, "look: sysctl %s on %s",
+		add_evidence(evidence, "look: sysctl %s net.ipv%c.conf.%s.forwarding on %s",
 			     out->dst.family == 6 ? "net.ipv6.conf.all.forwarding"
 						  : "net.ipv4.ip_forward",
+			     out->dst.family == 6 ? '6' : '4', in_if[0] ? in_if : "INTERFACE",
 			     host);
 	else if (!strcmp(id, "no-route"))
 		add_evidence(evidence, "look: ip route get %s on %s", dst, host);
@@ -259,7 +276,8 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 	const struct fate *f = ruling->decisive;
 	const char *id = f->cause, *in_if = f->hop->sj->j.in_if;
 	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
-	bool sunk = r && r->class == REASON_UNTOLD && f->reason && !strcmp(f->reason, r->name);
+	bool sunk = id && !strcmp(id, "no-route") && r && r->class == REASON_UNTOLD && f->reason &&
+		    !strcmp(f->reason, r->name);
 	json_t *evidence;
 	const struct fate *carrier;
 	struct loop loop;
@@ -271,7 +289,11 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 	if (!id)
 		return;
 	if (!strcmp(id, "not-listening"))
-		evidence = add_cause(causes, id, "nobody listens on that port of %s", host);
+		evidence = add_cause(causes, id,
+				     proto_has_ports(hop_tuple_out(f->hop)->proto)
+					     ? "nobody listens on that port of %s"
+					     : "nobody takes that protocol at %s",
+				     host);
 	else if (!strcmp(id, "lost-between-hosts") && (carrier = carrier_fate(q, f)))
 		evidence = carrier_cause(causes, q, f, carrier, host);
 	else if (!strcmp(id, "lost-between-hosts"))
@@ -280,8 +302,8 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 			"it left %s and did not reach %s%s: the wire, a route, or a firewall nobody watches",
 			host, f->next_sure ? "" : "any of ", f->next);
 	else if (!strcmp(id, "forwarding-disabled"))
-		evidence = add_cause(causes, id, "%s does not forward packets (ip_forward is 0)",
-				     host);
+		evidence = add_cause(causes, id, "%s does not forward packets%s%s", host,
+				     in_if[0] ? " that come in by " : "", in_if);
 	else if (!strcmp(id, "ttl-expired") && ruling_loops(&loop, q, ruling))
 		evidence = loop_cause(causes, &loop, f, host);
 	else if (!strcmp(id, "ttl-expired"))

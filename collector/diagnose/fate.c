@@ -186,7 +186,7 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 		arrived(out, c);
 	else if (hop_reached(out->hop, CHECKPOINT_POST_LAST)) /* 5 */
 		fate_beyond(out, q, c);
-	else if (fate_by_route(out, q)) /* 6a */
+	else if (fate_by_route(out, q) || (!s && fate_by_queue(out, q))) /* 6a, 6b */
 		return;
 	else if (!s && !out->freed && hop_logged_hook(out->hop)) /* 6 */
 		fate_is_unknown(

@@ -16,7 +16,10 @@ enum { CONFIRMING_HOOKS = 1 << HOOK_INPUT | 1 << HOOK_POSTROUTING };
 enum { DEVICE_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_EGRESS };
 enum { CLASHES_MAX = 16 };
 
-/* A reason that stands for several things: what the packet and the host's facts say. */
+/*
+ * A reason that stands for several things: what the packet and the host's facts say. Address errors are those of hosts that do not
+ * forward, by that interface or at all; facts may be of another moment.
+ */
 static const char *cause_of(const struct inquiry *q, const struct fate *f, const struct reason *r)
 {
 	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
@@ -25,7 +28,9 @@ static const char *cause_of(const struct inquiry *q, const struct fate *f, const
 
 	if (!strcmp(r->name, "IP_INHDR") && f->freed->ttl <= 1)
 		return "ttl-expired";
-	if (!strcmp(r->name, "IP_INADDRERRORS") || !strcmp(r->name, "IP_INNOROUTES"))
+	if (!strcmp(r->name, "IP_INADDRERRORS"))
+		return "forwarding-disabled";
+	if (!strcmp(r->name, "IP_INNOROUTES"))
 		return known && !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4)
 			       ? "forwarding-disabled"
 			       : "no-route";
@@ -174,5 +179,40 @@ bool fate_by_route(struct fate *f, const struct inquiry *q)
 		       route->type != RTN_PROHIBIT))
 		return false;
 	fate_is_discarded(f, r->name, "no-route", false);
+	return true;
+}
+
+/* Where the kernel may have freed it within a hook, once it was routed. */
+static uint32_t hooks_behind_routing(const struct inquiry *q, const struct hop *h)
+{
+	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
+
+	if (!h->sj->j.in_if[0])
+		return 1 << HOOK_OUTPUT | 1 << HOOK_POSTROUTING;
+	if (h->sj->j.out_if[0])
+		return 1 << HOOK_POSTROUTING;
+	return fh && fleet_owns(fh, &hop_tuple_out(h)->dst) ? 1 << HOOK_INPUT : 1 << HOOK_FORWARD;
+}
+
+/* 6b. Before a packet is routed much else frees it without a word: there the rule must have counted it. */
+bool fate_by_queue(struct fate *f, const struct inquiry *q)
+{
+	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
+	const struct hop *h = f->hop;
+	struct suspects found;
+	bool sure;
+
+	if (!r || r->class != REASON_UNTOLD ||
+	    suspects_queues(&found, q, h, f->freed, hooks_behind_routing(q, h)) < 0)
+		return false;
+	sure = found.count > 0;
+	if (!sure && suspects_queues(&found, q, h, f->freed, 1 << HOOK_PREROUTING) < 0)
+		return false;
+	for (size_t i = 0; i < found.count; i++)
+		sure |= found.list[i].counted;
+	if (!sure)
+		return false;
+	f->suspects = found;
+	fate_is_discarded(f, r->name, "nfqueue-no-listener", false);
 	return true;
 }

@@ -18,6 +18,7 @@ struct search {
 	const struct journey *j;
 	const struct tuple *t;
 	enum hook hook;
+	bool queues; /* who handed it to a queue, not who dropped it */
 	struct suspects *out;
 	struct fleet_table *table;
 	const struct chain *visited[VISITED_MAX];
@@ -88,6 +89,15 @@ static bool target_spares(const char *target)
 	return false;
 }
 
+/* Does the rule end the packet in the way that is asked about? */
+static bool ends(const struct search *s, const struct rule *r, const struct rule_text *text)
+{
+	if (!s->queues)
+		return !strcmp(r->target, "DROP") || !strcmp(r->target, "REJECT");
+	return (!strcmp(r->target, "NFQUEUE") || !strcmp(r->target, "QUEUE")) &&
+	       !memmem(text->text, text->len, "bypass", strlen("bypass"));
+}
+
 static void add(struct search *s, const struct chain *c, uint32_t number, const char *text,
 		const struct rule *rule, bool counts)
 {
@@ -138,7 +148,7 @@ static void search_chain(struct search *s, const struct chain *c)
 		jump = table_chain(&s->table->parsed, rule.target);
 		if (jump && rule.target[0])
 			search_chain(s, jump);
-		else if (!strcmp(rule.target, "DROP") || !strcmp(rule.target, "REJECT"))
+		else if (ends(s, &rule, text))
 			add(s, c, n, arena_strndup(s->q->arena, text->text, text->len), &rule,
 			    true);
 		else if (!target_spares(rule.target))
@@ -148,7 +158,7 @@ static void search_chain(struct search *s, const struct chain *c)
 		    !rule.in_if[0] && !rule.out_if[0])
 			return;
 	}
-	if (!strcmp(c->policy, "DROP")) {
+	if (!s->queues && !strcmp(c->policy, "DROP")) {
 		char line[CHAIN_NAME_MAX + 32];
 
 		snprintf(line, sizeof(line), "-P %s DROP", c->name);
@@ -236,7 +246,7 @@ static void search_native_chain(struct search *s, const struct chain *c)
 	s->visited[s->visited_count++] = c;
 	for (uint32_t n = 1; n <= c->rule_count; n++) {
 		const struct rule_text *text = chain_rule(c, n);
-		struct statement_ends ends = statement_ends(text->text, text->len);
+		struct statement_ends end = statement_ends(text->text, text->len);
 		const char *at = text->text;
 		char name[CHAIN_NAME_MAX + 1];
 		struct rule rule;
@@ -253,15 +263,15 @@ static void search_native_chain(struct search *s, const struct chain *c)
 			else
 				s->out->complete = false;
 		}
-		if (ends.unclear)
+		if (end.unclear)
 			s->out->complete = false;
-		if (ends.drops)
+		if (s->queues ? ends(s, &rule, text) : end.drops)
 			add(s, c, n, arena_strndup(s->q->arena, text->text, text->len), &rule,
-			    ends.counted);
-		if (ends.always)
+			    end.counted);
+		if (end.always)
 			return;
 	}
-	if (!strcmp(c->policy, "drop"))
+	if (!s->queues && !strcmp(c->policy, "drop"))
 		/* Policies of nftables count only where somebody has asked for it. */
 		add(s, c, 0, "policy drop;", NULL, false);
 }
@@ -449,7 +459,7 @@ static void remember(const struct search *s, struct suspects_memo *m, uint32_t h
 /* 1 to 3 */
 static int search_all(struct search *s, uint32_t hooks)
 {
-	struct suspects_memo *m = s->q->memo;
+	struct suspects_memo *m = s->queues ? NULL : s->q->memo;
 	struct suspects *out = s->out;
 
 	if (m && remembered(s, m, hooks)) {
@@ -476,22 +486,35 @@ static int search_all(struct search *s, uint32_t hooks)
 	return 0;
 }
 
-int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,
-		  const struct step *s)
+static int find(struct suspects *out, const struct inquiry *q, const struct hop *h,
+		const struct step *s, uint32_t hooks, bool queues)
 {
 	const struct journey *j = &h->sj->j;
 	struct search search = { .q = q,
 				 .hop = h,
 				 .j = j,
 				 .t = &j->tuples[s->tuple < j->tuple_count ? s->tuple : 0],
+				 .queues = queues,
 				 .out = out };
 	int r;
 
 	*out = (struct suspects){ .complete = true };
-	r = search_all(&search, s->number);
+	r = search_all(&search, hooks);
 	if (r < 0)
 		return r;
-	if (s->number == 0 || !was_read_since(q, h))
+	if (hooks == 0 || !was_read_since(q, h))
 		out->complete = false;
 	return narrow(out, q, h);
+}
+
+int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,
+		  const struct step *s)
+{
+	return find(out, q, h, s, s->number, false);
+}
+
+int suspects_queues(struct suspects *out, const struct inquiry *q, const struct hop *h,
+		    const struct step *s, uint32_t hooks)
+{
+	return find(out, q, h, s, hooks, true);
 }

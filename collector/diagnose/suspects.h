@@ -49,3 +49,9 @@ struct suspects_memo {
  */
 int suspects_find(struct suspects *out, const struct inquiry *q, const struct hop *h,
 		  const struct step *s);
+/*
+ * The same for rules that hand a packet to a queue, and do not let it pass when nobody reads that one, in these hooks (1 << enum
+ * hook).
+ */
+int suspects_queues(struct suspects *out, const struct inquiry *q, const struct hop *h,
+		    const struct step *s, uint32_t hooks);

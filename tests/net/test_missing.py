@@ -53,6 +53,7 @@ def test_without_raw_sockets_rules_have_no_text(pair):
     assert {"host": "b", "source": "ruleset", "why": ruleset["why"]} in answer["coverage"]["missing"]
     # The kernel says that it dropped the packet; which rule did, nobody can know here.
     assert answer["verdict"] in ("dropped", "unknown") and not (answer["died_at"] and answer["died_at"]["rule"])
+    assert "no target" not in json.dumps(answer["causes"]) and "number 1 of filter/INPUT" in answer["causes"][0]["summary"]
     assert said(b, "source ruleset is failed: ") == 1
     assert "b ruleset: CAP_NET_RAW is missing" in pair.screen(FLOW).stdout
 

@@ -395,7 +395,12 @@ static void reasons_with_several_meanings_are_told_by_packet_and_facts(void **st
 	fake.facts[rt - 1].forward4 = false;
 	ask("tcp 10.0.1.2 10.0.3.2:443");
 	assert_string_equal(text("causes.0.id"), "forwarding-disabled");
+	/* One interface alone, or only then. */
 	fake.facts[rt - 1].forward4 = true;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("causes.0.id"), "forwarding-disabled");
+	fresh(NULL);
+	dropped(router(), 1000, web(), SYN, "IP_INNOROUTES", 0);
 	ask("tcp 10.0.1.2 10.0.3.2:443");
 	assert_string_equal(text("causes.0.id"), "no-route");
 }
