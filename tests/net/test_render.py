@@ -1,7 +1,7 @@
 """The text of rules as the helper makes it, against iptables-save of the same instant, byte for byte.
 
 tests/data/rulesets/extensions.txt has rules with each extension; NAME.rules (IPv4) and NAME.rules6 are rulesets in the
-manner of programs that write them. `rules_read` reads each text as the collector does.
+manner of programs that write them, NAME.nft the same of nftables. `rules_read` reads each text as the collector does.
 """
 import os
 import pathlib
@@ -158,6 +158,60 @@ def test_rulesets_of_the_world(ns, start, name, backend):
     done = run(ns, BACKENDS[backend][1][version] + "-restore", text=(DATA / name).read_bytes())
     assert done.returncode == 0, done.stderr.decode()
     read_as_collector(compare(ns, start(ns.name), version, backend))
+
+
+
+def native_rulesets():
+    return sorted(path.name for path in DATA.glob("*.nft"))
+
+
+def handles_listed(text):
+    """Handles of each chain's rules, as `nft -a` prints them."""
+    chains, current = {}, None
+    for line in text.split("\n"):
+        begin = re.fullmatch(r"\tchain (\S+) \{ # handle \d+", line)
+        if begin:
+            current = chains.setdefault(begin[1], [])
+        elif line == "\t}":
+            current = None
+        elif current is not None and (rule := re.search(r" # handle (\d+)$", line)):
+            current.append(int(rule[1]))
+    return chains
+
+
+@pytest.mark.parametrize("name", native_rulesets())
+def test_native_rulesets_of_the_world(ns, start, name):
+    """Each table as `nft -s list table` prints it, and the numbers of its rules by their handles."""
+    assert run(ns, "ip", "link", "set", "lo", "up").returncode == 0
+    done = run(ns, "nft", "-f", "-", text=(DATA / name).read_bytes())
+    assert done.returncode == 0, done.stderr.decode()
+    data = os.pread(start(ns.name).ask(DUMP, what=DUMP_RULESET).fd(), 1 << 28, 0)
+    at, texts, handles, last = 0, {}, {}, None
+    while at < len(data):
+        backend, family, torn, kind, length, table, _ = PART.unpack_from(data, at)
+        at += PART.size
+        body = data[at:at + length].decode()
+        at += length
+        assert (backend, torn) == (2, 0)
+        if kind == TEXT:
+            last = tuple(body.partition(" {")[0].split(" ")[1:])
+            texts[last] = body
+        else:
+            handles[last] = body
+    tables = {tuple(line.split(" ")[1:]) for line in run(ns, "nft", "list", "tables").stdout.decode().split("\n") if line}
+    assert set(texts) == tables
+    for table in tables:
+        # The elements of those are the packets' own: they are left out, and so is nothing else.
+        listed = run(ns, "nft", "-s", "list", "table", *table).stdout.decode()
+        assert texts[table] == listed
+        expected = handles_listed(run(ns, "nft", "-s", "-a", "list", "table", *table).stdout.decode())
+        told_ = {}
+        for line in handles[table].split("\n"):
+            if line.startswith("chain "):
+                current = told_.setdefault(line[6:], [])
+            elif line:
+                current.append(int(line, 10))
+        assert {c: h for c, h in told_.items() if h} == {c: h for c, h in expected.items() if h}
 
 
 HOSTILE = [
