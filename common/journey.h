@@ -18,7 +18,8 @@ enum hook {
 	HOOK_COUNT
 };
 
-#define BACKENDS(X) X(LEGACY, "legacy") X(NFT, "nft") X(NATIVE, "native")
+/* IPSET is no firewall: a set that rules name is kept like a table, and no packet has a step there. */
+#define BACKENDS(X) X(LEGACY, "legacy") X(NFT, "nft") X(NATIVE, "native") X(IPSET, "ipset")
 enum backend {
 #define X(id, text) BACKEND_##id,
 	BACKENDS(X)

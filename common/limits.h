@@ -25,9 +25,15 @@ enum {
 	CHAIN_NAME_MAX = 255,       /* as nftables; kube-proxy's are long */
 	TABLE_CHAINS_MAX = 1 << 18, /* of one table; a chain costs more than its name */
 	LOG_PREFIX_MAX = 128,
+	SET_NAME_MAX = 31, /* of an ipset */
 	COMMAND_MAX = 512, /* of who changed a table */
 	AUTHORS_MAX = 4,   /* who may have */
 	WHY_MAX = 199,
+
+	/* Ipsets that rules name. */
+	IPSETS_MAX = 128,            /* of one host */
+	IPSET_ENTRIES_MAX = 1 << 16, /* of one set */
+	IPSETS_BYTES_MAX = 16 << 20, /* of text, of one host */
 
 	/* Evidence. */
 	HOSTS_PER_AGENT = 64,

@@ -77,6 +77,7 @@ struct msg_welcome {
 	uint64_t epoch, seq; /* the last batch of this agent that is stored */
 	bool refused;        /* the collector will not take this agent: why */
 	const char *why;
+	uint32_t backends; /* how many of them the collector knows; 0: those before BACKEND_IPSET */
 };
 
 struct msg_lease_start { /* also renews: the same id again */

@@ -111,7 +111,7 @@ int msg_counters_decode(struct arena *a, struct counters *c, const Pb__Counters 
 {
 	int error = 0;
 
-	if (m->backend >= BACKEND_COUNT || m->family >= FAMILY_COUNT ||
+	if (m->backend >= BACKEND_IPSET || m->family >= FAMILY_COUNT ||
 	    m->content.len != CONTENT_ID_LEN || m->part >= m->parts || m->parts > COUNTER_PARTS_MAX)
 		return -EPROTO;
 	c->since.v = m->since;

@@ -191,7 +191,7 @@ static void steps(struct decoder *d, struct journey *j, const Pb__Journey *m)
 		struct step *s = &j->steps[i];
 
 		s->hook = (uint8_t)below(d, what & 7, HOOK_COUNT);
-		s->backend = (uint8_t)below(d, what >> 3 & 3, BACKEND_COUNT);
+		s->backend = (uint8_t)below(d, what >> 3 & 3, BACKEND_IPSET);
 		s->family = (uint8_t)below(d, what >> 5 & 7, FAMILY_COUNT);
 		s->label = (uint8_t)below(d, what >> 8 & 7, LABEL_COUNT);
 		s->verdict = (uint8_t)below(d, what >> 11 & 15, STEP_VERDICT_COUNT);
@@ -594,6 +594,7 @@ int msg_decode(struct msg *m, const uint8_t *p, size_t len, struct arena *arena)
 		m->welcome.seq = pb->welcome->seq;
 		m->welcome.refused = pb->welcome->refused;
 		m->welcome.why = text_or_null(&d, &pb->welcome->why, WHY_MAX);
+		m->welcome.backends = pb->welcome->backends;
 		break;
 	case PB__MESSAGE__IS_ACK:
 		m->kind = MSG_ACK;

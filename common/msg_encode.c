@@ -405,6 +405,7 @@ static int message(struct arena *a, Pb__Message *out, const struct msg *from)
 		m->seq = from->welcome.seq;
 		m->refused = from->welcome.refused;
 		m->why = text(from->welcome.why);
+		m->backends = from->welcome.backends;
 		return 0;
 	}
 	case MSG_ACK: {

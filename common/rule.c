@@ -130,6 +130,50 @@ void rule_translation(struct rule *r, const char *text)
 		r->to_until = r->to_from;
 }
 
+/* "src,dst" behind the name of a set. */
+static void take_set(struct rule *r, const char *name, const char *flags, bool negate, bool target)
+{
+	struct rule_set *set = &r->sets[r->set_count];
+
+	if (r->set_count == RULE_SETS_MAX || strlen(name) > SET_NAME_MAX) {
+		r->other = r->unread = true;
+		return;
+	}
+	*set = (struct rule_set){ .negate = negate, .target = target };
+	copy(set->name, sizeof(set->name), name);
+	while (*flags) {
+		size_t len = strcspn(flags, ",");
+		bool src = len == 3 && !memcmp(flags, "src", 3);
+
+		if ((!src && (len != 3 || memcmp(flags, "dst", 3) != 0)) ||
+		    set->count == SET_FLAGS_MAX)
+			set->vague = true;
+		else
+			set->sources |= (uint8_t)(src << set->count++);
+		flags += len + (flags[len] == ',');
+	}
+	set->vague |= set->count == 0;
+	r->set_count++;
+}
+
+/* Of -m set, behind its --match-set. Whether the set's counters are kept changes nothing. */
+static bool set_option(struct rule *r, const char *o)
+{
+	static const char *const asks[] = { "--return-nomatch", "--packets-eq", "--packets-lt",
+					    "--packets-gt",     "--bytes-eq",   "--bytes-lt",
+					    "--bytes-gt" };
+
+	if (!strcmp(o, "--update-counters") || !strcmp(o, "--update-subcounters"))
+		return r->set_count > 0;
+	for (size_t i = 0; r->set_count && i < sizeof(asks) / sizeof(asks[0]); i++) {
+		if (!strcmp(asks[i], o)) {
+			r->sets[r->set_count - 1].vague = true;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void target_option(struct rule *r, const char *option, const char *value)
 {
 	char *end;
@@ -169,14 +213,14 @@ static void option(struct rule *r, const char *o, const char *value, bool negate
 		bool src = o[1] == 's';
 
 		if (!prefix_parse(src ? &r->src.prefix : &r->dst.prefix, value))
-			r->other = true;
+			r->other = r->unread = true;
 		if (src)
 			r->src.negate = negate;
 		else
 			r->dst.negate = negate;
 	} else if (!strcmp(o, "-p")) {
 		if (!proto_parse(&r->proto, value))
-			r->other = true;
+			r->other = r->unread = true;
 		r->proto_negate = negate;
 	} else if (!strcmp(o, "-i")) {
 		copy(r->in_if, sizeof(r->in_if), value);
@@ -187,24 +231,32 @@ static void option(struct rule *r, const char *o, const char *value, bool negate
 	} else if (!strcmp(o, "--sport") || !strcmp(o, "--sports")) {
 		/* Both of -m tcp and -m multiport: only packets in both lists match. */
 		if (r->sport_count)
-			r->other = true;
+			r->other = r->unread = true;
 		else if (!ports(value, (uint16_t(*)[2])r->sports, &r->sport_count))
-			r->other = true;
+			r->other = r->unread = true;
 		r->sport_negate = negate;
 	} else if (!strcmp(o, "--dport") || !strcmp(o, "--dports")) {
 		if (r->dport_count)
-			r->other = true;
+			r->other = r->unread = true;
 		else if (!ports(value, (uint16_t(*)[2])r->dports, &r->dport_count))
-			r->other = true;
+			r->other = r->unread = true;
 		r->dport_negate = negate;
 	} else if (!strcmp(o, "--comment")) {
 		copy(r->comment, sizeof(r->comment), value);
 	} else if (!strcmp(o, "-m")) {
-		if (!match_is_held(value))
+		if (!match_is_held(value)) {
 			r->other = true;
-	} else {
-		r->other = true;
+			r->unread |= strcmp(value, "set") != 0;
+		}
+	} else if (!set_option(r, o)) {
+		r->other = r->unread = true;
 	}
+}
+
+static bool names_set(const char *option)
+{
+	return !strcmp(option, "--match-set") || !strcmp(option, "--add-set") ||
+	       !strcmp(option, "--del-set") || !strcmp(option, "--map-set");
 }
 
 /* Options whose value is free text, which may look like an option itself ("-j" needs no quotes). */
@@ -235,6 +287,7 @@ int rule_parse(struct rule *r, const char *text, size_t len)
 	ret = split(w, text, len);
 	for (int i = 0; ret == 0 && i < w->count; i++) {
 		const char *o = w->word[i], *value = i + 1 < w->count ? w->word[i + 1] : "";
+		const char *more = i + 2 < w->count ? w->word[i + 2] : "";
 
 		if (!w->quoted[i] && !strcmp(o, "!")) {
 			negate = true;
@@ -250,6 +303,9 @@ int rule_parse(struct rule *r, const char *text, size_t len)
 			in_target = true;
 			i++;
 		} else if (!strcmp(o, "-A")) {
+			i++;
+		} else if (names_set(o)) {
+			take_set(r, value, more, negate, in_target);
 			i++;
 		} else if (in_target) {
 			target_option(r, o, value);

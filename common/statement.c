@@ -86,7 +86,7 @@ void statement_parse(struct rule *r, bool *jump, const char *text, size_t len)
 	char word[WORD_MAX];
 
 	memset(r, 0, sizeof(*r));
-	r->other = true;
+	r->other = r->unread = true;
 	*jump = false;
 	while (next_word(&at, end, word)) {
 		for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {

@@ -43,7 +43,20 @@ const struct chain *table_chain(const struct table *t, const char *chain);
 /* Rule number of chain, 1-based; NULL when there is none (the policy or the end of a user chain). */
 const struct rule_text *chain_rule(const struct chain *c, uint32_t number);
 
-enum { RULE_ARGS_MAX = 128 };
+/* The same for what `ipset save` prints of one set: its lines are the rules of one chain. */
+int table_parse_set(struct table *t, const char *text, size_t len);
+
+enum { RULE_ARGS_MAX = 128, RULE_SETS_MAX = 4, SET_FLAGS_MAX = 6 };
+
+/* An ipset that a rule names: -m set --match-set, or what -j SET adds to, removes from or maps by. */
+struct rule_set {
+	char name[SET_NAME_MAX + 1];
+	uint8_t count;   /* of src, dst */
+	uint8_t sources; /* bit i: the i-th is src */
+	bool negate;
+	bool vague;  /* options that ask for more than membership */
+	bool target; /* of -j SET */
+};
 
 /* What a rule's text says, as far as NAT, targets and addresses go; everything else is in `other`. */
 struct rule {
@@ -60,7 +73,10 @@ struct rule {
 	bool sport_negate, dport_negate; /* 0: any */
 	char in_if[IFNAME_MAX + 2], out_if[IFNAME_MAX + 2];
 	bool in_negate, out_negate;
-	bool other; /* there are matches that this struct does not hold */
+	bool other;  /* there are matches that the fields above do not hold */
+	bool unread; /* ... and neither do sets */
+	struct rule_set sets[RULE_SETS_MAX];
+	uint8_t set_count;
 	char comment[257];
 	char target[CHAIN_NAME_MAX + 1]; /* "" when the rule has none */
 	bool is_goto;

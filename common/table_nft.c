@@ -222,6 +222,8 @@ int table_parse_nft(struct table *t, const char *text, size_t len)
 
 int table_parse_as(struct table *t, enum backend backend, const char *text, size_t len)
 {
+	if (backend == BACKEND_IPSET)
+		return table_parse_set(t, text, len);
 	return backend == BACKEND_NATIVE ? table_parse_nft(t, text, len)
 					 : table_parse(t, text, len);
 }

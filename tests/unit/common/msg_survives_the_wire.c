@@ -292,7 +292,7 @@ static void every_message_comes_back(void **state)
 		{ .kind = MSG_PART, .part = { { { 3 } }, 10, 15, data, 5 } },
 		{ .kind = MSG_PING, .ping = { 5 } },
 		{ .kind = MSG_PONG, .pong = { 5, { 6 }, { 7 }, 8 } },
-		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "a clone" } },
+		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "a clone", 4 } },
 		{ .kind = MSG_ACK, .ack = 11 },
 		{ .kind = MSG_LEASE_START, .lease_start = { 1, 2, 3, 4, 8, 1, &pattern } },
 		{ .kind = MSG_LEASE_STOP, .lease_stop = { 1, 2 } },
@@ -351,7 +351,7 @@ static void text_with_a_nul_is_refused(void **state)
 					 .tuples = { tuple4(2, 1, 2) } } };
 	struct msg_host host = { "edge", "blueQ", false };
 	struct msg list[] = {
-		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "cloneQ" } },
+		{ .kind = MSG_WELCOME, .welcome = { 9, 10, true, "cloneQ", 0 } },
 		{ .kind = MSG_HELLO, .hello = { .id = "edgeQ", .version = "1" } },
 		{ .kind = MSG_HELLO,
 		  .hello = { .id = "edge", .version = "1", .host_count = 1, .hosts = &host } },
