@@ -501,10 +501,9 @@ static bool up_content(void *arg, const struct content_id *id, uint64_t offset,
 	int at = -1;
 
 	while (at < 0 && (h = hosts_next(&a->hosts, h)))
-		at = rules_find(&h->rules, id);
+		at = host_content(h, id, &a->mapped);
 	if (at < 0)
 		return false;
-	a->mapped = &h->rules.newest;
 	t = &a->mapped->tables[at];
 	if (offset >= t->len)
 		return false;
@@ -565,11 +564,14 @@ static void up_changed(void *arg, bool streaming, const char *why)
 		return;
 	}
 	fprintf(stderr, "lasthop-agent: session with %s\n", a->options.collector);
+	a->env.sets = uplink_backends(a->uplink) > BACKEND_IPSET;
 	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
 		struct rules *r = &h->rules;
 
 		/* This runs inside the uplink's own call, before it sends anything else. */
 		uplink_have(a->uplink, r->ids, r->newest.count);
+		if (h->sets)
+			uplink_have(a->uplink, h->sets->ids, h->sets->newest.count);
 	}
 	settle_soon(a);
 }

@@ -306,6 +306,14 @@ static int unchanged(struct dumper *d, struct standing *s, struct why *why)
 	return a->digest == d->known;
 }
 
+static int name_sets(struct dumper *d, int fd)
+{
+	struct setnames names;
+	int r = setnames_read(&names, fd);
+
+	return r < 0 ? r : setdump_name(&d->sets, &names);
+}
+
 static int dump(struct dumper *d, struct why *why)
 {
 	struct helper_answer *a = &d->answer;
@@ -334,7 +342,9 @@ static int dump(struct dumper *d, struct why *why)
 	a->digest = torn ? 0 : digest_of(&s);
 	a->value = s.generation;
 	keep_last(d, &s, torn ? -1 : fd, split);
-	r = seal(fd);
+	r = name_sets(d, fd);
+	if (r == 0)
+		r = seal(fd);
 	if (r < 0)
 		goto out;
 	d->fd = fd;
@@ -383,6 +393,19 @@ static int count(struct dumper *d, struct why *why)
 	return r;
 }
 
+static int dump_sets(struct dumper *d, struct why *why)
+{
+	struct helper_answer *a = &d->answer;
+	int r = 0;
+
+	a->before = boot_now().v;
+	a->digest = 1;
+	if (d->sets)
+		r = setdump_take(d->sets, d->known, &a->digest, &d->fd, &a->cpu_ns, why);
+	a->after = boot_now().v;
+	return r;
+}
+
 static void *dump_thread(void *arg)
 {
 	struct dumper *d = arg;
@@ -394,7 +417,9 @@ static void *dump_thread(void *arg)
 		why_set(&why, r, "cannot enter network namespace %s: %s", d->ns->name,
 			strerror(-r));
 	else
-		r = d->what == DUMP_COUNTERS ? count(d, &why) : dump(d, &why);
+		r = d->what == DUMP_COUNTERS ? count(d, &why)
+		    : d->what == DUMP_SETS   ? dump_sets(d, &why)
+					     : dump(d, &why);
 	d->answer.error = r;
 	if (why.text[0]) /* without an error: what could not be read as well */
 		snprintf(d->answer.why, sizeof(d->answer.why), "%s", why.text);
@@ -493,5 +518,6 @@ void dumper_clear(struct dumper *d)
 	if (d->last.fd >= 0)
 		close(d->last.fd);
 	rawsockets_clear(&d->sockets);
+	setdump_free(d->sets);
 	dumper_init(d, NULL, -1, -1, NULL);
 }

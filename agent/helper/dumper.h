@@ -1,5 +1,5 @@
 /*
- * Reads the rulesets and counters of one namespace on request, on a thread of its own, so that the helper stays
+ * Reads the rulesets, ipsets and counters of one namespace on request, on a thread of its own, so that the helper stays
  * free meanwhile. The raw digest comes first; the text, made by `lasthop-helper --dump`, only when
  * it has changed.
  */
@@ -11,6 +11,7 @@
 #include "agent/helper/ipc.h"
 #include "agent/helper/netns.h"
 #include "agent/helper/rawtable.h"
+#include "agent/helper/setdump.h"
 
 enum { DUMPS_WAITING_MAX = 8 };
 
@@ -29,6 +30,7 @@ struct dumper {
 		} stands;
 		off_t split, size; /* where they begin, and the end */
 	} last;
+	struct setdump *sets; /* owned; NULL until a rule names one */
 	struct dump_request {
 		uint32_t tag, what;
 		uint64_t known;

@@ -55,7 +55,8 @@ enum helper_source {
  * DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. DUMP_COUNTERS:
  * a memfd, see struct counters_part; always, with the same digest as DUMP_RULESET would give; those of nftables, too, when
  * `known` is not 0. DUMP_REASONS: a memfd with a line "NUMBER NAME" for each of the kernel's reasons to free a packet.
- * DUMP_STATS: as DUMP_CONNTRACK, for its statistics: of the table, then of each CPU.
+ * DUMP_STATS: as DUMP_CONNTRACK, for its statistics: of the table, then of each CPU. DUMP_SETS: as DUMP_RULESET, of the ipsets that
+ * the texts of the last one name; backend IPSET, the table is the set.
  */
 enum helper_dump {
 	DUMP_CONNTRACK,
@@ -63,6 +64,7 @@ enum helper_dump {
 	DUMP_COUNTERS,
 	DUMP_REASONS,
 	DUMP_STATS,
+	DUMP_SETS,
 	HELPER_DUMP_COUNT
 };
 
@@ -108,7 +110,7 @@ struct helper_request {
 	uint32_t netns; /* index, in the order of --netns */
 	uint32_t what;  /* OPEN: enum helper_source; DUMP: enum helper_dump; RCVBUF: bytes wanted */
 	uint64_t
-		known; /* DUMP_RULESET: the digest of the last answer, 0 none; DUMP_COUNTERS: above; STOP, LEASE_STATE: lease id; OPEN of DROPS, DROPS_LOST: drops a second, at most and 0: DROPS_RATE */
+		known; /* DUMP_RULESET, DUMP_SETS: the digest of the last answer, 0 none; DUMP_COUNTERS: above; STOP, LEASE_STATE: lease id; OPEN of DROPS, DROPS_LOST: drops a second, at most and 0: DROPS_RATE */
 	struct helper_lease lease; /* LEASE: a new one, or the same id again with other contents */
 	uint32_t group_count;      /* OPEN of NFLOG: log groups, each once and none of them 0 */
 	uint16_t groups[NFLOG_GROUPS_MAX];
@@ -119,9 +121,9 @@ struct helper_answer {
 	uint32_t op, tag;
 	int32_t error;   /* 0 or -errno */
 	uint32_t value;  /* RCVBUF: what the kernel gave; DUMP: nftables' generation, 0: not read */
-	uint64_t digest; /* DUMP_RULESET: of the tables; equal to `known`: unchanged, no fd */
-	int64_t before, after;    /* DUMP_RULESET: CLOCK_BOOTTIME around the read */
-	int64_t cpu_ns;           /* DUMP_RULESET: what the unchanged check cost */
+	uint64_t digest; /* DUMP_RULESET, DUMP_SETS: of them; equal to `known`: unchanged, no fd */
+	int64_t before, after;    /* both: CLOCK_BOOTTIME around the read */
+	int64_t cpu_ns;           /* both: what the unchanged check cost */
 	uint64_t traced, refused; /* LEASE_STATE, STOP: packets since the lease began */
 	char why[WHY_MAX +
 		 1]; /* error != 0: for people ("group 0 is owned by portid 812 (ulogd)") */
@@ -137,7 +139,8 @@ enum { RULESET_TEXT, RULESET_HANDLES };
 
 struct ruleset_part {
 	uint32_t backend, family; /* common/journey.h */
-	uint32_t torn;            /* the table changed under every try */
+	uint32_t
+		torn; /* the table changed under every try; the set's members change by themselves */
 	uint32_t
 		kind; /* HANDLES: of the rules of the table before: "chain NAME", then one a line */
 	uint32_t len;

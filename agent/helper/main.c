@@ -296,7 +296,7 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	}
 	switch ((enum helper_op)q->op) {
 	case HELPER_DUMP:
-		if (q->what == DUMP_RULESET || q->what == DUMP_COUNTERS) {
+		if (q->what == DUMP_RULESET || q->what == DUMP_COUNTERS || q->what == DUMP_SETS) {
 			if (dumper_has(&p->dumper, q->tag))
 				return -EPROTO;
 			r = dumper_ask(&p->dumper, q->tag, q->what, q->known);

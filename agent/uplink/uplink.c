@@ -41,6 +41,7 @@ struct uplink {
 	bool was_up, told_down; /* for changed(): say it once */
 	unsigned int failures;
 	struct boot_ns heard;
+	uint32_t backends;    /* that the collector knows */
 	uint64_t epoch;       /* as our Hello said */
 	uint64_t sent, acked; /* batches */
 	struct buf in;
@@ -253,6 +254,7 @@ static int take_welcome(struct uplink *u, const struct msg_welcome *w)
 	}
 	u->refused = false;
 	u->failures = 0;
+	u->backends = w->backends ? w->backends : BACKEND_IPSET;
 	if (stored < u->acked)
 		u->ops->forgotten(u->arg);
 	u->acked = u->sent = stored;
@@ -515,6 +517,11 @@ void uplink_have(struct uplink *u, const struct content_id *ids, uint32_t count)
 uint64_t uplink_acked(const struct uplink *u)
 {
 	return u->acked;
+}
+
+uint32_t uplink_backends(const struct uplink *u)
+{
+	return u->backends;
 }
 
 bool uplink_streaming(const struct uplink *u)

@@ -55,6 +55,8 @@ void uplink_tell_behind(struct uplink *u);
 void uplink_have(struct uplink *u, const struct content_id *ids, uint32_t count);
 /* All batches up to this one are acknowledged. */
 uint64_t uplink_acked(const struct uplink *u);
+/* How many backends of tables the collector knows. */
+uint32_t uplink_backends(const struct uplink *u);
 bool uplink_streaming(const struct uplink *u);
 /* When the last word of the collector came; 0 never. */
 struct boot_ns uplink_heard(const struct uplink *u);

@@ -16,6 +16,7 @@
 #include "agent/worker/host_inner.h"
 #include "agent/worker/host_lease.h"
 #include "agent/worker/host_list.h"
+#include "agent/worker/host_sets.h"
 #include "agent/worker/host_tables.h"
 
 enum {
@@ -540,6 +541,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	tell_missed(h, now, false);
 	if (h->calm.resting && !calm_waits(&h->calm, now))
 		host_open(h, SLOT_CONNTRACK);
+	sets_ask(h, now); /* first, so that a check of the tables stands for both */
 	tables_tell(h, now);
 	tables_ask(h, now);
 	tick_assembler(h, now);
@@ -560,6 +562,7 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 	sooner(&due, calm_due(&h->calm, now));
 	sooner(&due, h->assembler_due);
 	sooner(&due, tables_due(h, now));
+	sooner(&due, sets_due(h, now));
 	return due;
 }
 
@@ -571,7 +574,7 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 	snprintf(h->id, sizeof(h->id), "%s", id);
 	for (int i = 0; i < SLOT_COUNT; i++)
 		h->sources[i].fd = -1;
-	rules_init(&h->rules);
+	rules_init(&h->rules, DUMP_RULESET, TABLES_CPU_SHARE);
 	calm_init(&h->calm, env->conntrack_rate);
 	counting_init(&h->counting, env->counters_seconds);
 	r = assembler_new(&h->assembler, env->open_max, on_journey, h);
@@ -584,10 +587,23 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 	return 0;
 }
 
+int host_content(const struct host *h, const struct content_id *id, const struct ruleset **in)
+{
+	int at = rules_find(&h->rules, id);
+
+	*in = &h->rules.newest;
+	if (at < 0 && h->sets) {
+		at = rules_find(h->sets, id);
+		*in = &h->sets->newest;
+	}
+	return at;
+}
+
 void host_snapshot(struct host *h)
 {
 	h->rules.check_wanted = true;
 	h->rules.due.v = 0;
+	sets_snapshot(h);
 	counting_now(&h->counting, false);
 	sooner(&h->facts_due, boot_now());
 }
@@ -597,6 +613,7 @@ void host_resend(struct host *h)
 	struct boot_ns now = boot_now();
 
 	tables_resend(h);
+	sets_resend(h);
 	host_snapshot(h);
 	counting_now(&h->counting, true);
 	h->facts_hash = 0;
@@ -612,6 +629,7 @@ void host_clear(struct host *h)
 	assembler_free(h->assembler);
 	h->assembler = NULL;
 	rules_clear(&h->rules);
+	sets_clear(h);
 	free(h->changes);
 	h->changes = NULL;
 	counting_clear(&h->counting);

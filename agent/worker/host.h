@@ -30,6 +30,7 @@ struct host_env {
 	bool allow_trace, fallback;         /* leases may need rules of ours in raw */
 	uint32_t open_max;                  /* journeys that a host may hold open */
 	uint32_t lease_seconds, lease_rate; /* at most; local configuration */
+	bool sets;                          /* the collector takes ipsets */
 	uint32_t counters_seconds;          /* between two reads of the counters; 0: never */
 	uint32_t conntrack_rate;            /* events a second that are followed; 0: however many */
 	const uint16_t *log_groups;         /* borrowed */
@@ -98,6 +99,7 @@ struct host {
 	bool unloaded; /* connection tracking is not there: nothing is missed */
 	struct assembler *assembler;
 	struct rules rules;
+	struct rules *sets;      /* owned: ipsets; NULL until a rule names one */
 	struct changes *changes; /* owned; NULL until somebody changes a table */
 	struct counting counting;
 	struct host_lease leases[LEASES_MAX];
@@ -136,6 +138,8 @@ void host_lease_stop(struct host *h, uint64_t id, const char *why);
 /* Stops them all: nobody is there any more who could. */
 void host_lease_stop_all(struct host *h, const char *why);
 bool host_leased(const struct host *h);
+/* The table or set that has this content, as an index into *in. -1: none. */
+int host_content(const struct host *h, const struct content_id *id, const struct ruleset **in);
 /* Reads the rulesets now and tells what stands. */
 void host_snapshot(struct host *h);
 /* The collector has lost what it had: tells everything that is in force again. */

@@ -4,6 +4,7 @@
 #include "agent/worker/host_list.h"
 
 #include "agent/worker/host_inner.h"
+#include "agent/worker/host_sets.h"
 
 static struct source_fact fact_of(const struct host *h, enum slot slot)
 {
@@ -85,6 +86,7 @@ bool sources_list(const struct host *h, struct source_fact list[static HOST_SOUR
 	*count = 6;
 	if (h->env->log_group_count)
 		list[(*count)++] = logs_fact(&h->logs, fact_of(h, SLOT_NFLOG));
+	*count += sets_fact(h, &list[*count]);
 	known &= h->env->sources(h->env->arg, list, count);
 	/* Namespaces stand last: only the host where we stand tells of them, and each was said already. */
 	*said = *count;

@@ -6,6 +6,7 @@
 
 #include "agent/worker/host_inner.h"
 #include "agent/worker/host_lease.h"
+#include "agent/worker/host_sets.h"
 
 /*
  * That the tables stood at a time tells the collector, too, that what happened here until then has been told: it is held back until
@@ -65,6 +66,9 @@ static void on_rules(void *arg, const struct helper_request *q, const struct hel
 		h->sources_changed = true;
 	if (fd >= 0)
 		counting_soon(&h->counting, boot_now());
+	/* One that was named may be named no more, and another one instead. */
+	if (fd >= 0 && (h->rules.names_sets || h->sets))
+		sets_begin(h);
 	/* Joining its group where nf_tables is not loaded would load it. */
 	if (h->rules.generation)
 		host_open(h, SLOT_CHANGES_NFT);

@@ -10,11 +10,11 @@
 
 #include "common/content.h"
 
-enum { CPU_SHARE = 125, RETRY_S = 5 }; /* looking for changes costs less than 1 % of a core */
+enum { RETRY_S = 5 };
 
-void rules_init(struct rules *r)
+void rules_init(struct rules *r, enum helper_dump what, uint32_t share)
 {
-	*r = (struct rules){ .newest.fd = -1, .check_wanted = true };
+	*r = (struct rules){ .what = what, .share = share, .newest.fd = -1, .check_wanted = true };
 }
 
 struct helper_request rules_request(const struct rules *r, uint32_t host)
@@ -22,7 +22,7 @@ struct helper_request rules_request(const struct rules *r, uint32_t host)
 	return (struct helper_request){
 		.op = HELPER_DUMP,
 		.netns = host,
-		.what = DUMP_RULESET,
+		.what = r->what,
 		.known = r->known ? r->digest : 0,
 	};
 }
@@ -115,6 +115,27 @@ static uint32_t site_of(const struct ruleset *now, const char *text)
 	return LEASE_CONNTRACK;
 }
 
+/* What the texts tell beside what they are told for. */
+static void look_into(struct rules *r, const struct ruleset *now, const char *text)
+{
+	r->site = site_of(now, text);
+	r->names_sets = false;
+	basechains_clear(&r->chains);
+	forged_begin(&r->forged);
+	for (uint32_t i = 0; text && i < now->count; i++) {
+		const struct ruleset_table *t = &now->tables[i];
+
+		if (t->handles)
+			continue;
+		forged_add(&r->forged, text + t->offset, t->len);
+		if (t->backend != BACKEND_LEGACY)
+			(void)basechains_add(&r->chains, (enum backend)t->backend, t->family,
+					     t->name, text + t->offset, t->len);
+		if (t->backend != BACKEND_NATIVE)
+			r->names_sets |= memmem(text + t->offset, t->len, "-set ", 5) != NULL;
+	}
+}
+
 static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
 		    rules_emit *emit, void *arg)
 {
@@ -133,18 +154,8 @@ static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint
 		ruleset_clear(&now);
 		return -ENOMEM;
 	}
-	r->site = site_of(&now, text);
-	basechains_clear(&r->chains);
-	forged_begin(&r->forged);
-	for (uint32_t i = 0; text && i < now.count; i++) {
-		const struct ruleset_table *t = &now.tables[i];
-
-		if (!t->handles)
-			forged_add(&r->forged, text + t->offset, t->len);
-		if (t->backend != BACKEND_LEGACY && !t->handles)
-			(void)basechains_add(&r->chains, (enum backend)t->backend, t->family,
-					     t->name, text + t->offset, t->len);
-	}
+	if (r->what == DUMP_RULESET)
+		look_into(r, &now, text);
 	ruleset_unmap(&now, text);
 
 	emit_changes(r, &now, ids, a, host, emit, arg);
@@ -165,8 +176,8 @@ static void failed(struct rules *r, const char *why)
 static void set_due(struct rules *r, const struct helper_answer *a)
 {
 	r->every = NS_PER_S;
-	if (a->cpu_ns > r->every / CPU_SHARE)
-		r->every = a->cpu_ns * CPU_SHARE;
+	if (a->cpu_ns > r->every / r->share)
+		r->every = a->cpu_ns * r->share;
 	r->due.v = r->again ? 0 : a->before + r->every;
 	r->again = false;
 }
@@ -185,7 +196,10 @@ static bool unchanged(struct rules *r, const struct helper_answer *a, uint32_t h
 	if (!r->check_wanted)
 		return false;
 	r->check_wanted = false;
-	emit(arg, &checked);
+	if (r->what == DUMP_SETS)
+		rules_resend(r, host, emit, arg);
+	else
+		emit(arg, &checked);
 	return true;
 }
 
@@ -271,5 +285,5 @@ void rules_clear(struct rules *r)
 {
 	ruleset_clear(&r->newest);
 	basechains_clear(&r->chains);
-	rules_init(r);
+	rules_init(r, r->what, r->share);
 }

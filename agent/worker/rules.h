@@ -10,7 +10,12 @@
 #include "agent/worker/forged.h"
 #include "common/record.h"
 
+enum { TABLES_CPU_SHARE = 125 }; /* looking for changes costs less than 1 % of a core */
+
 struct rules {
+	enum helper_dump what; /* DUMP_RULESET, or DUMP_SETS */
+	uint32_t share;        /* looking for changes costs one part in so many of a core */
+	bool names_sets;       /* some rule names an ipset, or seems to */
 	struct ruleset newest;
 	struct content_id ids[RULESET_TABLES_MAX]; /* of newest.tables */
 	struct basechains chains;                  /* of nftables */
@@ -34,12 +39,12 @@ struct rules {
 /* Where the findings go. */
 typedef void rules_emit(void *arg, const struct record *r);
 
-void rules_init(struct rules *r);
+void rules_init(struct rules *r, enum helper_dump what, uint32_t share);
 /* The request for the next read. */
 struct helper_request rules_request(const struct rules *r, uint32_t host);
 /*
  * Takes the answer and its fd; emits RECORD_RULESET for each table that changed or vanished, and RECORD_RULESET_CHECKED
- * when none did and one was wanted. True when there is something new. Sets when to read next.
+ * when none did and one was wanted (of ipsets: RECORD_RULESET of each, as it was told before). True when there is something new. Sets when to read next.
  */
 bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t host,
 		rules_emit *emit, void *arg);

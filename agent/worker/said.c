@@ -16,6 +16,7 @@ static const struct {
 	{ "counters", "what rules counted is not known" },
 	{ "changes", "changes are found by reading again and again, without their author" },
 	{ "audit", "changes are without command line and login" },
+	{ "ipset", "members of ipsets are not known" },
 	{ "host", "interfaces, addresses and routes are not known" },
 };
 
