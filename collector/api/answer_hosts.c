@@ -127,7 +127,7 @@ static int tables_of(uint64_t host, const struct stored_table *tables, size_t co
 
 	for (i = 0; i < count; i++)
 		n += tables[i].host == host && tables[i].until.v == 0 &&
-		     !content_id_none(&tables[i].content);
+		     tables[i].backend != BACKEND_IPSET && !content_id_none(&tables[i].content);
 	return n;
 }
 
@@ -136,7 +136,7 @@ static json_t *backends_of(uint64_t host, const struct stored_table *tables, siz
 {
 	json_t *list = json_array();
 
-	for (int b = 0; b < BACKEND_COUNT; b++) {
+	for (int b = 0; b < BACKEND_IPSET; b++) {
 		bool has = false;
 
 		for (size_t i = 0; i < count && !has; i++)

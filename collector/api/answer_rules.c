@@ -16,7 +16,7 @@ struct answer_rules {
 	char host[HOST_MAX + 1];
 	char content[CONTENT_TEXT_MAX]; /* "" none: as it stood at `at` */
 	struct wall_ns at;
-	int backend, family; /* -1: any */
+	int backend, family; /* -1: any; sets only where they are asked for */
 	unsigned int status;
 	json_t *answer;
 };
@@ -36,14 +36,16 @@ static int compare(const void *a, const void *b)
 {
 	const struct stored_table *const *x = a, *const *y = b;
 
-	return place_of(*x) - place_of(*y);
+	int places = place_of(*x) - place_of(*y);
+
+	return places ? places : strcmp((*x)->table, (*y)->table);
 }
 
 static bool selected(const struct answer_rules *q, const struct stored_table *t)
 {
 	char id[CONTENT_TEXT_MAX];
 
-	if (q->backend >= 0 && t->backend != q->backend)
+	if (q->backend >= 0 ? t->backend != q->backend : t->backend == BACKEND_IPSET)
 		return false;
 	if (q->family >= 0 && t->family != q->family)
 		return false;
@@ -228,7 +230,7 @@ void get_rules(struct exchange *x)
 	if (!host || strlen(host) < 1 || strlen(host) > HOST_MAX) {
 		exchange_error(x, 400, "host=ID, as lasthop hosts shows it", "there is no host");
 	} else if ((family && q->family < 0) || (backend && q->backend < 0)) {
-		exchange_error(x, 400, "family=ipv4|ipv6, backend=legacy|nft|native",
+		exchange_error(x, 400, "family=ipv4|ipv6, backend=legacy|nft|native|ipset",
 			       "family or backend is wrong");
 	} else if (at && !read_at(q, at)) {
 		exchange_error(x, 400,

@@ -224,7 +224,7 @@ void args_print_bash(FILE *out, const struct command *table)
 		"\t--expect) COMPREPLY=($(compgen -W 'delivered dropped rejected refused discarded lost left unknown'"
 		" -- \"$cur\")); return ;;\n"
 		"\t--family) COMPREPLY=($(compgen -W 'ipv4 ipv6' -- \"$cur\")); return ;;\n"
-		"\t--backend) COMPREPLY=($(compgen -W 'legacy nft native' -- \"$cur\")); return ;;\n"
+		"\t--backend) COMPREPLY=($(compgen -W 'legacy nft native ipset' -- \"$cur\")); return ;;\n"
 		"\tesac\n"
 		"\tcase $command in\n");
 	for (const struct command *c = table; c->name; c++) {

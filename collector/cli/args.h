@@ -32,7 +32,7 @@
 	X(ALL, "all", NULL, "all leases", false)						\
 	X(FORMAT, "format", "save", "as iptables-save prints it", false)			\
 	X(FAMILY, "family", "FAMILY", "ipv4 or ipv6 tables only", false)			\
-	X(BACKEND, "backend", "BACKEND", "legacy, nft or native tables only", false)		\
+	X(BACKEND, "backend", "BACKEND", "legacy, nft, native or ipset only", false)		\
 	X(NETNS, "netns", "NAME", "watch this network namespace", false)			\
 	X(HOT, "hot", NULL, "the hottest only", false)						\
 	X(NEVER, "never", NULL, "those that were not hit", false)				\

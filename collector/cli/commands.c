@@ -87,7 +87,9 @@ const struct command commands[] = {
 	  "the rules as they stood, as iptables-save",
 	  "  lasthop rules show gw --family ipv4\n"
 	  "  lasthop rules show gw@06:52\n"
-	  "  lasthop rules show gw@7f3c9a1\n" },
+	  "  lasthop rules show gw@7f3c9a1\n"
+	  "  lasthop rules show gw@06:52 --backend ipset\n"
+	  "Ipsets that rules name are shown on request, as ipset save.\n" },
 	{ "rules log", cmd_rules_log, "HOST [-- TABLE[/CHAIN]]", false, 1, 2,
 	  OPTION_BIT(SINCE) | OPTION_BIT(UNTIL) | OPTION_BIT(PATCH) | OPTION_BIT(LIMIT) |
 		  OPTION_BIT(FAMILY) | OPTION_BIT(BACKEND),

@@ -1,6 +1,6 @@
 /*
  * `rules show`: the tables of one host as they stood at one instant, byte for byte as iptables-save would
- * have printed them. Only a terminal gets control characters escaped.
+ * have printed them, or its ipsets as `ipset save` would. Only a terminal gets control characters escaped.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -32,7 +32,10 @@ static int place_of(const json_t *table)
 
 static int compare(const void *a, const void *b)
 {
-	return place_of(*(json_t *const *)a) - place_of(*(json_t *const *)b);
+	const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+	int places = place_of(x) - place_of(y);
+
+	return places ? places : strcmp(field_text(x, "table") ?: "", field_text(y, "table") ?: "");
 }
 
 static bool wanted(const struct source *from, const json_t *table)
@@ -136,7 +139,7 @@ int cmd_rules_show(struct cli *c)
 {
 	static const char *const formats[] = { "save", NULL }, *const families[] = { "ipv4", "ipv6",
 										     NULL };
-	static const char *const backends[] = { "legacy", "nft", "native", NULL };
+	static const char *const backends[] = { "legacy", "nft", "native", "ipset", NULL };
 	struct source from;
 	json_t *answer = NULL;
 	int status;
@@ -146,7 +149,7 @@ int cmd_rules_show(struct cli *c)
 	if (!one_of(c->args.value[OPTION_FAMILY], families))
 		return cli_usage(c, "--family is ipv4 or ipv6");
 	if (!one_of(c->args.value[OPTION_BACKEND], backends))
-		return cli_usage(c, "--backend is legacy, nft or native");
+		return cli_usage(c, "--backend is legacy, nft, native or ipset");
 	status = source_parse(&from, c, c->args.words[0]);
 	if (status == STATUS_ANSWER)
 		status = ask_rules(c, &from, &answer);

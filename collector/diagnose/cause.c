@@ -11,6 +11,8 @@
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/carrier.h"
+#include "collector/diagnose/origin.h"
+#include "collector/diagnose/sets.h"
 #include "common/reasons.h"
 
 enum { SENTENCE_MAX = 768 };
@@ -48,7 +50,103 @@ static void add_evidence(json_t *evidence, const char *fmt, ...)
 	json_array_append_new(evidence, json_string_nocheck(text));
 }
 
-static void rule_causes(json_t *causes, const struct ruling *r, const char *host)
+/* What of the packet a set was asked for: "10.0.1.2", "10.0.1.2,tcp:443". */
+static void put_asked(char *to, size_t size, const struct rule_set *use, const struct ipset *set,
+		      const struct tuple *t)
+{
+	uint8_t parts = set ? set->part_count : 1;
+	char addr[ADDR_TEXT_MAX], number[4];
+	size_t n = 0;
+
+	to[0] = '\0';
+	for (uint8_t i = 0; i < parts && i < use->count && n < size; i++) {
+		bool source = use->sources & 1u << i;
+		enum set_part part = set ? set->parts[i] : SET_IP;
+
+		addr_print(source ? &t->src : &t->dst, addr);
+		if (part == SET_PORT)
+			n += (size_t)snprintf(to + n, size - n, "%s%s:%u", i ? "," : "",
+					      proto_name(t->proto, number),
+					      source ? t->sport : t->dport);
+		else if (part == SET_IP || part == SET_NET || part == SET_LIST)
+			n += (size_t)snprintf(to + n, size - n, "%s%s", i ? "," : "", addr);
+	}
+}
+
+/* Which entry, since when, and where that stands. */
+static void add_entry(json_t *evidence, const struct inquiry *q, const struct set_word *w)
+{
+	const struct stored_table *t = w->member ? w->member : w->table;
+	const struct set_entry *e = w->found.entry;
+	struct origin_of_rule o;
+	char line[SENTENCE_MAX / 2];
+	json_t *since;
+
+	snprintf(line, sizeof(line), "%.*s", (int)(e->len < 300 ? e->len : 300), e->text);
+	if (w->found.list)
+		add_evidence(evidence, "it is in its member %s", t->table);
+	origin_find(&o, q, t, IPSET_CHAIN, e->number, line);
+	since = json_wall(o.since);
+	if (o.since.v && o.before.v)
+		add_evidence(evidence, "%s (in the set since %s)", line, json_string_value(since));
+	else
+		add_evidence(evidence, "%s (it was there when the set was first read)", line);
+	json_decref(since);
+}
+
+/* The rule matched: so did each of its sets, whatever is known of their members. */
+static void set_cause(json_t *causes, const struct inquiry *q, const struct set_place *p,
+		      const struct rule_set *use, bool traced)
+{
+	char asked[ENDPOINT_TEXT_MAX * 2 + 16];
+	const char *is = use->negate ? "is not" : "is";
+	struct set_word w;
+	json_t *evidence;
+
+	set_ask(&w, p, use);
+	put_asked(asked, sizeof(asked), use, w.set, p->tuple);
+	if (w.answer == SET_NO) {
+		evidence = add_cause(
+			causes, "set-membership",
+			"the rule asks whether %s %s in the ipset %s, which the members that were captured deny",
+			asked, is, use->name);
+		add_evidence(evidence, "they came and went between two readings, or are others");
+		return;
+	}
+	evidence =
+		add_cause(causes, "set-membership", "%s %s in the ipset %s", asked, is, use->name);
+	if (w.answer == SET_UNKNOWN)
+		add_evidence(evidence, "%s; its members then are not known: %s",
+			     traced ? "the rule matched, so that was so"
+				    : "no other rule can have done it, so that was so",
+			     w.why);
+	else if (w.found.entry && !use->negate)
+		add_entry(evidence, q, &w);
+	else
+		add_evidence(evidence, "it had %u entries then, and none of them has it",
+			     w.set->count);
+}
+
+static void set_causes(json_t *causes, const struct inquiry *q, const struct fate *f)
+{
+	const struct rule *rule = f->culprit ? &f->culprit->rule : &f->resolved.rule;
+	const struct journey *j = &f->hop->sj->j;
+	const struct step *s = f->step ? f->step : f->freed;
+	struct set_place p = { .q = q, .hop = f->hop };
+
+	if (f->death != DEATH_RULE || !s || (!f->culprit && f->resolved.kind != RESOLVED_RULE))
+		return;
+	p.tuple = &j->tuples[s->tuple < j->tuple_count ? s->tuple : 0];
+	p.hook = s->label == LABEL_KERNEL ? HOOK_NONE : (enum hook)s->hook;
+	p.at = hop_step_at(f->hop, s);
+	p.kernel_time = s->kernel_time;
+	for (uint8_t i = 0; i < rule->set_count; i++)
+		if (!rule->sets[i].target)
+			set_cause(causes, q, &p, &rule->sets[i], !f->culprit);
+}
+
+static void rule_causes(json_t *causes, const struct inquiry *q, const struct ruling *r,
+			const char *host)
 {
 	const struct fate *f = r->decisive;
 	const struct suspect *by = f->culprit;
@@ -83,6 +181,7 @@ static void rule_causes(json_t *causes, const struct ruling *r, const char *host
 	else
 		add_evidence(evidence, "it is the last step that was seen of %zu packet%s",
 			     r->packets, r->packets == 1 ? "" : "s");
+	set_causes(causes, q, f);
 }
 
 static json_t *queue_cause(json_t *causes, const struct fate *f, const char *host)
@@ -414,7 +513,7 @@ json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 	if (f->answered_by)
 		foreign_causes(causes, f, fh ? fh->id : "?");
 	else if (f->death == DEATH_RULE || f->death == DEATH_POLICY)
-		rule_causes(causes, r, fh ? fh->id : "?");
+		rule_causes(causes, q, r, fh ? fh->id : "?");
 	else
 		kernel_causes(causes, q, r, fh ? fh->id : "?");
 	if (r->direction == DIRECTION_REPLY) {

@@ -406,7 +406,7 @@ static bool on_counters(void *arg, const struct stored_counters *c)
 
 static bool is_wanted(const struct hits_which *w, const struct stored_table *t)
 {
-	return (w->backend < 0 || t->backend == w->backend) &&
+	return t->backend != BACKEND_IPSET && (w->backend < 0 || t->backend == w->backend) &&
 	       (w->family < 0 || t->family == w->family) &&
 	       (!w->table || strcmp(w->table, t->table) == 0);
 }

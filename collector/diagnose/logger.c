@@ -17,8 +17,10 @@ struct search {
 /* May a packet that this hook logged have met the table? Bridges and devices have hooks of their own. */
 static bool family_may(const struct step *s, const struct hop *h, const struct stored_table *t)
 {
-	uint8_t ip = h->sj->j.ip_version == 6 ? FAMILY_IPV6 : FAMILY_IPV4;
+	const uint8_t ip = h->sj->j.ip_version == 6 ? FAMILY_IPV6 : FAMILY_IPV4;
 
+	if (t->backend == BACKEND_IPSET)
+		return false;
 	if (s->family == FAMILY_BRIDGE || s->family == FAMILY_NETDEV)
 		return t->family == s->family;
 	return t->family == ip || (t->backend == BACKEND_NATIVE && t->family == FAMILY_INET);

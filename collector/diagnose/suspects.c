@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/diagnose/sets.h"
 #include "common/statement.h"
 
 enum { VISITED_MAX = 512 };
@@ -16,6 +17,7 @@ struct search {
 	const struct inquiry *q;
 	const struct hop *hop;
 	const struct journey *j;
+	const struct step *step; /* the kernel's word */
 	const struct tuple *t;
 	enum hook hook;
 	bool queues; /* who handed it to a queue, not who dropped it */
@@ -23,6 +25,7 @@ struct search {
 	struct fleet_table *table;
 	const struct chain *visited[VISITED_MAX];
 	size_t visited_count;
+	bool sets; /* an ipset was asked */
 };
 
 static bool prefix_may(const struct rule_prefix *p, const struct addr *a)
@@ -69,6 +72,20 @@ static bool rule_may(const struct search *s, const struct rule *r)
 			return false;
 	}
 	return true;
+}
+
+static enum set_answer sets_of(struct search *s, const struct rule *r)
+{
+	struct set_place p = { .q = s->q,
+			       .hop = s->hop,
+			       .tuple = s->t,
+			       .hook = s->hook,
+			       .at = hop_step_at(s->hop, s->step) };
+
+	if (r->set_count == 0)
+		return SET_YES;
+	s->sets = true;
+	return sets_ask(&p, r);
 }
 
 /* Targets that never drop a packet, beside those that end in a verdict of their own. */
@@ -137,13 +154,15 @@ static void search_chain(struct search *s, const struct chain *c)
 	for (uint32_t n = 1; n <= c->rule_count; n++) {
 		const struct rule_text *text = chain_rule(c, n);
 		const struct chain *jump;
+		enum set_answer sets;
 		struct rule rule;
+		bool all;
 
 		if (rule_parse(&rule, text->text, text->len) < 0) {
 			s->out->complete = false;
 			continue;
 		}
-		if (!rule_may(s, &rule))
+		if (!rule_may(s, &rule) || (sets = sets_of(s, &rule)) == SET_NO)
 			continue;
 		jump = table_chain(&s->table->parsed, rule.target);
 		if (jump && rule.target[0])
@@ -154,7 +173,8 @@ static void search_chain(struct search *s, const struct chain *c)
 		else if (!target_spares(rule.target))
 			s->out->complete = false;
 		/* What every packet matches ends the chain for all. */
-		if (!rule.other && !jump && target_is_terminal(rule.target) && rule.target[0] &&
+		all = !rule.other || (!rule.unread && sets == SET_YES);
+		if (all && !jump && target_is_terminal(rule.target) && rule.target[0] &&
 		    !rule.in_if[0] && !rule.out_if[0])
 			return;
 	}
@@ -329,6 +349,8 @@ static void search_hook(struct search *s)
 			if (t->host != s->hop->sj->host || rank(t->table) != want ||
 			    searched_before(f, i))
 				continue;
+			if (t->backend == BACKEND_IPSET)
+				continue;
 			if (t->backend != BACKEND_NATIVE && t->family == family)
 				search_table(s, &f->tables[i]);
 			else if (t->backend == BACKEND_NATIVE &&
@@ -432,8 +454,9 @@ static bool remembered(const struct search *s, const struct suspects_memo *m, ui
 	struct wall_ns at = s->hop->sj->at, from = at.v < m->at.v ? at : m->at,
 		       until = at.v < m->at.v ? m->at : at;
 
-	return m->host == s->hop->sj->host && m->hooks == hooks && tuple_equal(&m->tuple, s->t) &&
-	       !strcmp(m->in_if, s->j->in_if) && !strcmp(m->out_if, s->j->out_if) &&
+	return !m->sets && m->host == s->hop->sj->host && m->hooks == hooks &&
+	       tuple_equal(&m->tuple, s->t) && !strcmp(m->in_if, s->j->in_if) &&
+	       !strcmp(m->out_if, s->j->out_if) &&
 	       !fleet_changed(s->q->fleet, m->host, from, until);
 }
 
@@ -443,6 +466,7 @@ static void remember(const struct search *s, struct suspects_memo *m, uint32_t h
 				     .hooks = hooks,
 				     .tuple = *s->t,
 				     .at = s->hop->sj->at,
+				     .sets = s->sets,
 				     .found = *s->out };
 	memcpy(m->in_if, s->j->in_if, sizeof(m->in_if));
 	memcpy(m->out_if, s->j->out_if, sizeof(m->out_if));
@@ -493,6 +517,7 @@ static int find(struct suspects *out, const struct inquiry *q, const struct hop 
 	struct search search = { .q = q,
 				 .hop = h,
 				 .j = j,
+				 .step = s,
 				 .t = &j->tuples[s->tuple < j->tuple_count ? s->tuple : 0],
 				 .queues = queues,
 				 .out = out };

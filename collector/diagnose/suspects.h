@@ -32,6 +32,7 @@ struct suspects_memo {
 	struct tuple tuple;
 	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];
 	struct wall_ns at;
+	bool sets; /* they were asked, which tell of one moment only */
 	struct suspects found;
 };
 
@@ -39,7 +40,7 @@ struct suspects_memo {
  * For the packet as the step (LABEL_KERNEL) saw it:
  *  1. base chains of the hooks that the step names, in tables of the packet's family that stood then; of native tables also
  *     those of its device (netdev), and all of bridges
- *  2. from there on each rule whose addresses, protocol, ports and interfaces may match, and the chains that it jumps to
+ *  2. from there on each rule whose addresses, protocol, ports, interfaces and ipsets may match, and the chains that it jumps to
  *  3. of those the ones that drop: DROP, REJECT, a policy DROP, an element of a verdict map; what else may (other targets, a
  *     named map), and tables that nobody understands, leave the list incomplete
  *  4. where counters were read before and after, those that have one that did not move are innocent

@@ -24,7 +24,10 @@ static int refuse(struct session *s, const struct msg_hello *h, const char *why)
 static int welcome(struct session *s, const struct store_agent *a)
 {
 	struct msg m = { .kind = MSG_WELCOME,
-			 .welcome = { .epoch = a->epoch, .seq = a->seq, .why = "" } };
+			 .welcome = { .epoch = a->epoch,
+				      .seq = a->seq,
+				      .why = "",
+				      .backends = BACKEND_COUNT } };
 
 	return session_send(s, &m);
 }

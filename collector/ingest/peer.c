@@ -188,8 +188,9 @@ static bool record_noted(const struct record *r, struct boot_ns *at)
 		*at = r->lease.at;
 		return true;
 	case RECORD_RULESET:
+		/* Who waits for tables is not helped by sets. */
 		*at = r->ruleset.read_at;
-		return true;
+		return r->ruleset.backend != BACKEND_IPSET;
 	case RECORD_RULESET_CHECKED:
 		*at = r->checked.at;
 		return true;

@@ -52,7 +52,7 @@ static int load_hosts(struct field *f)
 /* May it translate? Of native tables only the text tells. */
 static bool may_translate(const struct stored_table *t)
 {
-	if (t->until.v)
+	if (t->until.v || t->backend == BACKEND_IPSET)
 		return false;
 	if (t->backend == BACKEND_NATIVE)
 		return t->family == FAMILY_IPV4 || t->family == FAMILY_IPV6 ||

@@ -75,6 +75,9 @@ void fleet_clear(struct fleet *f)
 	for (size_t i = 0; i < f->table_count; i++) {
 		if (f->tables[i].usable)
 			table_clear(&f->tables[i].parsed);
+		if (f->tables[i].set)
+			ipset_clear(f->tables[i].set);
+		free(f->tables[i].set);
 	}
 	memset(f, 0, sizeof(*f));
 }
@@ -290,6 +293,14 @@ uint32_t fleet_modulus(const struct fleet *f, uint64_t host, const struct tuple 
 	return a ? a->modulus : 0;
 }
 
+static bool table_load(struct fleet_table *t, const char *text, size_t len)
+{
+	if (t->entry.backend != BACKEND_IPSET)
+		return table_parse_as(&t->parsed, t->entry.backend, text, len) == 0;
+	t->set = calloc(1, sizeof(*t->set));
+	return t->set && ipset_parse(t->set, text, len) == 0;
+}
+
 static bool table_usable(struct fleet *f, struct fleet_table *t)
 {
 	const char *text;
@@ -298,7 +309,7 @@ static bool table_usable(struct fleet *f, struct fleet_table *t)
 	if (!t->tried) {
 		t->tried = true;
 		if (!reader_content(f->reader, &t->entry.content, f->arena, &text, &len))
-			t->usable = table_parse_as(&t->parsed, t->entry.backend, text, len) == 0;
+			t->usable = table_load(t, text, len);
 	}
 	return t->usable;
 }
@@ -401,7 +412,8 @@ bool fleet_changed(const struct fleet *f, uint64_t host, struct wall_ns from, st
 	for (size_t i = 0; i < f->table_count; i++) {
 		const struct stored_table *e = &f->tables[i].entry;
 
-		if (e->host != host || !e->from_min.v)
+		if (e->host != host || !e->from_min.v ||
+		    (e->backend == BACKEND_IPSET && e->torn)) /* it changes by itself */
 			continue;
 		if (e->from.v > from.v && e->from_min.v <= until.v)
 			return true;

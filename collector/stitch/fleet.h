@@ -6,13 +6,14 @@
 #pragma once
 
 #include "collector/store/store.h"
-#include "common/table.h"
+#include "common/ipset.h"
 
 /* One content of one table, parsed at first use. */
 struct fleet_table {
 	struct stored_table entry;
-	struct table parsed; /* owned by the fleet */
-	bool tried, usable;  /* usable: parsed holds it */
+	struct table parsed; /* owned by the fleet, as the next */
+	struct ipset *set;   /* of BACKEND_IPSET, in place of parsed */
+	bool tried, usable;  /* usable: parsed or set holds it */
 	bool asked;          /* handles were asked for */
 	const char *handles; /* in the arena; NULL: none, or not here yet */
 };

@@ -106,7 +106,8 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 		if (handles)
 			memcpy(t->handles.b, handles, CONTENT_ID_LEN);
 		take_authors(t, s, 14, arena);
-		if (!t->until.v && checked > t->last.v)
+		/* Sets are read beside tables, and told one by one when they were found as before. */
+		if (!t->until.v && checked > t->last.v && t->backend != BACKEND_IPSET)
 			t->last.v = checked;
 	}
 	sqlite3_reset(s);

@@ -22,7 +22,7 @@ CREATE TABLE content(id BLOB PRIMARY KEY, text TEXT NOT NULL);	-- tables' texts 
 CREATE TABLE table_history(
 	id INTEGER PRIMARY KEY,
 	host INTEGER NOT NULL,
-	backend INTEGER NOT NULL,	-- 0 legacy, 1 nft, 2 native
+	backend INTEGER NOT NULL,	-- 0 legacy, 1 nft, 2 native, 3 ipset: a set that rules name
 	family INTEGER NOT NULL,	-- 1 ipv4, 2 ipv6, 3 inet, 4 arp, 5 bridge, 6 netdev
 	name TEXT NOT NULL,
 	content BLOB,			-- content.id; NULL: the table was absent

@@ -150,7 +150,7 @@ struct stored_table {
 	struct wall_ns from_min,
 		from; /* last read that showed something else (0: none: it stood before), first read that showed this */
 	struct wall_ns
-		last; /* last read that still showed it (later ones while `until` is 0: see checked) */
+		last; /* last read that still showed it (of tables, later ones while `until` is 0: see checked) */
 	struct wall_ns until; /* first read that showed something else; 0: still in force */
 	bool torn;
 	struct content_id handles; /* nftables: of its rules; all zero: none */
