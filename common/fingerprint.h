@@ -9,7 +9,7 @@
  *        2      2  total length (IPv6: payload length)
  *        4      2  IPv4 identification
  *        6      2  IPv4 fragment field
- *        8     16  TCP:  seq 4, ack 4, flags 1, window 2
+ *        8     16  TCP:  seq 4, ack 4, flags 1 (without ECN's two), window 2
  *                  UDP:  length 2, first 12 payload bytes (fewer: zero filled)
  *                  ICMP: type 1, code 1, bytes 6..7 of the header, then 12 bytes after the header
  *                        (errors: 10, since NAT rewrites the embedded header's checksum behind them)

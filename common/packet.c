@@ -217,7 +217,7 @@ static bool decode_l4(struct packet *p, const struct view *th, uint8_t l4[static
 		p->tcp_flags = th->p[13];
 		p->tcp_window = be16(th->p + 14);
 		memcpy(l4, th->p + 4, 8);
-		l4[8] = p->tcp_flags;
+		l4[8] = p->tcp_flags & 0x3f; /* a rule may clear the two of ECN (-j ECN) */
 		put16(l4 + 9, p->tcp_window);
 		return true;
 	case IPPROTO_UDP:

@@ -90,6 +90,7 @@ static void tcp_survives_nat(void **state)
 	(void)state;
 	translate(p, 20);
 	p[20 + 16] ^= 0xff; /* TCP checksum */
+	p[20 + 13] ^= 0xc0; /* ECE, CWR: -j ECN --ecn-tcp-remove */
 	assert_true(both_ways(p, len) == before);
 	p[20 + 7] ^= 1; /* another sequence number */
 	assert_true(both_ways(p, len) != before);
