@@ -447,6 +447,9 @@ static void draw_proof(struct screen *s, const json_t *answer, const struct view
 		screen_putf(s, STYLE_PLAIN, " · %s is %.1f s behind",
 			    field_text(hop, "host") ?: "?",
 			    (double)field_number(hop, "lag_ms") / 1000);
+	if (field_true(answer, "cut"))
+		screen_put(s, STYLE_BAD,
+			   " · more matched than was looked at: the newest, and those that died");
 	screen_end(s, FOOT_COLUMN);
 	draw_missing(s, json_object_get(coverage, "missing"));
 	draw_losses(s, losses, v);

@@ -11,6 +11,7 @@
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/carrier.h"
+#include "collector/diagnose/culprit.h"
 #include "collector/diagnose/origin.h"
 #include "collector/diagnose/sets.h"
 #include "common/reasons.h"
@@ -279,6 +280,37 @@ static void add_hint(json_t *evidence, const struct fate *f, const char *host)
 			     host);
 }
 
+/* Names who stands elsewhere in the cause that was added last. */
+static void name_culprit(json_t *causes, const struct inquiry *q, const struct ruling *ruling,
+			 const struct fate *f)
+{
+	json_t *cause = json_array_get(causes, json_array_size(causes) - 1);
+	const struct fate *by = NULL;
+	const char *what = "";
+	json_t *died;
+
+	if (!strcmp(f->cause, "ttl-expired")) {
+		by = culprit_of_ttl(q, f);
+		what = "a rule gave it the TTL that ended";
+	} else if (!strcmp(f->cause, "mtu")) {
+		by = culprit_of_mtu(q, ruling->conv, f);
+		what = "the ICMP error that tells its sender of the MTU was dropped";
+	} else if (!strcmp(f->cause, "neighbor-unreachable")) {
+		by = culprit_of_neighbour(q, f);
+		what = "neighbour discovery was dropped";
+	}
+	if (!by)
+		return;
+	died = json_died_at(q, by);
+	add_evidence(json_object_get(cause, "evidence"), "%s: %s %s/%s: %s", what,
+		     json_string_value(json_object_get(died, "host")),
+		     json_string_value(json_object_get(died, "table")) ?: "?",
+		     json_string_value(json_object_get(died, "chain")) ?: "?",
+		     json_string_value(json_object_get(died, "rule_text")) ?: "?");
+	json_object_set_new(died, "carrier", json_null());
+	json_object_set_new(cause, "culprit", died);
+}
+
 bool ruling_loops(struct loop *l, const struct inquiry *q, const struct ruling *r)
 {
 	const struct fate *f = r->decisive;
@@ -462,11 +494,14 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 				: "every step seen at %s accepted it, and its routes and settings say so",
 			host);
 	add_hint(evidence, f, host);
+	name_culprit(causes, q, ruling, f);
 }
 
 /* Somebody whom nobody watches answered with an ICMP error. */
-static void foreign_causes(json_t *causes, const struct fate *f, const char *host)
+static void foreign_causes(json_t *causes, const struct inquiry *q, const struct ruling *ruling,
+			   const char *host)
 {
+	const struct fate *f = ruling->decisive;
 	const struct journey *e = f->answer;
 	uint8_t out = hop_ttl_out(f->hop);
 	char kind[32];
@@ -498,6 +533,7 @@ static void foreign_causes(json_t *causes, const struct fate *f, const char *hos
 	if (e->inner_ttl && out > e->inner_ttl)
 		add_evidence(evidence, "it had passed %u router%s behind %s by then",
 			     out - e->inner_ttl, out - e->inner_ttl == 1 ? "" : "s", host);
+	name_culprit(causes, q, ruling, f);
 }
 
 json_t *causes_of(const struct inquiry *q, const struct ruling *r)
@@ -511,7 +547,7 @@ json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 		return causes;
 	fh = fleet_host(q->fleet, f->hop->sj->host);
 	if (f->answered_by)
-		foreign_causes(causes, f, fh ? fh->id : "?");
+		foreign_causes(causes, q, r, fh ? fh->id : "?");
 	else if (f->death == DEATH_RULE || f->death == DEATH_POLICY)
 		rule_causes(causes, q, r, fh ? fh->id : "?");
 	else

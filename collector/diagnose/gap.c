@@ -1,8 +1,11 @@
 #include "collector/diagnose/gap.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #include "collector/diagnose/ends.h"
+
+enum { TCP_SYN = 2, TCP_ACK = 16 };
 
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
 
@@ -107,6 +110,17 @@ static const char *not_whole(const struct inquiry *q, const struct hop *h, const
 	return NULL;
 }
 
+/* It takes the server's answer behind all tables, and makes packets of its own for both sides. */
+static bool may_be_proxied(const struct inquiry *q, const struct hop *h)
+{
+	const struct journey *j = &h->sj->j;
+
+	return j->tuples[0].proto == IPPROTO_TCP &&
+	       (j->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) &&
+	       (fleet_says(q->fleet, h->sj->host, "-j SYNPROXY", h->sj->at) ||
+		fleet_says(q->fleet, h->sj->host, "synproxy", h->sj->at));
+}
+
 /* What is missing around it, so that it may have gone on; NULL: nothing. */
 static const char *may_hide(const struct fate *f, const struct inquiry *q, const struct step *s)
 {
@@ -137,6 +151,8 @@ static const char *may_hide(const struct fate *f, const struct inquiry *q, const
 	if (table)
 		return inquiry_say(q, "no step of %s/%s was seen at %s, though the table exists",
 				   table, hook_name(s->hook), id);
+	if (may_be_proxied(q, h))
+		return inquiry_say(q, "a SYNPROXY rule of %s may have taken it", id);
 	if (!fleet_armed(q->fleet, h->sj->host, in, true, modulus, h->sj->at, end) &&
 	    !fleet_armed(q->fleet, h->sj->host, out, true, modulus, h->sj->at, end))
 		return inquiry_say(q, "tracing at %s began or ended while it passed", id);

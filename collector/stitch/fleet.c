@@ -407,6 +407,34 @@ bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t fa
 	return false;
 }
 
+static bool table_says(const struct table *t, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (uint32_t i = 0; i < t->chain_count; i++) {
+		for (uint32_t k = 0; k < t->chains[i].rule_count; k++) {
+			const struct rule_text *r = &t->chains[i].rules[k];
+
+			if (memmem(r->text, r->len, word, len))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool fleet_says(struct fleet *f, uint64_t host, const char *word, struct wall_ns t)
+{
+	for (size_t i = 0; i < f->table_count; i++) {
+		struct fleet_table *ft = &f->tables[i];
+
+		if (ft->entry.host != host || (ft->entry.until.v && ft->entry.until.v < t.v))
+			continue;
+		if (table_usable(f, ft) && table_says(&ft->parsed, word))
+			return true;
+	}
+	return false;
+}
+
 bool fleet_changed(const struct fleet *f, uint64_t host, struct wall_ns from, struct wall_ns until)
 {
 	for (size_t i = 0; i < f->table_count; i++) {

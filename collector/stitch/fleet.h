@@ -111,5 +111,7 @@ uint32_t fleet_handle(struct fleet *f, struct fleet_table *t, const char *chain,
 /* Has the host any table of this backend and family whose chain `chain` exists? */
 bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
 		     const char *chain, struct wall_ns t);
+/* Does the text of any rule that may have stood there at t contain the word? */
+bool fleet_says(struct fleet *f, uint64_t host, const char *word, struct wall_ns t);
 /* Did any table of the host change in (from, until]? */
 bool fleet_changed(const struct fleet *f, uint64_t host, struct wall_ns from, struct wall_ns until);

@@ -399,6 +399,11 @@ int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t 
 		return -ENOMEM;
 
 	r = ask(w, &q);
+	if (r >= 0 && g->cut) { /* what ended matters more than what is new */
+		struct journey_query ends = { .flow = flow, .ends = true };
+
+		r = ask(w, &ends);
+	}
 	if (r >= 0)
 		r = take_conns(w, flow);
 	w->since.v -= margin;

@@ -149,3 +149,64 @@ def test_a_lease_that_names_a_port_alone(fleet, std):
         answer = fleet.where(flow_of(getattr(std.cl, kind)(dst, 53, timeout=0.2), kind, dst, 53))
         check(answer, verdict=verdict, confidence="observed", died_at={"host": "sv"})
         assert hosts(answer) == ["cl", "gw", "rt", "sv"], told(answer)
+
+
+# --- who stands elsewhere -------------------------------------------------------------------------------------------------------
+
+
+def culprit(answer):
+    by = answer["causes"][0]["culprit"]
+    return answer["causes"][0]["id"], by and (by["host"], by["table"], by["chain"], by["rule"])
+
+
+def test_the_rule_that_set_the_ttl(fleet, std):
+    std.cl.rules("-t mangle -A POSTROUTING -p udp --dport 53 -j TTL --ttl-set 2")
+    std.gw.nft("""table ip mine {
+        chain pre { type filter hook prerouting priority -150; udp dport 54 ip ttl set 1; }
+    }""")
+    begin(fleet, "udp 10.0.1.2 10.0.3.2")
+    for port, host, by in ((53, "rt", ("cl", "mangle", "POSTROUTING", 1)), (54, "gw", ("gw", "mine", "pre", 1))):
+        std.cl.udp(SERVER, port, timeout=0.1)
+        answer = fleet.where("udp 10.0.1.2 10.0.3.2:%d" % port)
+        check(answer, verdict="discarded", died_at={"host": host, "kind": "kernel", "rule": None})
+        assert culprit(answer) == ("ttl-expired", by)
+    assert "because of gw mine/pre rule 1" in fleet.screen("udp 10.0.1.2 10.0.3.2:54").stdout
+
+
+def test_the_rule_that_hides_the_mtu(fleet, std):
+    """The path's MTU is found by an ICMP error, which rt may not send: small packets arrive, large ones do not."""
+    std.rt.ip("link set net mtu 1200")
+    std.rt.rules("-A OUTPUT -p icmp --icmp-type fragmentation-needed -j DROP")
+    std.sv.serve("tcp", 443)
+    begin(fleet, "tcp 10.0.1.2 10.0.3.2:443")
+    assert std.cl.tcp(SERVER, 443, timeout=0.5).outcome == "answered"
+    met = std.cl.tcp(SERVER, 443, payload=b"s" * 1400, timeout=0.7)
+    assert met.outcome == "silent"
+    answer = fleet.where(flow_of(met, "tcp", SERVER, 443))
+    check(answer, verdict="discarded", direction="original", partial=True, reply_seen=True, died_at={"host": "rt", "kind": "kernel"})
+    assert culprit(answer) == ("mtu", ("rt", "filter", "OUTPUT", 1))
+
+
+@pytest.mark.bpf
+def test_the_rule_that_hides_a_neighbour(fleet, std):
+    std.sv.rules("-A INPUT -p icmpv6 --icmpv6-type neighbour-solicitation -j DROP", version=6)
+    ways.wait_until("IPv6 works", lambda: std.cl.ping("2001:db8:3::1", 1).outcome == "answered", 10)
+    begin(fleet, "udp 2001:db8:1::2 [2001:db8:3::2]:53")
+    std.cl.udp("2001:db8:3::2", 53, timeout=0.1)
+    flow = "udp 2001:db8:1::2 [2001:db8:3::2]:53"
+    ways.wait_until("rt gives up", lambda: fleet.where(flow, status=None)["verdict"] == "discarded", 10)
+    answer = fleet.where(flow)
+    check(answer, verdict="discarded", died_at={"host": "rt", "kind": "kernel"})
+    assert culprit(answer) == ("neighbor-unreachable", ("sv", "filter", "INPUT", 1))
+
+
+def test_a_proxy_that_shakes_hands_for_the_server(fleet, std):
+    """What it takes has not died."""
+    std.rt.rules("-t raw -A PREROUTING -p tcp --dport 443 --syn -j CT --notrack",
+                 "-A FORWARD -p tcp --dport 443 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --sack-perm --timestamp --wscale 7",
+                 "-A FORWARD -m conntrack --ctstate INVALID -j DROP")
+    std.rt.sysctl(netfilter__nf_conntrack_tcp_loose=0, ipv4__tcp_syncookies=1, ipv4__tcp_timestamps=1)
+    std.sv.serve("tcp", 443)
+    begin(fleet, "tcp 10.0.1.2 10.0.3.2:443")
+    assert std.cl.tcp(SERVER, 443, timeout=1).outcome == "answered"
+    check(fleet.where("tcp 10.0.1.2 10.0.3.2:443"), verdict="delivered", died_at=None, reply_seen=True)

@@ -195,6 +195,59 @@ static void fate_7_steps_without_a_checkpoint_end_nothing(void **state)
 	assert_string_equal(text("died_at.reason"), "AFTER_FORWARD");
 }
 
+/* It takes the server's SYN-ACK behind every hook that a table has. */
+static void fate_7_what_a_synproxy_took_is_not_discarded(void **state)
+{
+	static const char *const proxies =
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		"-A FORWARD -p tcp -m tcp --dport 443 -j SYNPROXY\nCOMMIT\n";
+	struct tuple t = web(), back = tuple_reverse(&t);
+	uint64_t rt = router();
+	struct journey *j = journey(rt, 1000, 7, back, SYN | ACK, 1);
+
+	(void)state;
+	table(rt, "filter", open_table, 0, 500, 90000, 0);
+	checkpoint(j, CHECKPOINT_FWD_FIRST, 63);
+	rule(j, HOOK_FORWARD, "filter", "FORWARD", 1, 63);
+	j->steps[1].label = LABEL_POLICY;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	fake.texts[0] = proxies;
+	j->steps[1].number = 2;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "delivered"); /* it is an answer */
+	assert_true(json_is_null(at("died_at")));
+}
+
+static void the_rule_that_set_the_ttl_is_the_culprit(void **state)
+{
+	static const char *const sets =
+		"*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		":POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -p udp -j ACCEPT\n-A POSTROUTING -j TTL --ttl-set 2\nCOMMIT\n";
+	uint64_t cl = host("cl", "10.0.1.2/24"), rt = router();
+	struct journey *j;
+
+	(void)state;
+	table(cl, "mangle", sets, 0, 500, 90000, 0);
+	j = journey(cl, 1000, 7, web(), SYN, 1);
+	checkpoint(j, CHECKPOINT_OUT_FIRST, 64);
+	rule(j, HOOK_POSTROUTING, "mangle", "POSTROUTING", 2, 64);
+	checkpoint(j, CHECKPOINT_POST_LAST, 1);
+	j = journey(rt, 1001, 7, web(), SYN, 1);
+	checkpoint(j, CHECKPOINT_PRE_FIRST, 1);
+	kernel_freed(j, "IP_INHDR", 0, 1);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	assert_string_equal(text("died_at.host"), "rt");
+	assert_string_equal(text("causes.0.id"), "ttl-expired");
+	assert_string_equal(text("causes.0.culprit.host"), "cl");
+	assert_int_equal(number("causes.0.culprit.rule"), 2);
+	/* One that another rule accepted first had its TTL from nobody. */
+	fake.steps[0][1].number = 1;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_true(json_is_null(at("causes.0.culprit")));
+}
+
 static void ruling_0_what_is_outside_the_window_does_not_decide(void **state)
 {
 	uint64_t sv = server();
@@ -351,6 +404,8 @@ int main(void)
 		T(fate_5e_an_error_from_further_on_is_about_what_lies_behind),
 		T(fate_6_a_line_of_a_log_is_no_end),
 		T(fate_7_steps_without_a_checkpoint_end_nothing),
+		T(fate_7_what_a_synproxy_took_is_not_discarded),
+		T(the_rule_that_set_the_ttl_is_the_culprit),
 		T(ruling_0_what_is_outside_the_window_does_not_decide),
 		T(ruling_4_what_a_change_has_healed_does_not_decide),
 		T(ruling_6_without_deaths_the_best_that_is_known),
