@@ -173,6 +173,30 @@ static void fate_6_a_line_of_a_log_is_no_end(void **state)
 	assert_non_null(strstr(text("reason"), "INPUT of sv logged it"));
 }
 
+/* Nobody traced it; the rule hands such packets over, and the kernel freed one without a reason. */
+static void fate_6b_what_a_queue_did_not_take_untraced(void **state)
+{
+	static const char *const queues =
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		"-A INPUT -p tcp -m tcp --dport 443 -j NFQUEUE --queue-num 5\nCOMMIT\n";
+	uint64_t sv = server();
+	struct journey *j = journey(sv, 1000, 7, web(), SYN, 1);
+
+	(void)state;
+	table(sv, "filter", queues, 0, 500, 90000, 0);
+	memcpy(j->in_if, "eth0", 5);
+	j->out_if[0] = '\0';
+	kernel_freed(j, "NOT_SPECIFIED", 0, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	assert_string_equal(text("causes.0.id"), "nfqueue-no-listener");
+	assert_string_equal(text("confidence"), "inferred");
+	/* Another port's packets are not handed over. */
+	fake.journeys[0].j.tuples[0].dport = 444;
+	ask("tcp 10.0.1.2 10.0.3.2:444");
+	assert_string_equal(text("verdict"), "unknown");
+}
+
 /* Its headers were read by one source only: the other's steps could not be joined. */
 static void fate_7_steps_without_a_checkpoint_end_nothing(void **state)
 {
@@ -403,6 +427,7 @@ int main(void)
 		T(fate_5a_its_own_error_tells_what_is_wrong_behind_it),
 		T(fate_5e_an_error_from_further_on_is_about_what_lies_behind),
 		T(fate_6_a_line_of_a_log_is_no_end),
+		T(fate_6b_what_a_queue_did_not_take_untraced),
 		T(fate_7_steps_without_a_checkpoint_end_nothing),
 		T(fate_7_what_a_synproxy_took_is_not_discarded),
 		T(the_rule_that_set_the_ttl_is_the_culprit),
