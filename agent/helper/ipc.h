@@ -35,7 +35,8 @@ enum helper_op {
  * socket joined to changes of links, addresses, routes, rules and settings; its dumps need no privilege and are the worker's. DROPS, CHANGES: a BPF
  * ring of events.h, one for all namespaces; _LOST: the counters of what found no room in it, to be mapped.
  * CHANGES_NFT: nftables' word of each transaction, and nothing else of that group. NFLOG: bound to those of `groups` that nobody
- * else has; `value` has a bit for each, by its place, and `why` says what hinders the others.
+ * else has; `value` has a bit for each, by its place, and `why` says what hinders the others. AUDIT: the audit log, one for all
+ * namespaces; `value` is whether auditing was on when the helper started.
  */
 enum helper_source {
 	SOURCE_TRACE_LEGACY,
@@ -48,8 +49,11 @@ enum helper_source {
 	SOURCE_CHANGES_LOST,
 	SOURCE_CHANGES_NFT,
 	SOURCE_NFLOG,
+	SOURCE_AUDIT,
 	HELPER_SOURCE_COUNT
 };
+
+enum helper_auditing { AUDITING_UNKNOWN, AUDITING_ON, AUDITING_OFF };
 
 /*
  * DUMP_CONNTRACK: a netlink socket with the request sent. DUMP_RULESET: a memfd, see struct ruleset_part. DUMP_COUNTERS:

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "agent/helper/arm.h"
+#include "agent/helper/audit.h"
 #include "agent/helper/bpf.h"
 #include "agent/helper/guard.h"
 #include "agent/helper/ipc.h"
@@ -48,6 +49,7 @@ struct helper {
 	struct follow_ops follow_ops;
 	struct follow follow;
 	struct bpf bpf;
+	struct audit_place audit;
 };
 
 /* The command line. */
@@ -308,6 +310,11 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 		}
 		/* fall through */
 	case HELPER_OPEN:
+		if (q->op == HELPER_OPEN && q->what == SOURCE_AUDIT) {
+			fd = r = audit_open(&h->audit, &why);
+			a.value = h->audit.auditing;
+			break;
+		}
 		fd = r = is_bpf(q) ? bpf_request(h, q, &why)
 				   : netns_run(&p->ns, open_in_place, &o, &why);
 		break;
@@ -510,7 +517,8 @@ static void give_up_privileges(bool all)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-		      CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON, -1);
+		      CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON,
+		      CAP_AUDIT_READ, -1);
 	if (all)
 		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 			     CAP_SYS_PTRACE);
@@ -586,9 +594,11 @@ static int helper_open(struct helper *h, const struct start *s, struct why *why)
 			      .timer = -1,
 			      .done = -1,
 			      .all = s->all,
+			      .audit.initial.fd = -1,
 			      .follow = { .fd = -1, .notify = -1, .timer = -1 } };
 	h->follow_ops = (struct follow_ops){ h, on_begin, on_end, on_refuse };
 	bpf_init(&h->bpf, DROPS_RATE);
+	audit_look(&h->audit);
 	give_up_privileges(s->all);
 	r = loop_open(h);
 	if (r < 0)
@@ -607,6 +617,7 @@ static void helper_clear(struct helper *h)
 	for (i = 0; h->places && i < HOSTS_PER_AGENT; i++)
 		leases_clear(&h->places[i].leases);
 	bpf_clear(&h->bpf);
+	audit_clear(&h->audit);
 	guard_clear(&h->guard);
 	for (i = 0; h->places && i < HOSTS_PER_AGENT; i++)
 		place_end(&h->places[i], tags);

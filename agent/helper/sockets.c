@@ -369,6 +369,7 @@ int source_open(enum helper_source source, struct why *why)
 	case SOURCE_CHANGES:
 	case SOURCE_CHANGES_LOST: /* bpf.h opens these */
 	case SOURCE_NFLOG:        /* nflog_open() */
+	case SOURCE_AUDIT:        /* audit.h */
 	case HELPER_SOURCE_COUNT:
 		break;
 	}
