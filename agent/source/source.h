@@ -28,6 +28,7 @@ struct trace_event {
 };
 
 struct table_change;
+struct audit_record;
 
 /* Where a source's findings go. Members that a source does not use may be NULL. */
 struct sink {
@@ -42,6 +43,7 @@ struct sink {
 	void (*stats)(void *arg,
 		      const struct conntrack_stats *s); /* of connection tracking, all of them */
 	void (*changed)(void *arg, const struct table_change *c); /* somebody changed a table */
+	void (*audit)(void *arg, const struct audit_record *r, struct boot_ns now);
 };
 
 /* if_indextoname is not ours to ask (another namespace): the source keeps names from the host's facts. */
@@ -72,7 +74,7 @@ struct source_ops {
 };
 
 extern const struct source_ops source_trace_legacy, source_trace_nft, source_conntrack, source_host,
-	source_changes_nft, source_stats;
+	source_changes_nft, source_stats, source_audit;
 
 /* Takes fd, which is set non-blocking; -1 for a source that is only fed. */
 void source_init(struct source *s, const struct source_ops *ops, int fd,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/source/audit.h"
 #include "agent/source/drops.h"
 #include "agent/source/source.h"
 #include "common/must.h"
@@ -36,6 +37,15 @@ static inline void on_changed(void *arg, const struct table_change *c)
 	*(size_t *)arg += strlen(c->program) + c->pid;
 }
 
+static inline void on_audit(void *arg, const struct audit_record *r, struct boot_ns now)
+{
+	must(strlen(r->table) < sizeof(r->table) && strlen(r->program) < sizeof(r->program));
+	must(strlen(r->command) <= COMMAND_MAX && r->kind <= AUDIT_KIND_SWITCH);
+	must(r->kind != AUDIT_KIND_TABLE || !r->legacy || r->family == FAMILY_IPV4 ||
+	     r->family == FAMILY_IPV6);
+	*(size_t *)arg += r->pid + (size_t)now.v;
+}
+
 static inline int fuzz_source(const struct source_ops *ops, const uint8_t *data, size_t size)
 {
 	size_t sum = 0;
@@ -45,6 +55,7 @@ static inline int fuzz_source(const struct source_ops *ops, const uint8_t *data,
 		.conn = on_conn,
 		.loss = on_loss,
 		.changed = on_changed,
+		.audit = on_audit,
 	};
 	/* A copy of just this size, aligned as a receive buffer is. */
 	uint8_t *copy = malloc(size ? size : 1);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "agent/source/audit.h"
 #include "agent/source/drops.h"
 #include "agent/source/host.h"
 #include "agent/source/ifnames.h"
@@ -28,6 +29,7 @@ static const struct {
 	{ "conntrack_dump", &source_conntrack },
 	{ "host", &source_host },
 	{ "host_dump", &source_host },
+	{ "audit", &source_audit },
 };
 
 enum { CAPTURES = sizeof(captures) / sizeof(captures[0]) };
@@ -62,6 +64,37 @@ static void put_author(void *arg, const struct table_change *c)
 	fprintf(f, "{\"pid\": %u", c->pid);
 	put_text(f, "program", c->program);
 	fprintf(f, "}\n");
+}
+
+static void put_audit(void *arg, const struct audit_record *r, struct boot_ns now)
+{
+	static const char *const kinds[] = {
+#define X(id, text) text,
+		AUDIT_KINDS(X)
+#undef X
+	};
+	FILE *f = arg;
+
+	(void)now;
+	fprintf(f, "{\"serial\": %u, \"at\": %lld", r->serial, (long long)r->at.v);
+	put_text(f, "kind", kinds[r->kind]);
+	if (r->kind == AUDIT_KIND_TABLE && r->legacy) {
+		put_text(f, "family", family_name((enum family)r->family));
+		put_text(f, "table", r->table);
+	} else if (r->kind == AUDIT_KIND_TABLE) {
+		fprintf(f, ", \"generation\": %u", r->generation);
+	}
+	if (r->kind == AUDIT_KIND_CALL)
+		fprintf(f, ", \"uid\": %u, \"loginuid\": %u", r->uid, r->loginuid);
+	if (r->kind == AUDIT_KIND_TABLE || r->kind == AUDIT_KIND_CALL) {
+		fprintf(f, ", \"pid\": %u", r->pid);
+		put_text(f, "program", r->program);
+	}
+	if (r->kind == AUDIT_KIND_TITLE)
+		put_text(f, "command", r->command);
+	if (r->kind == AUDIT_KIND_SWITCH)
+		fprintf(f, ", \"on\": %d", r->on);
+	fputs("}\n", f);
 }
 
 static void put_trace(void *arg, const struct trace_event *e)
@@ -226,7 +259,8 @@ static void decodes(void **state)
 			    .facts_changed = put_changed,
 			    .link = put_link,
 			    .done = put_done,
-			    .facts = put_facts };
+			    .facts = put_facts,
+			    .audit = put_audit };
 	uint8_t *bin = (uint8_t *)slurp(captures[i].name, "bin", &len);
 	FILE *f = open_memstream(&text, &text_len);
 
