@@ -374,8 +374,10 @@ static void on_helper(uv_poll_t *p, int status, int events)
 	(void)status;
 	(void)events;
 	/* What came before an answer is told before it: a read of tables that shows a change finds who made it. */
-	if (a->events)
+	if (a->events) {
 		events_read(a->events, EVENTS_CHANGES);
+		events_read(a->events, EVENTS_AUDIT);
+	}
 	/* A broken pair shows as a bad status; reading it says what it is. */
 	r = link_read(a->link);
 	if (r < 0) {
@@ -722,9 +724,11 @@ static int agent_open(struct agent *a, struct why *why)
 						      .drops_rate = a->options.drops_rate,
 						      .watch = watch_ring,
 						      .changed = on_changed });
-	if (r == 0)
+	if (r == 0) {
+		a->env.audit = events_audit(a->events);
 		r = uplink_open(&a->uplink, &a->loop, (struct sockaddr *)&addr, a->spool,
 				&uplink_ops, a);
+	}
 	if (r < 0) {
 		end(a, EXIT_FAILURE);
 		uv_run(&a->loop, UV_RUN_DEFAULT);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/source/source.h"
+#include "agent/worker/audit.h"
 
 #define MASK "***"
 
@@ -117,7 +118,7 @@ static void user_name(uint32_t uid, char *name, size_t size)
 }
 
 /* What /proc still says of a process that the kernel named: best effort, it may have ended. */
-static void ask_proc(struct noted *n)
+void noted_ask_proc(struct noted *n)
 {
 	char path[64], comm[32] = "";
 	struct stat st;
@@ -147,6 +148,13 @@ static void ask_proc(struct noted *n)
 			n->command[i] = ' ';
 }
 
+void noted_finish(struct noted *n)
+{
+	command_mask(n->command);
+	/* sudo and su do not change who logged in. */
+	user_name(n->loginuid != AUTHOR_NOBODY ? n->loginuid : n->uid, n->user, sizeof(n->user));
+}
+
 void changes_heard(struct changes *c, uint32_t generation)
 {
 	c->heard[c->heard_next++ % HEARD_MAX] = generation;
@@ -173,11 +181,9 @@ void changes_note(struct changes *c, const struct table_change *event)
 	snprintf(n->command, sizeof(n->command), "%s", event->command);
 	if (n->via == VIA_NFT) {
 		changes_heard(c, n->generation);
-		ask_proc(n);
+		noted_ask_proc(n);
 	}
-	command_mask(n->command);
-	/* Who logged in, where that is known: sudo and su do not change it. */
-	user_name(n->loginuid != AUTHOR_NOBODY ? n->loginuid : n->uid, n->user, sizeof(n->user));
+	noted_finish(n);
 }
 
 void changes_lost(struct changes *c, const struct loss *l)
@@ -230,30 +236,35 @@ static bool all_heard(const struct changes *c, uint32_t before, uint32_t now)
 	return true;
 }
 
-/* False: there are more than can be told. */
-static bool add(struct changes *c, uint32_t *count, const struct noted *n)
+bool authors_add(struct author list[static AUTHORS_MAX], uint32_t *count, const struct noted *n)
 {
 	for (uint32_t i = 0; i < *count; i++) /* 2 */
-		if (c->found[i].pid == n->pid)
+		if (list[i].pid == n->pid)
 			return true;
 	if (*count == AUTHORS_MAX)
 		return false;
-	c->found[(*count)++] = (struct author){ .program = n->program,
-						.command = n->command[0] ? n->command : NULL,
-						.user = n->user[0] ? n->user : NULL,
-						.pid = n->pid,
-						.uid = n->uid,
-						.loginuid = n->loginuid,
-						.via = n->via };
+	list[(*count)++] = (struct author){ .program = n->program,
+					    .command = n->command[0] ? n->command : NULL,
+					    .user = n->user[0] ? n->user : NULL,
+					    .pid = n->pid,
+					    .uid = n->uid,
+					    .loginuid = n->loginuid,
+					    .via = n->via };
 	return true;
 }
 
-void changes_credit(struct changes *c, struct ruleset_fact *f, uint32_t before, uint32_t now)
+void changes_credit(struct changes *c, struct audit *audit, uint32_t host, struct ruleset_fact *f,
+		    uint32_t before, uint32_t now)
 {
 	struct boot_ns lost = f->backend == BACKEND_LEGACY ? c->lost : c->lost_nft;
 	uint32_t count = 0;
 	bool all = c->crowded.v <= f->before.v && lost.v <= f->before.v;
 
+	f->authors = c->found;
+	if (f->backend == BACKEND_LEGACY && audit && audit->alone) {
+		f->author_count = audit_authors(audit, host, f, c->found);
+		return;
+	}
 	if (f->backend != BACKEND_LEGACY)
 		all &= all_heard(c, before, now);
 	for (int i = 0; i < CHANGES_MAX; i++) {
@@ -261,14 +272,16 @@ void changes_credit(struct changes *c, struct ruleset_fact *f, uint32_t before, 
 
 		if (!n->at.v || !is_of(n, f))
 			continue;
-		if (between(n, f, before, now))
-			all &= add(c, &count, n);
+		if (between(n, f, before, now)) {
+			if (audit)
+				audit_add(audit, n);
+			all &= authors_add(c->found, &count, n);
+		}
 		if (n->via == VIA_BPF && n->at.v <= f->read_at.v)
 			n->at.v = 0; /* 1: its texts stay until the place is needed */
 	}
 	/* 4, 5 */
 	if (!all)
 		count = 0;
-	f->authors = c->found;
 	f->author_count = count;
 }

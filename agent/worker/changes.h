@@ -20,21 +20,32 @@ enum { CHANGES_MAX = 32, HEARD_MAX = 256 };
 /* The source of the changes of legacy tables, by name. */
 #define CHANGES_LEGACY "changes"
 
+/* What is known of somebody who changed a table. */
+struct noted {
+	struct boot_ns at; /* 0: free */
+	uint8_t family;
+	char table[TABLE_NAME_MAX + 1];
+	uint32_t pid, uid, loginuid, generation;
+	uint8_t via;
+	char program[32], command[COMMAND_MAX + 1], user[64];
+};
+
 struct changes {
-	struct noted {
-		struct boot_ns at; /* 0: free */
-		uint8_t family;
-		char table[TABLE_NAME_MAX + 1];
-		uint32_t pid, uid, loginuid, generation;
-		uint8_t via;
-		char program[32], command[COMMAND_MAX + 1], user[64];
-	} list[CHANGES_MAX];
+	struct noted list[CHANGES_MAX];
 	struct boot_ns crowded; /* the newest event that was forgotten for want of room; 0 none */
 	struct boot_ns lost,
 		lost_nft; /* until when events of legacy tables, of nftables, were lost */
 	uint32_t heard[HEARD_MAX], heard_next; /* generations that had their notice; a ring */
-	struct author found[AUTHORS_MAX]; /* what changes_credit() gave; texts are in the list */
+	struct author found
+		[AUTHORS_MAX]; /* what changes_credit() gave; texts are in the list, or in the audit log's */
 };
+
+/* What /proc says of the process while it still runs: user and command, with secrets. */
+void noted_ask_proc(struct noted *n);
+/* Takes what looks like a secret out of its command, and finds its user's name: of who logged in, where that is known. */
+void noted_finish(struct noted *n);
+/* Adds an author unless his process is there already. False: there are more than can be told. */
+bool authors_add(struct author list[static AUTHORS_MAX], uint32_t *count, const struct noted *n);
 
 /* Keeps the event, without what looks like a secret in its command. */
 void changes_note(struct changes *c, const struct table_change *event);
@@ -42,12 +53,14 @@ void changes_note(struct changes *c, const struct table_change *event);
 void changes_heard(struct changes *c, uint32_t generation);
 /* Events may be missing until then, where the loss is one of a source of changes. */
 void changes_lost(struct changes *c, const struct loss *l);
+struct audit;
 /*
- * Gives a table's change its authors, which stay valid until the next call. The first read of all has none: what stood
+ * Gives a table's change of the host of this index its authors, which stay valid until the next call. The first read of all has none: what stood
  * before has no author. The generations of nftables are those of the last read that still showed the old table and of the one that
- * showed the new one; 0: not known.
+ * showed the new one; 0: not known. audit: what the audit log has told, for all hosts; NULL: nothing.
  */
-void changes_credit(struct changes *c, struct ruleset_fact *f, uint32_t before, uint32_t now);
+void changes_credit(struct changes *c, struct audit *audit, uint32_t host, struct ruleset_fact *f,
+		    uint32_t before, uint32_t now);
 
 /* Replaces what looks like a secret in a command line, in place: values of options and variables so named, and in URLs. */
 void command_mask(char *command);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/helper/events.h"
+#include "agent/worker/audit_log.h"
 #include "agent/worker/changes.h"
 
 enum { REASON_MAX = 48, COUNTERS = EVENT_HOSTS * EVENT_REASONS, LOOK_AFTER_MS = 1000 };
@@ -21,7 +22,7 @@ static const struct kind {
 	const char *name;
 	uint32_t ring, lost; /* enum helper_source */
 	size_t counters;     /* u64s in the map of what was lost */
-} kinds[EVENTS_COUNT] = {
+} kinds[EVENTS_RINGS] = {
 	[EVENTS_DROPS] = { "drops", SOURCE_DROPS, SOURCE_DROPS_LOST, COUNTERS },
 	[EVENTS_CHANGES] = { CHANGES_LEGACY, SOURCE_CHANGES, SOURCE_CHANGES_LOST, 512 },
 };
@@ -41,7 +42,8 @@ struct events {
 	struct hosts *hosts; /* borrowed */
 	struct link *link;   /* borrowed */
 	struct events_env env;
-	struct ring rings[EVENTS_COUNT];
+	struct ring rings[EVENTS_RINGS];
+	struct audit_log log;
 	char (*reasons)[REASON_MAX]; /* owned; EVENT_REASONS names by number */
 	uint64_t *seen;              /* owned: COUNTERS, when they were looked at last */
 	struct boot_ns due;          /* of the next look; 0 none */
@@ -157,6 +159,10 @@ void events_read(struct events *e, enum events_source s)
 {
 	struct boot_ns now = boot_now();
 
+	if (s == EVENTS_AUDIT) {
+		audit_log_read(&e->log, e->rings[EVENTS_CHANGES].opening == OPENING_FAILED);
+		return;
+	}
 	if (!e->rings[s].buffer)
 		return;
 	if (ring_buffer__consume(e->rings[s].buffer) != 0)
@@ -166,18 +172,38 @@ void events_read(struct events *e, enum events_source s)
 		look_at_changes(e, &e->rings[s], now);
 }
 
-struct boot_ns events_tick(struct events *e, struct boot_ns now)
+/* Looks at the counters when it is time to. */
+static void tick_rings(struct events *e, struct boot_ns now)
 {
 	bool more = false;
 
 	if (!e->due.v || e->due.v > now.v)
-		return e->due;
+		return;
 	if (e->rings[EVENTS_DROPS].lost)
 		more |= look_at_drops(e, &e->rings[EVENTS_DROPS], now);
 	if (e->rings[EVENTS_CHANGES].lost)
 		more |= look_at_changes(e, &e->rings[EVENTS_CHANGES], now);
 	e->due.v = more ? now.v + (int64_t)LOOK_AFTER_MS * NS_PER_MS : 0;
-	return e->due;
+}
+
+struct boot_ns events_tick(struct events *e, struct boot_ns now)
+{
+	struct boot_ns log = audit_log_tick(&e->log, now);
+
+	tick_rings(e, now);
+	return log.v && (!e->due.v || log.v < e->due.v) ? log : e->due;
+}
+
+static void watch_log(void *arg, int fd)
+{
+	struct events *e = arg;
+
+	e->env.watch(e->env.arg, EVENTS_AUDIT, fd);
+}
+
+struct audit *events_audit(struct events *e)
+{
+	return &e->log.audit;
 }
 
 /* --- opening --------------------------------------------------------------------------------------------- */
@@ -295,7 +321,7 @@ int events_open(struct events **out, struct hosts *hosts, struct link *link,
 	libbpf_set_print(NULL);
 	/* Names first: the answers come in the order of asking, and no drop is read before them. */
 	r = ask(e, HELPER_DUMP, DUMP_REASONS, on_reasons, e);
-	for (int i = 0; i < EVENTS_COUNT; i++) {
+	for (int i = 0; i < EVENTS_RINGS; i++) {
 		struct ring *ring = &e->rings[i];
 
 		ring->events = e;
@@ -309,13 +335,14 @@ int events_open(struct events **out, struct hosts *hosts, struct link *link,
 		if (r < 0)
 			fail(ring, "the helper could not be asked");
 	}
+	audit_log_open(&e->log, hosts, link, watch_log, e);
 	*out = e;
 	return 0;
 }
 
 bool events_sources(const struct events *e, struct source_fact list[static EVENTS_COUNT])
 {
-	for (int i = 0; i < EVENTS_COUNT; i++) {
+	for (int i = 0; i < EVENTS_RINGS; i++) {
 		const struct ring *r = &e->rings[i];
 
 		if (r->opening != OPENING_DONE && r->opening != OPENING_FAILED)
@@ -326,14 +353,15 @@ bool events_sources(const struct events *e, struct source_fact list[static EVENT
 			.why = r->why[0] ? r->why : NULL,
 		};
 	}
-	return true;
+	return audit_log_fact(&e->log, &list[EVENTS_AUDIT]);
 }
 
 void events_free(struct events *e)
 {
 	if (!e)
 		return;
-	for (int i = 0; i < EVENTS_COUNT; i++) {
+	audit_log_clear(&e->log);
+	for (int i = 0; i < EVENTS_RINGS; i++) {
 		ring_buffer__free(e->rings[i].buffer);
 		if (e->rings[i].buffer)
 			close(e->rings[i].fd);

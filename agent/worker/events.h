@@ -1,6 +1,6 @@
 /*
- * The rings of our BPF programs, one for all hosts: drained here, told to the host that each event is of. What found no room
- * is counted by the kernel's side and becomes losses.
+ * What is one for all hosts: the rings of our BPF programs, drained here, told to the host that each event is of, and the audit log. What
+ * found no room is counted by the kernel's side and becomes losses.
  */
 #pragma once
 
@@ -8,8 +8,15 @@
 #include "agent/worker/hosts.h"
 
 /* In the order in which they are asked for. */
-enum events_source { EVENTS_DROPS, EVENTS_CHANGES, EVENTS_COUNT };
+enum events_source {
+	EVENTS_DROPS,
+	EVENTS_CHANGES,
+	EVENTS_AUDIT,
+	EVENTS_COUNT,
+	EVENTS_RINGS = EVENTS_AUDIT
+};
 
+struct audit;
 struct events;
 
 struct events_env {
@@ -28,6 +35,8 @@ int events_open(struct events **out, struct hosts *hosts, struct link *link,
 void events_read(struct events *e, enum events_source s);
 /* Does what is due; when it wants to be called next, 0: never. */
 struct boot_ns events_tick(struct events *e, struct boot_ns now);
-/* What the two sources are. False: it is not known yet. */
+/* The audit log, which lives as long as we. */
+struct audit *events_audit(struct events *e);
+/* What these sources are. False: it is not known yet. */
 bool events_sources(const struct events *e, struct source_fact list[static EVENTS_COUNT]);
 void events_free(struct events *e);

@@ -105,8 +105,7 @@ static void on_trace(void *arg, const struct trace_event *e)
 		h->assembler_due = after_ms(e->received, ASSEMBLER_MS);
 }
 
-/* Made when there is something to keep; NULL: no memory. */
-static struct changes *changes_of(struct host *h)
+struct changes *host_changes(struct host *h)
 {
 	if (!h->changes)
 		h->changes = calloc(1, sizeof(*h->changes));
@@ -115,8 +114,13 @@ static struct changes *changes_of(struct host *h)
 
 void host_changed(struct host *h, const struct table_change *c)
 {
-	if (changes_of(h))
+	if (host_changes(h))
 		changes_note(h->changes, c);
+	host_look(h);
+}
+
+void host_look(struct host *h)
+{
 	/* A read that is under way may have begun before. */
 	h->rules.again = h->rules.asked;
 	h->rules.due.v = 0;
@@ -157,7 +161,7 @@ static void on_loss(void *arg, const struct loss *l)
 		want_dump(h, l->until);
 	if (strcmp(l->source, source_host.name) == 0)
 		sooner(&h->facts_due, after_ms(l->until, FACTS_PAUSE_MS));
-	if (changes_of(h))
+	if (host_changes(h))
 		changes_lost(h->changes, l);
 }
 
@@ -241,7 +245,7 @@ static void on_changed(void *arg, const struct table_change *c)
 
 	if (!is_ours(h, c))
 		host_changed(h, c);
-	else if (changes_of(h))
+	else if (host_changes(h))
 		changes_heard(h->changes, c->generation);
 }
 
@@ -632,6 +636,8 @@ void host_clear(struct host *h)
 	sets_clear(h);
 	free(h->changes);
 	h->changes = NULL;
+	free(h->held);
+	h->held = NULL;
 	counting_clear(&h->counting);
 	ifnames_clear(&h->names);
 }
@@ -647,6 +653,7 @@ void host_end(struct host *h)
 	uint32_t said;
 
 	leases_lost(h, ENDED_WHY);
+	tables_release(h);
 	assembler_flush(h->assembler);
 	(void)sources_list(h, list, &sources.sources.count, &said);
 	for (uint32_t i = 0; i < sources.sources.count; i++) {

@@ -20,6 +20,8 @@
 #include "common/msg.h"
 
 struct host;
+struct audit;
+struct held;
 
 /* What a host needs of the program. */
 struct host_env {
@@ -35,6 +37,7 @@ struct host_env {
 	uint32_t conntrack_rate;            /* events a second that are followed; 0: however many */
 	const uint16_t *log_groups;         /* borrowed */
 	uint32_t log_group_count;
+	struct audit *audit; /* borrowed; NULL: not yet */
 	/* A descriptor to poll for reading, or not any more: it is closed right after. */
 	void (*watch)(void *arg, struct host *h, struct source *s);
 	void (*unwatch)(void *arg, struct source *s);
@@ -101,6 +104,7 @@ struct host {
 	struct rules rules;
 	struct rules *sets;      /* owned: ipsets; NULL until a rule names one */
 	struct changes *changes; /* owned; NULL until somebody changes a table */
+	struct held *held;       /* owned: changes that wait for who made them; NULL none */
 	struct counting counting;
 	struct host_lease leases[LEASES_MAX];
 	enum loggers { LOGGERS_LEFT, LOGGERS_ASKED, LOGGERS_NOTED } loggers;
@@ -125,6 +129,8 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 int host_readable(struct host *h, struct source *s, int max);
 /* Somebody replaced one of its tables: it is read at once. */
 void host_changed(struct host *h, const struct table_change *c);
+/* Somebody replaced a table that may be one of its: they are looked at at once. */
+void host_look(struct host *h);
 /* A packet of the host that the kernel freed. */
 void host_drop(struct host *h, const struct trace_event *e);
 /* Something that somebody else counted for the host is lost. */

@@ -10,4 +10,6 @@ void host_emit(struct host *h, struct record *r);
 /* Asks the helper for the source unless it is open or asked for; closes it. */
 void host_open(struct host *h, enum slot slot);
 void host_close(struct host *h, enum slot slot);
+/* Who changed its tables; made when there is something to keep; NULL: no memory. */
+struct changes *host_changes(struct host *h);
 const char *host_slot_name(enum slot slot);

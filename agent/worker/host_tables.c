@@ -4,6 +4,10 @@
  */
 #include "agent/worker/host_tables.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/worker/audit.h"
 #include "agent/worker/host_inner.h"
 #include "agent/worker/host_lease.h"
 #include "agent/worker/host_sets.h"
@@ -34,18 +38,78 @@ void tables_tell(struct host *h, struct boot_ns now)
 	h->env->flush(h->env->arg);
 }
 
+/* Changes that one read has shown. The next read is not made before they are told. */
+struct held {
+	struct boot_ns until; /* 0: none is held */
+	uint32_t shown, showing, count;
+	struct {
+		struct ruleset_fact fact;
+		char table[TABLE_NAME_MAX + 1];
+	} list[RULESET_TABLES_MAX];
+};
+
+static void emit_credited(struct host *h, const struct ruleset_fact *f, uint32_t shown,
+			  uint32_t showing)
+{
+	struct record r = { .kind = RECORD_RULESET, .ruleset = *f };
+
+	if (host_changes(h))
+		changes_credit(h->changes, h->env->audit, h->index, &r.ruleset, shown, showing);
+	host_emit(h, &r);
+}
+
+/* False: it is to be told at once. */
+static bool await(struct host *h, const struct ruleset_fact *f)
+{
+	if (!h->held)
+		h->held = calloc(1, sizeof(*h->held));
+	if (!h->held || h->held->count == RULESET_TABLES_MAX)
+		return false;
+	h->held->shown = h->rules.shown;
+	h->held->showing = h->rules.showing;
+	h->held->until.v = boot_now().v + (int64_t)AUDIT_WAIT_MS * NS_PER_MS;
+	h->held->list[h->held->count].fact = *f;
+	snprintf(h->held->list[h->held->count].table, sizeof(h->held->list[0].table), "%s",
+		 f->table);
+	h->held->count++;
+	return true;
+}
+
 static void emit_borrowed(void *arg, const struct record *r)
 {
 	struct record copy = *r;
 	struct host *h = arg;
+	bool changed = r->kind == RECORD_RULESET && r->ruleset.before.v;
 
 	if (r->kind == RECORD_RULESET_CHECKED) {
 		hold(h, r->checked.at);
 		return;
 	}
-	if (r->kind == RECORD_RULESET && h->changes)
-		changes_credit(h->changes, &copy.ruleset, h->rules.shown, h->rules.showing);
-	host_emit(h, &copy);
+	if (changed && h->env->audit && r->ruleset.backend == BACKEND_LEGACY)
+		audit_show(h->env->audit, h->index, &r->ruleset);
+	if (changed && audit_awaited(h->env->audit, r->ruleset.backend) && await(h, &r->ruleset))
+		return;
+	if (r->kind == RECORD_RULESET)
+		emit_credited(h, &r->ruleset, h->rules.shown, h->rules.showing);
+	else
+		host_emit(h, &copy);
+}
+
+static bool awaits(const struct host *h)
+{
+	return h->held && h->held->count;
+}
+
+void tables_release(struct host *h)
+{
+	if (!awaits(h))
+		return;
+	for (uint32_t i = 0; i < h->held->count; i++) {
+		h->held->list[i].fact.table = h->held->list[i].table;
+		emit_credited(h, &h->held->list[i].fact, h->held->shown, h->held->showing);
+	}
+	h->held->count = 0;
+	h->env->flush(h->env->arg);
 }
 
 static void on_rules(void *arg, const struct helper_request *q, const struct helper_answer *a,
@@ -113,7 +177,9 @@ void tables_ask(struct host *h, struct boot_ns now)
 	struct helper_request q = rules_request(&h->rules, h->index);
 	link_answer *done = on_rules;
 
-	if (h->rules.asked || next_read(h).v > now.v)
+	if (awaits(h) && h->held->until.v <= now.v)
+		tables_release(h);
+	if (h->rules.asked || awaits(h) || next_read(h).v > now.v)
 		return;
 	if (h->rules.known && !h->rules.stale &&
 	    counting_due(&h->counting, now, h->rules.every / 2)) {
@@ -125,6 +191,8 @@ void tables_ask(struct host *h, struct boot_ns now)
 
 struct boot_ns tables_due(const struct host *h, struct boot_ns now)
 {
+	if (awaits(h))
+		return h->held->until;
 	if (h->rules.asked)
 		return (struct boot_ns){ 0 };
 	return next_read(h).v ? next_read(h) : now;
@@ -132,5 +200,6 @@ struct boot_ns tables_due(const struct host *h, struct boot_ns now)
 
 void tables_resend(struct host *h)
 {
+	tables_release(h);
 	rules_resend(&h->rules, h->index, emit_borrowed, h);
 }

@@ -11,5 +11,7 @@ void tables_ask(struct host *h, struct boot_ns now);
 void tables_tell(struct host *h, struct boot_ns now);
 /* When tables_ask() has something to ask; 0: not before its answer came. */
 struct boot_ns tables_due(const struct host *h, struct boot_ns now);
+/* Tells the changes that wait for who made them. */
+void tables_release(struct host *h);
 /* Tells all that stands once more. */
 void tables_resend(struct host *h);

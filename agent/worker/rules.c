@@ -175,6 +175,8 @@ static void failed(struct rules *r, const char *why)
 
 static void set_due(struct rules *r, const struct helper_answer *a)
 {
+	if (a->cpu_ns)
+		r->cpu_ns = a->cpu_ns;
 	r->every = NS_PER_S;
 	if (a->cpu_ns > r->every / r->share)
 		r->every = a->cpu_ns * r->share;

@@ -28,6 +28,7 @@ struct rules {
 		showing; /* generations of the last read taken, and of the one whose changes are told */
 	struct boot_ns last; /* `before` of the last read */
 	struct boot_ns due;  /* of the next read */
+	int64_t cpu_ns;      /* what looking for changes cost last */
 	int64_t every;       /* ns from one read to the next while nothing changes */
 	bool asked, check_wanted;
 	bool again;             /* something changed while a read was under way */

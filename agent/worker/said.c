@@ -14,8 +14,9 @@ static const struct {
 	{ "conntrack", "address translations are not seen" },
 	{ "ruleset", "rules have no text here, and their changes are not seen" },
 	{ "counters", "what rules counted is not known" },
-	{ "changes", "changes are found by reading again and again, without their author" },
-	{ "audit", "changes are without command line and login" },
+	{ "changes",
+	  "without the audit log, changes of legacy tables are found by reading again and again, without their author" },
+	{ "audit", "who changed a table of nftables has a command line and a user only by chance" },
 	{ "ipset", "members of ipsets are not known" },
 	{ "host", "interfaces, addresses and routes are not known" },
 };

@@ -35,6 +35,7 @@ static const struct {
 	{ "counters", "rules that drop or log too much are not noticed" },
 	{ "host", "interfaces, addresses and routes are not known" },
 	{ "changes", "a change of rules is noticed late, and by whom is not known" },
+	{ "audit", "who changed a rule may have no command line, and no user" },
 	{ "namespaces", "some network namespaces are not watched" },
 };
 

@@ -34,7 +34,7 @@ static struct ruleset_fact read_of(const char *table, int64_t before, int64_t at
 				  .family = FAMILY_IPV4,
 				  .table = table };
 
-	changes_credit(&changes, &f, 0, 0);
+	changes_credit(&changes, NULL, 0, &f, 0, 0);
 	return f;
 }
 
@@ -172,10 +172,10 @@ static void four_a_loss_of_nftables_is_its_own(void **state)
 	(void)state;
 	event(150, 7, "", "");
 	lose(CHANGES_LEGACY, 160);
-	changes_credit(&changes, &f, 0, 0);
+	changes_credit(&changes, NULL, 0, &f, 0, 0);
 	assert_int_equal(f.author_count, 1);
 	lose("changes-nft", 160);
-	changes_credit(&changes, &f, 0, 0);
+	changes_credit(&changes, NULL, 0, &f, 0, 0);
 	assert_int_equal(f.author_count, 0);
 }
 
@@ -198,7 +198,7 @@ static struct ruleset_fact nft_read(int64_t before, int64_t at, uint32_t from, u
 				  .family = FAMILY_INET,
 				  .table = "mine" };
 
-	changes_credit(&changes, &f, from, to);
+	changes_credit(&changes, NULL, 0, &f, from, to);
 	return f;
 }
 
