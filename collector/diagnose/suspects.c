@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "collector/diagnose/sets.h"
+#include "common/nftmatch.h"
 #include "common/statement.h"
 
 enum { VISITED_MAX = 512 };
@@ -256,6 +257,8 @@ static int rank(const char *table)
 /* 2, 3 of what nft itself keeps. */
 static void search_native_chain(struct search *s, const struct chain *c)
 {
+	const struct nft_packet packet = { s->j->ip_version, s->t, s->j->in_if, s->j->out_if };
+
 	for (size_t i = 0; i < s->visited_count; i++)
 		if (s->visited[i] == c)
 			return;
@@ -266,16 +269,27 @@ static void search_native_chain(struct search *s, const struct chain *c)
 	s->visited[s->visited_count++] = c;
 	for (uint32_t n = 1; n <= c->rule_count; n++) {
 		const struct rule_text *text = chain_rule(c, n);
-		struct statement_ends end = statement_ends(text->text, text->len);
-		const char *at = text->text;
+		struct nft_match match = nft_match(&s->table->parsed, text, &packet);
+		struct rule_text does =
+			match.verdict
+				? (struct rule_text){ match.verdict, (uint32_t)match.verdict_len }
+				: *text;
+		struct statement_ends end = statement_ends(does.text, does.len);
+		const char *at = does.text;
 		char name[CHAIN_NAME_MAX + 1];
 		struct rule rule;
 		bool jump;
 
 		statement_translation(&rule, &jump, text->text, text->len);
-		if (!rule_may(s, &rule))
+		if (match.never || !rule_may(s, &rule))
 			continue;
-		while (statement_jump(&at, text->text + text->len, name)) {
+		if (match.verdict) {
+			end.counted = statement_ends(text->text, text->len).counted;
+			end.always = end.always && match.certain;
+		} else {
+			end.always |= match.certain && (!jump || rule.is_goto);
+		}
+		while (statement_jump(&at, does.text + does.len, name)) {
 			const struct chain *to = table_chain(&s->table->parsed, name);
 
 			if (to)

@@ -180,19 +180,34 @@ def test_nobody_traced_it_and_a_native_policy_did_it(fleet, std):
 
 
 def test_nobody_traced_it_and_two_native_rules_can_have_done_it(fleet, std):
-    """Neither has a counter: nobody is accused."""
+    """Neither has a counter: nobody is accused. The set of the third does not have it."""
     answer = untraced(fleet, std, """table inet f { set web { type inet_service; elements = { 443 }; }
-        chain pass { type filter hook forward priority 0; policy accept; ct state invalid drop; tcp dport @web drop; }; }""")
+        set other { type inet_service; elements = { 444 }; }
+        chain pass { type filter hook forward priority 0; policy accept; ct state invalid drop; tcp dport @web drop;
+            tcp dport @other drop; }; }""")
     check(answer, verdict="dropped", confidence="inferred", died_at={
         "host": "gw", "kind": "kernel", "rule": None, "table": None, "hooks": ["FORWARD"]})
     assert [(c["chain"], c["rule"], c["packets"]) for c in answer["died_at"]["candidates"]] == \
         [("pass", 1, None), ("pass", 2, None)]
 
 
-def test_nobody_traced_it_and_a_named_map_of_verdicts_may_have_done_it(fleet, std):
-    answer = untraced(fleet, std, """table inet f { map m { type inet_service : verdict; elements = { 443 : drop }; }
-        chain pass { type filter hook forward priority 0; policy accept; tcp dport vmap @m; udp dport 443 drop; }; }""")
+def test_nobody_traced_it_and_a_named_map_of_verdicts_did_it(fleet, std):
+    """What stands before it lets such packets go on, by sets and concatenations."""
+    answer = untraced(fleet, std, """table inet f { map m { type inet_proto . inet_service : verdict; elements = { tcp . 443 : goto last }; }
+        set good { type ipv4_addr; flags interval; elements = { 10.0.1.0/24 }; }
+        chain last { ip saddr . tcp dport { 10.0.1.9 . 443 } drop; counter drop; }
+        chain ret { ip saddr @good return; drop; }
+        chain pass { type filter hook forward priority 0; policy accept; jump ret; udp dport { 443, 444 } drop;
+            meta l4proto . th dport vmap @m; drop; }; }""")
+    check(answer, verdict="dropped", confidence="inferred", died_at={
+        "host": "gw", "table": "f", "chain": "last", "kind": "rule", "rule": 2, "rule_text": "counter drop"})
+
+
+def test_nobody_traced_it_and_a_set_that_packets_fill_may_have_done_it(fleet, std):
+    answer = untraced(fleet, std, """table inet f { set m { type ipv4_addr; flags dynamic; size 100; }
+        chain pass { type filter hook forward priority 0; policy accept; ip saddr @m drop; tcp dport 443 drop; }; }""")
     check(answer, verdict="dropped", confidence="inferred", died_at={"host": "gw", "kind": "kernel", "rule": None})
+    assert [c["rule"] for c in answer["died_at"]["candidates"]] == [1, 2]
 
 
 def test_the_hooks_of_devices(fleet, std):
