@@ -87,3 +87,12 @@ int32_t checkpoint_priority(enum checkpoint c)
 		return INT32_MIN;
 	}
 }
+
+uint8_t journey_tuple(const struct journey *j, const struct tuple *t)
+{
+	uint8_t i = 0;
+
+	while (i < j->tuple_count && !tuple_equal(&j->tuples[i], t))
+		i++;
+	return i;
+}

@@ -131,3 +131,6 @@ struct journey {
 	uint16_t step_count;
 	struct step *steps; /* in the order in which the packet met them */
 };
+
+/* Which of its tuples is t; tuple_count: none. */
+uint8_t journey_tuple(const struct journey *j, const struct tuple *t);

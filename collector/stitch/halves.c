@@ -10,27 +10,44 @@ static bool is_through(const struct hop *h)
 	return hop_reached(h, CHECKPOINT_POST_LAST) || hop_reached(h, CHECKPOINT_IN_LAST);
 }
 
-/* Which of j's tuples is t; tuple_count: none. */
-static uint8_t tuple_index(const struct journey *j, const struct tuple *t)
+static uint32_t hooks_of(const struct journey *j)
 {
-	uint8_t i = 0;
+	uint32_t hooks = 0;
 
-	while (i < j->tuple_count && !tuple_equal(&j->tuples[i], t))
-		i++;
-	return i;
+	for (uint16_t i = 0; i < j->step_count; i++)
+		hooks |= 1u << j->steps[i].hook;
+	return hooks;
 }
 
-static bool are_halves(const struct hop *a, const struct hop *b)
+/* Of two passages of one host both would have met FORWARD, or none. */
+static bool are_complements(const struct journey *a, const struct journey *b)
+{
+	uint32_t ha = hooks_of(a), hb = hooks_of(b);
+
+	return (ha & hb) == 1u << HOOK_PREROUTING && (ha & 1u << HOOK_FORWARD) &&
+	       (hb & 1u << HOOK_POSTROUTING);
+}
+
+/* All that PREROUTING changes is where a packet goes. */
+static bool same_source(const struct tuple *a, const struct tuple *b)
+{
+	return a->proto == b->proto && addr_equal(&a->src, &b->src) && a->sport == b->sport;
+}
+
+bool are_halves(const struct hop *a, const struct hop *b)
 {
 	const struct journey *ja = &a->sj->j, *jb = &b->sj->j;
 	int64_t apart = b->sj->at.v - a->sj->at.v;
 
-	return a->sj->host == b->sj->host && hop_first_hook(a) == HOOK_PREROUTING &&
-	       hop_first_hook(b) == HOOK_PREROUTING && !is_through(a) &&
-	       hop_ttl_in(a) == hop_ttl_in(b) && ja->tuple_count > 1 &&
-	       tuple_index(ja, &jb->tuples[0]) < ja->tuple_count &&
-	       !tuple_equal(&ja->tuples[0], &jb->tuples[0]) && apart > -BETWEEN_NS &&
-	       apart < BETWEEN_NS;
+	if (a->sj->host != b->sj->host || hop_first_hook(a) != HOOK_PREROUTING ||
+	    hop_first_hook(b) != HOOK_PREROUTING || is_through(a) ||
+	    hop_ttl_in(a) != hop_ttl_in(b) || apart <= -BETWEEN_NS || apart >= BETWEEN_NS)
+		return false;
+	if (tuple_equal(&ja->tuples[0], &jb->tuples[0]))
+		return are_complements(ja, jb);
+	if (ja->tuple_count > 1)
+		return journey_tuple(ja, &jb->tuples[0]) < ja->tuple_count;
+	return hooks_of(ja) == 1u << HOOK_PREROUTING && same_source(&ja->tuples[0], &jb->tuples[0]);
 }
 
 /* Each step of b where a's steps of its hook end. */
@@ -65,7 +82,7 @@ static int merge(struct hop *a, const struct hop *b, struct arena *arena)
 	if (!sj->j.steps)
 		return -ENOMEM;
 	for (uint8_t i = 0; i < jb->tuple_count; i++) {
-		number[i] = tuple_index(&sj->j, &jb->tuples[i]);
+		number[i] = journey_tuple(&sj->j, &jb->tuples[i]);
 		if (number[i] == TUPLES_MAX)
 			number[i] = TUPLES_MAX - 1;
 		else if (number[i] == sj->j.tuple_count)

@@ -15,6 +15,7 @@
 
 static const int64_t JOIN_NS = 2LL * NS_PER_S;
 static const int64_t DEATH_SLACK_NS = 100LL * NS_PER_MS; /* times of receipt come late */
+static const int64_t NEAR_NS = 64LL * NS_PER_MS;         /* a power of four */
 static const int64_t HOP_NS = 10LL * NS_PER_MS;          /* queues and times of receipt */
 
 NAMES(link_kind_name, enum link_kind, LINKS)
@@ -117,8 +118,11 @@ bool journey_is_control(const struct journey *j)
 	return j->tuples[0].proto == 6 && (j->tcp_flags & (FIN | SYN | RST));
 }
 
-/* How well two journeys' addresses fit: one left as the other came, they share an endpoint, or nothing. */
-enum fit { FIT_NONE, FIT_SHARED, FIT_CONTINUOUS };
+/*
+ * How well two journeys fit: surely of different packets, nothing speaks for one packet, their addresses have nothing in
+ * common, they share an endpoint, one left as the other came.
+ */
+enum fit { FIT_NEVER, FIT_APART, FIT_NONE, FIT_SHARED, FIT_CONTINUOUS };
 
 static enum fit fit(const struct stored_journey *a, const struct stored_journey *b)
 {
@@ -133,11 +137,21 @@ static enum fit fit(const struct stored_journey *a, const struct stored_journey 
 	return FIT_NONE;
 }
 
+static bool left_so(const struct path *p, const struct tuple *t)
+{
+	for (size_t i = 0; i < p->hop_count; i++) {
+		if (tuple_equal(hop_tuple_out(&p->hops[i]), t))
+			return true;
+	}
+	return false;
+}
+
 /*
- * 4: could sj be this hop's packet again, on the same host? Both halves may be known in the wrong order: OUTPUT has only a
- * time of receipt.
+ * 4: could sj, which q's hops come with, be the packet of p's hop h again, on the same host? Both halves may be known in
+ * the wrong order: OUTPUT has only a time of receipt.
  */
-static bool came_back(const struct path *p, const struct hop *h, const struct stored_journey *sj)
+static bool came_back(const struct path *p, const struct hop *h, const struct path *q,
+		      const struct stored_journey *sj)
 {
 	const struct hop now = { .sj = sj };
 
@@ -154,11 +168,7 @@ static bool came_back(const struct path *p, const struct hop *h, const struct st
 		return true;
 	if (tuple_equal(hop_tuple_in(h), hop_tuple_in(&now)))
 		return false;
-	for (size_t i = 0; i < p->hop_count; i++) {
-		if (tuple_equal(hop_tuple_out(&p->hops[i]), hop_tuple_in(&now)))
-			return true;
-	}
-	return false;
+	return left_so(p, hop_tuple_in(&now)) || left_so(q, hop_tuple_in(&now));
 }
 
 /* Did the packet die there by the kernel's own word? That is the end of its path. */
@@ -191,6 +201,21 @@ static bool lowers_ttl(const struct hop *h)
 	return hop_ttl_in(h) && hop_ttl_out(h) && hop_ttl_out(h) < hop_ttl_in(h);
 }
 
+static bool received(const struct stored_journey *sj)
+{
+	for (uint16_t i = 0; i < sj->j.step_count; i++) {
+		if (sj->j.steps[i].hook == HOOK_INPUT)
+			return true;
+	}
+	return false;
+}
+
+/* Does one packet for this address come to many hosts? */
+static bool is_for_many(const struct addr *a)
+{
+	return a->family == 4 ? a->b[0] >= 224 : a->b[0] == 0xff;
+}
+
 /* 4: was one of two surely met by another packet with equal contents, whatever the addresses? */
 static bool never_both(const struct stored_journey *a, const struct stored_journey *b)
 {
@@ -200,45 +225,68 @@ static bool never_both(const struct stored_journey *a, const struct stored_journ
 		return false;
 	if (hop_first_hook(&ha) == HOOK_OUTPUT && hop_first_hook(&hb) == HOOK_OUTPUT)
 		return true;
-	return lowers_ttl(&ha) && lowers_ttl(&hb) && hop_ttl_in(&ha) == hop_ttl_in(&hb);
-}
-
-/* -1: another packet; else how well sj fits the path. raised: a TTL may have gone up. */
-static int joins(const struct path *p, const struct stored_journey *sj, bool raised)
-{
-	const struct stored_journey *first = p->hops[0].sj;
-	int64_t apart = sj->at.v - first->at.v;
-	int best = -1;
-
-	if (apart < 0)
-		apart = -apart;
-	if (apart > JOIN_NS + sj->error + first->error) /* 3 */
-		return -1;
-	for (size_t i = 0; i < p->hop_count; i++) {
-		const struct stored_journey *other = p->hops[i].sj;
-		int how = fit(other, sj);
-
-		if (other->j.fp_long && sj->j.fp_long && other->j.fp_long != sj->j.fp_long) /* 2 */
-			return -1;
-		if (other->host == sj->host && !came_back(p, &p->hops[i], sj)) /* 4 */
-			return -1;
-		if (never_both(other, sj)) /* 4 */
-			return -1;
-		if (died(sj) && !was_before(other, sj, raised)) /* 5 */
-			return -1;
-		if (died(other) && !was_before(sj, other, raised))
-			return -1;
-		if (how == FIT_NONE && journey_first_ttl(&other->j) == journey_first_ttl(&sj->j))
-			how = -1; /* a translator nobody watches would have routed it, too */
-		if (how > best)
-			best = how;
-	}
-	return best;
+	if (!hop_ttl_in(&ha) || hop_ttl_in(&ha) != hop_ttl_in(&hb))
+		return false;
+	if (received(a) && received(b))
+		return !is_for_many(&hop_tuple_in(&ha)->dst);
+	return lowers_ttl(&ha) && lowers_ttl(&hb);
 }
 
 static int64_t apart(const struct stored_journey *a, const struct stored_journey *b)
 {
 	return a->at.v < b->at.v ? b->at.v - a->at.v : a->at.v - b->at.v;
+}
+
+/* A hop of p and one of q, if they are of one packet. raised: a TTL may have gone up. */
+static enum fit hops_fit(const struct path *p, const struct hop *h, const struct path *q,
+			 const struct stored_journey *sj, bool raised)
+{
+	const struct stored_journey *other = h->sj;
+	const struct hop now = { .sj = sj };
+	enum fit how = fit(other, sj);
+
+	if (other->j.fp_long && sj->j.fp_long && other->j.fp_long != sj->j.fp_long) /* 2 */
+		return FIT_NEVER;
+	if (other->host == sj->host && !came_back(p, h, q, sj) && !are_halves(h, &now) &&
+	    !are_halves(&now, h)) /* 4 */
+		return FIT_NEVER;
+	if (never_both(other, sj)) /* 4 */
+		return FIT_NEVER;
+	if (died(sj) && !was_before(other, sj, raised)) /* 5 */
+		return FIT_NEVER;
+	if (died(other) && !was_before(sj, other, raised))
+		return FIT_NEVER;
+	if (how == FIT_NONE && journey_first_ttl(&other->j) == journey_first_ttl(&sj->j))
+		return FIT_APART; /* a translator nobody watches would have routed it, too */
+	return how;
+}
+
+/* How well the hops of both fit to be one packet's, and how far apart in time those are that fit best. */
+static enum fit paths_fit(const struct path *p, const struct path *q, bool raised, int64_t *between)
+{
+	const struct stored_journey *first = p->hops[0].sj;
+	enum fit best = FIT_APART;
+
+	for (size_t k = 0; k < q->hop_count; k++) {
+		const struct stored_journey *sj = q->hops[k].sj;
+
+		if (apart(sj, first) > JOIN_NS + sj->error + first->error) /* 3 */
+			return FIT_NEVER;
+	}
+	for (size_t k = 0; k < q->hop_count; k++) {
+		for (size_t i = 0; i < p->hop_count; i++) {
+			enum fit how = hops_fit(p, &p->hops[i], q, q->hops[k].sj, raised);
+
+			if (how == FIT_NEVER)
+				return FIT_NEVER;
+			if (how < best)
+				continue;
+			if (how > best || apart(p->hops[i].sj, q->hops[k].sj) < *between)
+				*between = apart(p->hops[i].sj, q->hops[k].sj);
+			best = how;
+		}
+	}
+	return best;
 }
 
 /* Journeys by fingerprint, then time. */
@@ -345,32 +393,96 @@ static int by_time(const void *pa, const void *pb)
 	return (path_first(a).v > path_first(b).v) - (path_first(a).v < path_first(b).v);
 }
 
-/* Journeys of one fingerprint, by time. */
-static int join_equals(struct paths *out, const struct stored_journey *const *list, size_t n,
+/* The paths of one fingerprint while they are put together, by the time of their first hop; merged ones have none left. */
+struct group {
+	struct path *list;
+	size_t count;
+	int64_t longest; /* from a path's first hop to its last */
+	bool raised;     /* a TTL may have gone up */
+};
+
+static void group_settle(struct group *g)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->count; i++) {
+		if (g->list[i].hop_count)
+			g->list[kept++] = g->list[i];
+	}
+	memset(&g->list[kept], 0, (g->count - kept) * sizeof(*g->list));
+	g->count = kept;
+}
+
+/* The earlier path that fits best to list[k], at least so and not farther off than reach; among equals the nearest. NULL: none. */
+static struct path *group_best(const struct group *g, size_t k, enum fit least, int64_t reach)
+{
+	struct path *best = NULL, *q = &g->list[k];
+	int64_t nearest = 0;
+
+	for (size_t i = k; i-- > 0;) {
+		int64_t between = INT64_MAX;
+		enum fit how;
+
+		if (!g->list[i].hop_count)
+			continue;
+		if (apart(g->list[i].hops[0].sj, q->hops[0].sj) > reach + g->longest)
+			break;
+		how = paths_fit(&g->list[i], q, g->raised, &between);
+		if (how < least || between > reach || (best && how == least && between >= nearest))
+			continue;
+		least = how;
+		nearest = between;
+		best = &g->list[i];
+	}
+	return best;
+}
+
+static int group_join(struct group *g, enum fit least, int64_t reach, struct arena *arena)
+{
+	for (size_t k = 1; k < g->count; k++) {
+		struct path *q = &g->list[k], *to = group_best(g, k, least, reach);
+
+		for (size_t i = 0; to && i < q->hop_count; i++) {
+			int64_t long_ = apart(to->hops[0].sj, q->hops[i].sj);
+
+			if (path_add_hop(to, q->hops[i].sj, arena) < 0)
+				return -ENOMEM;
+			if (long_ > g->longest)
+				g->longest = long_;
+		}
+		if (to)
+			q->hop_count = 0;
+	}
+	group_settle(g);
+	return 0;
+}
+
+/* 8, 9: paths of one fingerprint, from its journeys by time. */
+static int join_equals(struct paths *out, const struct stored_journey *const *list, size_t count,
 		       struct arena *arena)
 {
-	bool raised = ttl_was_raised(list, n);
-	size_t begin = out->count;
+	struct group g = { .list = &out->list[out->count],
+			   .count = count,
+			   .raised = ttl_was_raised(list, count) };
+	int64_t far = JOIN_NS;
+	int r = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		struct path *best = NULL;
-		int best_fit = -1;
-
-		/* Among equal fits the path that came last is the nearest in time. */
-		for (size_t k = out->count; list[i]->j.fp && k-- > begin;) { /* 1, 2 */
-			int how = joins(&out->list[k], list[i], raised);
-
-			if (how > best_fit) {
-				best_fit = how;
-				best = &out->list[k];
-			}
-		}
-		if (!best)
-			best = &out->list[out->count++];
-		if (path_add_hop(best, list[i], arena) < 0)
+	for (size_t i = 0; i < count; i++) {
+		if (path_add_hop(&g.list[i], list[i], arena) < 0)
 			return -ENOMEM;
+		if (JOIN_NS + 2 * list[i]->error > far)
+			far = JOIN_NS + 2 * list[i]->error;
 	}
-	return 0;
+	if (list[0]->j.fp) { /* 1 */
+		for (int64_t reach = NS_PER_MS; r == 0 && reach <= NEAR_NS; reach *= 4)
+			r = group_join(&g, FIT_CONTINUOUS, reach, arena);
+		if (r == 0)
+			r = group_join(&g, FIT_NONE, NEAR_NS, arena);
+		if (r == 0)
+			r = group_join(&g, FIT_NONE, far, arena);
+	}
+	out->count += g.count;
+	return r;
 }
 
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,

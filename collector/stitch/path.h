@@ -52,13 +52,16 @@ struct paths {
  *  4. the same host twice is the same packet only if it came back changed (with a lower TTL, translated as another
  *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
  *     one that shares neither an address nor a TTL step with any hop. It leaves the OUTPUT of one host alone,
- *     and the same TTL is lowered once
+ *     the same TTL is lowered once, and with one TTL it is received once, unless it is for many
  *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path (by TTL, unless a
  *     rule raised it, and by time)
  *  6. order: falling TTL, OUTPUT first, who lowered it unseen, bridges, receivers, then time; where a rule raised the TTL, each is
  *     followed by the hop that fits best to how it left (order.h); halves of one passage are one (halves.h)
  *  7. a link is ambiguous where another packet with equal contents fits as well at its one end, and the times do not tell
  *     them apart: it is farther off by less than the clocks' errors and the time of a hop
+ *  8. of several that may be joined the nearest in time are, in two rounds: what is at most 64 ms apart, then the rest
+ *  9. in the first round those come first of which one left its host as the other came to its; then those that share an address or,
+ *     with another TTL, nothing (a translator that nobody watches, an event that is missing)
  */
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
 	       struct arena *arena);

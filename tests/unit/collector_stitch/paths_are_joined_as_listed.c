@@ -47,6 +47,13 @@ static void saw(uint64_t host, enum hook first, uint8_t ttl, struct tuple in, st
 			      .label = LABEL_CHECKPOINT };
 }
 
+/* The last packet that a host saw stayed there. */
+static void received(void)
+{
+	steps[count - 1][1].hook = HOOK_INPUT;
+	steps[count - 1][1].ttl = steps[count - 1][0].ttl;
+}
+
 static struct paths join(void)
 {
 	struct paths p;
@@ -115,6 +122,102 @@ static void path_4_one_ttl_is_lowered_once(void **state)
 	assert_int_equal(join().count, 2);
 }
 
+static void path_4_one_ttl_is_received_once(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000);
+
+	(void)state;
+	saw(3, HOOK_PREROUTING, 64, t, t, 0);
+	received();
+	saw(4, HOOK_PREROUTING, 64, t, t, 1);
+	received();
+	assert_int_equal(join().count, 2);
+}
+
+static void path_4_what_is_for_many_is_received_by_many(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000);
+
+	(void)state;
+	assert_true(addr_parse(&t.dst, "224.0.0.251"));
+	saw(3, HOOK_PREROUTING, 64, t, t, 0);
+	received();
+	saw(4, HOOK_PREROUTING, 64, t, t, 1);
+	received();
+	assert_int_equal(join().count, 1);
+}
+
+/* Hops of path i, by host; 0 ends the list. */
+static void assert_hosts(const struct paths *p, size_t i, const uint64_t *hosts)
+{
+	size_t n = 0;
+
+	for (; hosts[n]; n++) {
+		assert_true(n < p->list[i].hop_count);
+		assert_int_equal(p->list[i].hops[n].sj->host, hosts[n]);
+	}
+	assert_int_equal(p->list[i].hop_count, n);
+}
+
+/* Two senders behind two gateways; what the third one makes of the first packet is told before the second one's gateway is. */
+static void path_9_what_left_so_comes_before_what_shares_an_address(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000), a = udp("100.64.0.1", 4000),
+		     b = udp("100.64.0.2", 4000), a_out = udp("198.51.100.1", 4001),
+		     b_out = udp("198.51.100.1", 4002);
+	struct paths p;
+
+	(void)state;
+	saw(5, HOOK_PREROUTING, 63, a, a_out, 0);
+	saw(4, HOOK_PREROUTING, 64, t, b, 1);
+	saw(3, HOOK_PREROUTING, 64, t, a, 3);
+	saw(5, HOOK_PREROUTING, 63, b, b_out, 4);
+	p = join();
+	assert_int_equal(p.count, 2);
+	assert_hosts(&p, 0, (uint64_t[]){ 4, 5, 0 });
+	assert_true(tuple_equal(hop_tuple_out(&p.list[0].hops[1]), &b_out));
+	assert_hosts(&p, 1, (uint64_t[]){ 3, 5, 0 });
+}
+
+/* The first packet of four was lost, and OUTPUT is told late: the others do not move up. */
+static void path_8_the_nearest_comes_first(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000);
+	struct paths p;
+
+	(void)state;
+	saw(1, HOOK_OUTPUT, 64, t, t, 0);
+	for (int i = 1; i < 4; i++) {
+		saw(3, HOOK_PREROUTING, 64, t, t, 1000 * i);
+		saw(4, HOOK_PREROUTING, 63, t, t, 1000 * i + 1);
+		saw(1, HOOK_OUTPUT, 64, t, t, 1000 * i + 2);
+	}
+	p = join();
+	assert_int_equal(p.count, 4);
+	assert_hosts(&p, 0, (uint64_t[]){ 1, 0 });
+	for (size_t i = 1; i < 4; i++) {
+		assert_hosts(&p, i, (uint64_t[]){ 1, 3, 4, 0 });
+		assert_true(path_first(&p.list[i]).v > (int64_t)(1000 * i) * NS_PER_MS);
+	}
+}
+
+/* The gateway between told nothing. */
+static void path_9_parts_that_share_an_address_are_joined(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000), out = udp("198.51.100.1", 4001);
+	struct paths p;
+
+	(void)state;
+	saw(1, HOOK_OUTPUT, 64, t, t, 0);
+	saw(3, HOOK_PREROUTING, 64, t, t, 1);
+	saw(5, HOOK_PREROUTING, 62, out, out, 2);
+	saw(6, HOOK_PREROUTING, 61, out, out, 3);
+	received();
+	p = join();
+	assert_int_equal(p.count, 1);
+	assert_hosts(&p, 0, (uint64_t[]){ 1, 3, 5, 6, 0 });
+}
+
 static void path_7_equal_packets_at_one_time_are_in_doubt(void **state)
 {
 	struct tuple t = udp("10.0.0.5", 4000);
@@ -151,19 +254,21 @@ static void path_7_equal_packets_long_after_each_other_are_not(void **state)
 
 int main(void)
 {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(path_2_what_long_fingerprints_tell_apart_is_not_one,
-						begin, end),
-		cmocka_unit_test_setup_teardown(
-			path_3_two_seconds_and_the_clocks_errors_apart_is_another, begin, end),
-		cmocka_unit_test_setup_teardown(path_4_two_hosts_do_not_send_one_packet, begin,
-						end),
-		cmocka_unit_test_setup_teardown(path_4_one_ttl_is_lowered_once, begin, end),
-		cmocka_unit_test_setup_teardown(path_7_equal_packets_at_one_time_are_in_doubt,
-						begin, end),
-		cmocka_unit_test_setup_teardown(path_7_equal_packets_long_after_each_other_are_not,
-						begin, end),
+		CASE(path_2_what_long_fingerprints_tell_apart_is_not_one),
+		CASE(path_3_two_seconds_and_the_clocks_errors_apart_is_another),
+		CASE(path_4_two_hosts_do_not_send_one_packet),
+		CASE(path_4_one_ttl_is_lowered_once),
+		CASE(path_4_one_ttl_is_received_once),
+		CASE(path_4_what_is_for_many_is_received_by_many),
+		CASE(path_9_what_left_so_comes_before_what_shares_an_address),
+		CASE(path_8_the_nearest_comes_first),
+		CASE(path_9_parts_that_share_an_address_are_joined),
+		CASE(path_7_equal_packets_at_one_time_are_in_doubt),
+		CASE(path_7_equal_packets_long_after_each_other_are_not),
 	};
+#undef CASE
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

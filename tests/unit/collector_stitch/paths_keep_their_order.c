@@ -203,6 +203,37 @@ static void path_6_a_rule_that_raises_the_ttl_turns_nothing_round(void **state)
 	leads((uint64_t[]){ 1, 2, 3, 4, 0 });
 }
 
+/* All that was told behind the translation was told of the second half. */
+static void path_6_halves_are_one_hop_where_only_one_tells_of_a_translation(void **state)
+{
+	struct tuple t = udp("10.0.0.2", 53, "10.0.0.1", 5),
+		     back = udp("10.0.0.2", 53, "10.9.0.9", 5);
+
+	(void)state;
+	seen(1, 0, 64, sends, true, t);
+	seen(2, 1, 64, comes, false, t);
+	seen(2, 2, 64, passes, true, back);
+	seen(3, 3, 63, gets, true, back);
+	leads((uint64_t[]){ 1, 2, 3, 0 });
+}
+
+/* Nothing was translated; the first half met FORWARD, the second one left. Another packet would have met both. */
+static void path_6_halves_with_equal_addresses_are_one_hop(void **state)
+{
+	static const enum hook half[] = { HOOK_PREROUTING, HOOK_FORWARD, HOOK_NONE };
+	struct tuple t = udp("10.0.0.2", 53, "10.0.0.1", 5);
+	const struct path *p;
+
+	(void)state;
+	seen(1, 0, 64, sends, true, t);
+	seen(2, 1, 64, half, false, t);
+	seen(2, 2, 64, passes, true, t);
+	seen(3, 3, 63, gets, true, t);
+	p = leads((uint64_t[]){ 1, 2, 3, 0 });
+	assert_int_equal(p->hops[1].sj->j.step_count, 4);
+	assert_true(hop_reached(&p->hops[1], CHECKPOINT_POST_LAST));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +245,8 @@ int main(void)
 		T(path_1_fragments_of_another_packet_stand_alone),
 		T(path_6_halves_of_one_passage_are_one_hop),
 		T(path_6_a_rule_that_raises_the_ttl_turns_nothing_round),
+		T(path_6_halves_are_one_hop_where_only_one_tells_of_a_translation),
+		T(path_6_halves_with_equal_addresses_are_one_hop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
