@@ -6,7 +6,8 @@
  *
  * Which of several journeys with one fingerprint an event belongs to, each socket decides for itself: it goes
  * on where it wrote last, and moves to the next one when the event cannot follow what it wrote there (a
- * place that lies behind, a hook that this kind of passage does not have).
+ * place that lies behind, a hook that this kind of passage does not have). Those that bore the event's addresses come first:
+ * equal packets of several flows may be on several CPUs at once.
  */
 #include "agent/journey/assembler.h"
 
@@ -375,6 +376,16 @@ static bool logged_before(const struct open *o, const struct trace_event *e)
 	return false;
 }
 
+/* nft's ids change between hooks at most, and where a bridge hands a packet to IP: two ids in one hook of one family are two packets. */
+static bool has_other_id(const struct open *o, const struct trace_event *e)
+{
+	const struct told *t = &o->told[FROM_NFT];
+	const struct step *last = t->count > 0 ? &t->list[t->count - 1].step : NULL;
+
+	return last && o->j.trace_id && e->trace_id && o->j.trace_id != e->trace_id &&
+	       last->hook == e->step.hook && last->family == e->step.family;
+}
+
 /* Can e come after what its source told of o? */
 static bool follows(const struct open *o, const struct trace_event *e, enum from from)
 {
@@ -382,6 +393,8 @@ static bool follows(const struct open *o, const struct trace_event *e, enum from
 	int64_t place;
 
 	if (e->has_packet && outlives(o, e))
+		return false;
+	if (from == FROM_NFT && has_other_id(o, e))
 		return false;
 	if (e->received.v - o->last.v > (int64_t)JOURNEY_IDLE_MS * NS_PER_MS)
 		return false;
@@ -408,43 +421,81 @@ static int64_t apart(const struct open *o, const struct trace_event *e)
 	return ns < 0 ? -ns : ns;
 }
 
-/* Of the journeys of this key the one that began nearest to when the kernel freed its packet; NULL: none of them. */
+static bool bore(const struct open *o, const struct tuple *t)
+{
+	return journey_tuple(&o->j, t) < o->j.tuple_count;
+}
+
+/* Of the journeys of this key, best one that bore e's addresses, the one that began nearest to when the kernel freed its packet. */
 static struct open *find_freed(struct assembler *a, uint64_t key, const struct trace_event *e)
 {
 	struct open *o, *best = NULL;
+	bool better, bears;
 
 	for (o = *key_bucket(a, key); o; o = o->key_next) {
-		if (o->key == key && ends(o, e) && (!best || apart(o, e) < apart(best, e)))
+		if (o->key != key || !ends(o, e))
+			continue;
+		bears = bore(o, &e->packet.tuple);
+		better = !best || apart(o, e) < apart(best, e);
+		if (best && bears != bore(best, &e->packet.tuple))
+			better = bears;
+		if (better)
 			best = o;
 	}
 	return best;
+}
+
+/* Of the journeys of this key, all or those that bore e's addresses: where its source wrote last, or after that. */
+static struct open *find_after(struct assembler *a, uint64_t key, const struct trace_event *e,
+			       enum from from, bool all)
+{
+	struct open *o, *start = NULL;
+
+	for (o = *key_bucket(a, key); o; o = o->key_next) {
+		if (o->key == key && (all || bore(o, &e->packet.tuple)) &&
+		    (!start || o->told[from].count > 0))
+			start = o;
+	}
+	for (o = start; o; o = o->key_next) {
+		if (o->key == key && (all || bore(o, &e->packet.tuple)) && follows(o, e, from))
+			return o;
+	}
+	return NULL;
 }
 
 /* The journey of this key that e goes on with; NULL when it begins a new one. */
 static struct open *find(struct assembler *a, uint64_t key, const struct trace_event *e,
 			 enum from from)
 {
-	struct open *o, *start = NULL;
+	struct open *o;
 
 	if (!a->by_key)
 		return NULL;
 	if (from == FROM_KERNEL)
 		return find_freed(a, key, e);
-	for (o = *key_bucket(a, key); o; o = o->key_next) {
-		if (o->key == key && (!start || o->told[from].count > 0))
-			start = o;
-	}
-	for (o = start; o; o = o->key_next) {
-		if (o->key == key && follows(o, e, from))
-			return o;
-	}
+	o = find_after(a, key, e, from, false);
+	if (!o)
+		o = find_after(a, key, e, from, true);
+	if (o)
+		return o;
 	/* Its death may have been told before anything else of it was. */
-	for (o = *key_bucket(a, key); o && o != start; o = o->key_next) {
+	for (o = *key_bucket(a, key); o; o = o->key_next) {
 		if (o->key == key && steps_of(o) == o->told[FROM_KERNEL].count &&
 		    follows(o, e, from))
 			return o;
 	}
 	return NULL;
+}
+
+/* While the helper replaces its table, those of both are met. Where packets begin it may be the next one, after an untold end. */
+static bool told_twice(const struct open *o, const struct trace_event *e)
+{
+	const struct told *t = &o->told[FROM_NFT];
+	enum checkpoint c = e->step.checkpoint; /* NONE: another step */
+
+	return c != CHECKPOINT_NONE && c != CHECKPOINT_PRE_FIRST && c != CHECKPOINT_OUT_FIRST &&
+	       t->count > 0 && t->list[t->count - 1].step.checkpoint == c &&
+	       e->received.v - o->last.v < (int64_t)COMPLETE_IDLE_MS * NS_PER_MS;
 }
 
 static struct open *find_trace(struct assembler *a, uint32_t id)
@@ -524,10 +575,8 @@ static uint8_t tuple_index(struct open *o, const struct trace_event *e, enum fro
 
 	if (!e->has_packet)
 		return t->count ? t->list[t->count - 1].step.tuple : 0;
-	for (uint8_t i = 0; i < j->tuple_count; i++) {
-		if (tuple_equal(&j->tuples[i], &e->packet.tuple))
-			return i;
-	}
+	if (bore(o, &e->packet.tuple))
+		return journey_tuple(j, &e->packet.tuple);
 	if (j->tuple_count == TUPLES_MAX) {
 		j->cut = true;
 		return TUPLES_MAX - 1;
@@ -683,6 +732,8 @@ void assembler_add(struct assembler *a, const struct trace_event *e)
 	}
 	if (e->has_packet) {
 		key = key_of(&e->packet);
+		if (o && o->key == key && told_twice(o, e))
+			return;
 		if (!o || o->key != key || !follows(o, e, from))
 			o = find(a, key, e, from);
 		if (!o)

@@ -367,6 +367,84 @@ static void a_user_chain_may_be_entered_twice(void **state)
 	expect(&b->got[0], "filter1 filter2 filter4 filter2 filter5");
 }
 
+/* Two equal packets on two CPUs: what only one's id tells is not taken for the other's. */
+static void equal_packets_at_once_keep_their_ids(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	checkpoint(b, CHECKPOINT_PRE_CT, 2, &p); /* its first one was not told */
+	checkpoint(b, CHECKPOINT_PRE_CT, 1, &p);
+	checkpoint(b, CHECKPOINT_FWD_FIRST, 2, &p);
+	checkpoint(b, CHECKPOINT_FWD_FIRST, 1, &p);
+	checkpoint(b, CHECKPOINT_POST_LAST, 1, &p);
+	checkpoint(b, CHECKPOINT_POST_LAST, 2, &p);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	expect(&b->got[0], "<pre_first> <pre_ct> <fwd_first> <post_last>");
+	assert_int_equal(b->got[0].trace_id, 1);
+	expect(&b->got[1], "<pre_ct> <fwd_first> <post_last>");
+	assert_int_equal(b->got[1].trace_id, 2);
+}
+
+/* Legacy lines have no id: their addresses tell equal packets of two flows apart. */
+static void equal_packets_at_once_keep_their_addresses(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = packet("10.0.0.3", "10.0.0.2", 7);
+
+	legacy(b, HOOK_PREROUTING, "raw", "PREROUTING", 1, &p);
+	legacy(b, HOOK_PREROUTING, "raw", "PREROUTING", 1, &q);
+	legacy(b, HOOK_PREROUTING, "nat", "PREROUTING", 1, &p);
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &p);
+	legacy(b, HOOK_PREROUTING, "nat", "PREROUTING", 1, &q);
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &q);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	for (int i = 0; i < 2; i++) {
+		expect(&b->got[i], "raw1 nat1 filter1");
+		assert_int_equal(b->got[i].tuple_count, 1);
+	}
+}
+
+/* Equal packets to two ports, and the first one's end is told when the second one has come. */
+static void an_end_goes_to_whom_its_addresses_name(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = p;
+
+	q.tuple.dport = 81;
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &q);
+	freed(b, "NO_SOCKET", 0, &p);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	for (int i = 0; i < 2; i++)
+		expect(&b->got[i],
+		       b->got[i].tuples[0].dport == 80 ? "<pre_first> !NO_SOCKET" : "<pre_first>");
+}
+
+/* The table was replaced while it was under way; then the next one comes, with the same id. */
+static void a_checkpoint_met_twice_is_one(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
+
+	for (int i = 0; i < 2; i++) {
+		checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+		checkpoint(b, CHECKPOINT_PRE_CT, 1, &p);
+		checkpoint(b, CHECKPOINT_PRE_CT, 1, &p);
+		checkpoint(b, CHECKPOINT_FWD_FIRST, 1, &p);
+		checkpoint(b, CHECKPOINT_POST_LAST, 1, &p);
+		checkpoint(b, CHECKPOINT_POST_LAST, 1, &p);
+	}
+	settle(b);
+	assert_int_equal(b->count, 2);
+	for (int i = 0; i < 2; i++)
+		expect(&b->got[i], "<pre_first> <pre_ct> <fwd_first> <post_last>");
+}
+
 static void a_trace_id_goes_with_its_last_headers(void **state)
 {
 	struct bench *b = bench_of(state);
@@ -811,6 +889,10 @@ int main(void)
 		TEST(a_retransmission_is_a_journey_of_its_own),
 		TEST(the_same_packet_a_second_later_is_another_journey),
 		TEST(a_user_chain_may_be_entered_twice),
+		TEST(equal_packets_at_once_keep_their_ids),
+		TEST(equal_packets_at_once_keep_their_addresses),
+		TEST(an_end_goes_to_whom_its_addresses_name),
+		TEST(a_checkpoint_met_twice_is_one),
 		TEST(a_trace_id_goes_with_its_last_headers),
 		TEST(native_steps_stay_behind_their_neighbours),
 		TEST(events_without_a_packet_are_counted_orphans),
