@@ -316,19 +316,19 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 		json_array_append_new(steps, json_step(q, h, &j->steps[i], &r));
 	}
 	packet_text(j, kind);
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:n}",
-			 "host", fh ? fh->id : "?", "direction", direction_name(d), "in",
-			 json_or_null(j->in_if), "out", json_or_null(j->out_if), "ttl_in",
-			 in ? json_integer(in) : json_null(), "ttl_out",
-			 out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
-			 json_wall(hop_shown(h, h->sj->at)), "tuple_in",
-			 json_tuple(hop_tuple_in(h)), "tuple_out",
-			 hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h))
-								   : json_null(),
-			 "nat", json_nat(q, h, c, d), "link", json_or_null(link_kind_name(h->link)),
-			 "link_confidence", json_or_null(link_surety_name(h->surety)), "steps",
-			 steps, "packet", kind, "clock_error_ns", (json_int_t)h->sj->error,
-			 "stranger");
+	return json_pack(
+		"{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:n,s:I}", "host",
+		fh ? fh->id : "?", "direction", direction_name(d), "in", json_or_null(j->in_if),
+		"out", json_or_null(j->out_if), "ttl_in", in ? json_integer(in) : json_null(),
+		"ttl_out", out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
+		json_wall(hop_shown(h, h->sj->at)), "tuple_in", json_tuple(hop_tuple_in(h)),
+		"tuple_out",
+		hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h))
+							  : json_null(),
+		"nat", json_nat(q, h, c, d), "link", json_or_null(link_kind_name(h->link)),
+		"link_confidence", json_or_null(link_surety_name(h->surety)), "steps", steps,
+		"packet", kind, "clock_error_ns", (json_int_t)h->sj->error, "stranger", "row",
+		(json_int_t)h->sj->row);
 }
 
 json_t *json_stranger(const struct inquiry *q, const struct hop *before, const struct hop *h,
