@@ -1,6 +1,7 @@
 /*
  * Fragments: a host that does not put them together sees each by itself, without what tells packets apart. The number
- * of their packet (IPv4) and its addresses join them to it. IPv6 ones have none that our sources tell.
+ * of their packet (IPv4) and its addresses join them to it. IPv6 packets have none
+ * before they are cut, and nft's trace shows no extension headers: those fragments stay alone.
  */
 #pragma once
 

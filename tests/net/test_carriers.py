@@ -270,6 +270,37 @@ def test_fragments(fleet, tracked):
     dropped(answer, "r2", "FORWARD", 2, "cl", "rt", "r2")
 
 
+@pytest.mark.parametrize("tracked", [True, False])
+def test_fragments_of_ipv6(fleet, tracked):
+    """A whole packet has no number there, so that its fragments are not joined to it: nobody is accused of what they met."""
+    cl, rt, r2, sv = ways.chain(fleet, "cl", "rt", "r2", "sv")
+    dst, port = ways.right(3, True), 53
+    ways.warm(cl, dst)
+    cl.ip("addr add 2001:db8:20::77/64 dev east nodad")
+    if tracked:     # rt puts them together, and cuts them again
+        rt.rules("-A FORWARD -m conntrack --ctstate INVALID -j ACCEPT", version=6)
+    r2.rules("-A FORWARD -p udp --dport 54 -j DROP", "-A FORWARD -s 2001:db8:20::77 -m frag --fraglast -j DROP", version=6)
+    sv.serve("udp", port)
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("-p udp -s 2001:db8:20::/64 -d " + dst)
+
+    def ask(to, src, status):
+        met = cl.udp(dst, to, src=src, payload=b"z" * 4000)
+        return met, fleet.where(flow_of(met, "udp", dst, to), status=status)
+
+    met, answer = ask(port, ways.left(0, True), 0)
+    assert met.outcome == "answered"
+    check(answer, verdict="delivered", died_at=None)
+    met, answer = ask(54, ways.left(0, True), 0)    # the first one bears the port
+    assert met.outcome == "silent"
+    check(answer, verdict="dropped", died_at={"host": "r2", "chain": "FORWARD", "kind": "rule", "rule": 1})
+    met, answer = ask(port, "2001:db8:20::77", 3)
+    assert met.outcome == "silent" and r2.hits("filter", "FORWARD", 2, version=6) == 1
+    check(answer, verdict="unknown", died_at=None)
+    assert "in pieces" in answer["reason"]
+
+
 class Sink:
     """Takes whatever comes on a TCP port, and counts."""
 
