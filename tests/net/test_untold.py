@@ -61,3 +61,20 @@ def test_connection_tracking_saw_the_retransmission(fleet, std):
     check(answer, verdict="delivered", confidence="inferred", died_at=None)
     assert [h["host"] for h in answer["hops"]] == ["gw", "sv"]
     assert [(o["verdict"], o["died_at"]["host"], o["died_at"]["rule"]) for o in answer["others"]] == [("dropped", "gw", 1)]
+
+
+@pytest.mark.bpf
+def test_a_bridge_that_drops_what_is_for_its_own_host(fleet):
+    """Its INPUT is no hook of IP: a rule of iptables in POSTROUTING, where such a packet never comes, is not suspected."""
+    a, br = fleet.host("a"), fleet.host("br")
+    fleet.link(a, "e0", "10.0.9.1/24", br, "p0", [])
+    br.ip("link add br0 type bridge", "link set p0 master br0", "addr add 10.0.9.9/24 dev br0", "link set br0 up")
+    br.ip("link set br0 type bridge nf_call_iptables 1")
+    br.nft("table bridge b { chain in { type filter hook input priority 0; policy accept; udp dport 445 drop; }; }")
+    br.rules("-t mangle -A POSTROUTING -p udp -j DROP")
+    fleet.start_collector()
+    fleet.start_agents()
+    answer = asked(fleet, a, "udp", "10.0.9.9", 445)
+    check(answer, verdict="dropped", confidence="inferred")
+    assert "POSTROUTING" not in answer["died_at"]["hooks"], answer["died_at"]
+    assert "b" in [c["table"] for c in answer["died_at"]["candidates"]], answer["died_at"]

@@ -24,6 +24,7 @@ enum {
 	RTN_BROADCAST = 3,
 	RTN_MULTICAST = 5,
 	RTF_ANYCAST = 0x00100000,
+	DST_FAKE_RTABLE = 0x0010,
 	DST_METADATA = 0x0080,
 	IFF_LOOPBACK = 8,
 	NFCT_INFO = 7, /* the low bits of _nfct: enum ip_conntrack_info */
@@ -211,6 +212,11 @@ static void place(struct drop_event *e, const struct sk_buff *skb, struct net_de
 	    BPF_CORE_READ(dst, flags) & DST_METADATA) /* of a tunnel that it came by: no route */
 		dst = NULL;
 	e->hooks = 0;
+	e->outgoing = 0;
+	/* What a bridge that asks iptables hands to its own host: the hook is the bridge's. */
+	if (dst && dev && BPF_CORE_READ(dst, flags) & DST_FAKE_RTABLE &&
+	    !BPF_CORE_READ(dev, rx_handler))
+		return;
 	if (e->captured >= IPV6_LEN || (e->captured >= IP_LEN && e->protocol == ETH_P_IP))
 		e->hooks = dev && e->iif ? hooks_in(e, dev, dst) : hooks_out(e, dev, dst);
 	if (e->hooks && dev)
