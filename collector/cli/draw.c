@@ -45,7 +45,11 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 		snprintf(text, DRAW_NAME_MAX, "log");
 		return;
 	}
-	n = snprintf(text, DRAW_NAME_MAX, "%.80s/%.80s", table ? table : "?", chain ? chain : "?");
+	if (!table && !chain && field_text(step, "reason")) { /* a socket, a link */
+		snprintf(text, DRAW_NAME_MAX, "%.160s", field_text(step, "reason"));
+		return;
+	}
+	n = snprintf(text, DRAW_NAME_MAX, "%.63s/%.255s", table ? table : "?", chain ? chain : "?");
 	if (json_is_integer(rule))
 		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " rule %d",
 			 (int)json_integer_value(rule));
@@ -310,7 +314,7 @@ static void short_place(char text[static DRAW_NAME_MAX], const json_t *step)
 		draw_place(text, step);
 		return;
 	}
-	n = snprintf(text, DRAW_NAME_MAX, "%.80s/%.80s", table ? table : "?", chain ? chain : "?");
+	n = snprintf(text, DRAW_NAME_MAX, "%.63s/%.255s", table ? table : "?", chain ? chain : "?");
 	if (json_is_integer(rule))
 		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " %d",
 			 (int)json_integer_value(rule));

@@ -58,17 +58,42 @@ static void draw_sources(struct screen *s, const json_t *host)
 	}
 }
 
+static bool same_trouble(const json_t *a, const json_t *b)
+{
+	return json_equal(json_object_get(a, "state"), json_object_get(b, "state")) &&
+	       json_equal(json_object_get(a, "why"), json_object_get(b, "why"));
+}
+
+/* The sources from list[from] on that are in the same state for the same reason; false: an earlier one stood for it. */
+static bool draw_names(struct screen *s, const json_t *list, size_t from)
+{
+	const json_t *source, *first = json_array_get(list, from);
+	const char *lead = "";
+	size_t i;
+
+	for (i = 0; i < from; i++)
+		if (same_trouble(json_array_get(list, i), first))
+			return false;
+	screen_put(s, STYLE_GREY, "  - ");
+	json_array_foreach(list, i, source) {
+		if (!same_trouble(source, first))
+			continue;
+		screen_putf(s, STYLE_GREY, "%s%s", lead, field_text(source, "name") ?: "?");
+		lead = ", ";
+	}
+	return true;
+}
+
 /* What does not run, and what that costs. */
 static void draw_missing(struct screen *s, const json_t *host)
 {
-	const json_t *source;
+	const json_t *source, *list = json_object_get(host, "sources");
 	size_t i;
 
-	json_array_foreach(json_object_get(host, "sources"), i, source) {
-		if (field_is(source, "state", "on"))
+	json_array_foreach(list, i, source) {
+		if (field_is(source, "state", "on") || !draw_names(s, list, i))
 			continue;
-		screen_putf(s, STYLE_GREY, "  - %s %s", field_text(source, "name") ?: "?",
-			    field_text(source, "state") ?: "off");
+		screen_putf(s, STYLE_GREY, " %s", field_text(source, "state") ?: "off");
 		if (field_text(source, "why"))
 			screen_putf(s, STYLE_GREY, ": %s", field_text(source, "why"));
 		screen_end(s, 4);
