@@ -47,7 +47,8 @@ struct taking {
 	uint8_t parts[SET_PARTS_MAX], part_count;
 	bool ports_alone; /* without protocol */
 	uint32_t count;
-	const char *refused; /* NULL: its members are captured */
+	const char *refused; /* why its members are not captured; NULL: they are */
+	bool over;           /* found without a text, so that the digest is of that */
 };
 
 struct line {
@@ -66,10 +67,12 @@ static void put(struct line *l, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(l->p + l->len, sizeof(l->p) - l->len, fmt, ap);
 	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(l->p) - l->len)
+	if (n < 0 || (size_t)n >= sizeof(l->p) - l->len) {
+		l->p[l->len] = '\0';
 		l->cut = true;
-	else
+	} else {
 		l->len += (size_t)n;
+	}
 }
 
 /* What would end a word, a quoted text or a line becomes a question mark. */
@@ -174,6 +177,12 @@ static void put_range(struct line *l, const struct nlattr *const list[static ATT
 	}
 }
 
+static void refuse(struct taking *t, const char *why)
+{
+	t->refused = why;
+	t->over = true;
+}
+
 static void put_create(struct taking *t, const char *type, const struct nlattr *nest)
 {
 	const struct nlattr *list[ATTRS];
@@ -184,7 +193,8 @@ static void put_create(struct taking *t, const char *type, const struct nlattr *
 	(void)attrs_of(nest, list);
 	put(&l, "create ");
 	put_name(&l, t->name->name, false);
-	put(&l, " %s", type);
+	put(&l, " ");
+	put_name(&l, type[0] ? type : "-", false);
 	if (strncmp(type, "hash:", 5) == 0 && t->out->family != FAMILY_NONE)
 		put(&l, " family %s", t->out->family == FAMILY_IPV6 ? "inet6" : "inet");
 	put_range(&l, list);
@@ -210,7 +220,7 @@ static void put_create(struct taking *t, const char *type, const struct nlattr *
 	memcpy(t->create, l.p, l.len + 1);
 	t->out->digest += XXH3_64bits(l.p, l.len);
 	if (number(&n, list[IPSET_ATTR_ELEMENTS]) && n > IPSET_ENTRIES_MAX)
-		t->refused = too_many;
+		refuse(t, too_many);
 }
 
 static enum family family_of(const struct nlattr *a)
@@ -230,7 +240,7 @@ static void take_header(struct taking *t, const struct nlattr *family, const cha
 	t->ports_alone = strncmp(type, "bitmap:port", 11) == 0;
 	put_create(t, type, data);
 	if (t->part_count == 0)
-		t->refused = type_unknown;
+		refuse(t, type_unknown);
 	else
 		t->out->is_list = t->parts[0] == SET_LIST;
 }
@@ -421,13 +431,13 @@ static void take_entries(struct taking *t, const struct nlattr *adt)
 	const struct nlattr *a;
 
 	mnl_attr_for_each_nested(a, adt) {
-		if (t->refused)
+		if (t->over)
 			return;
-		if (t->count == IPSET_ENTRIES_MAX) {
-			t->refused = too_many;
-			return;
-		}
-		if (!digest_entry(t, a) || (t->wants_text && !put_entry(t, a)))
+		if (t->count == IPSET_ENTRIES_MAX)
+			refuse(t, too_many);
+		else if (!digest_entry(t, a))
+			refuse(t, entry_unknown);
+		else if (t->wants_text && !t->refused && !put_entry(t, a))
 			t->refused = entry_unknown;
 		if (t->part_count && t->parts[0] == SET_LIST)
 			take_member(t, a);
@@ -462,7 +472,7 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 	if (adt && t->headed)
 		take_entries(t, adt);
 	/* What is too much is not waited for: the kernel makes its answer as it is read. */
-	return t->refused ? MNL_CB_ERROR : MNL_CB_OK;
+	return t->over ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
 /* --- the whole ---------------------------------------------------------------------------------------------------- */
@@ -502,7 +512,7 @@ static int ask(struct taking *t)
 	mnl_attr_put_u8(nlh, IPSET_ATTR_PROTOCOL, PROTOCOL);
 	mnl_attr_put_strz(nlh, IPSET_ATTR_SETNAME, t->name->name);
 	r = nfttalk_ask(&t->r->talk, nlh, on_message, t);
-	if (r != -ECANCELED || !t->refused)
+	if (r != -ECANCELED || !t->over)
 		return r;
 	/* What is left of the answer must not be read as the next. */
 	nfttalk_close(&t->r->talk);
@@ -527,6 +537,18 @@ void setread_close(struct setread *r)
 	buf_clear(&r->lines);
 }
 
+/* What the messages told. */
+static int finish(struct taking *t, const char *note, struct buf *text)
+{
+	if (!t->headed)
+		return -ENOENT;
+	if (t->over) /* how many more there are changes nothing */
+		t->out->digest = XXH3_64bits(t->create, strlen(t->create)) ^
+				 XXH3_64bits(t->refused, strlen(t->refused));
+	t->out->digest |= UINT64_C(1) << 63;
+	return text ? write_text(t, note, text) : 0;
+}
+
 int setread_take(struct setread *r, const struct setname *name, struct setinfo *out,
 		 struct setnames *names, const char *note, struct buf *text)
 {
@@ -539,13 +561,19 @@ int setread_take(struct setread *r, const struct setname *name, struct setinfo *
 	*out = (struct setinfo){ .family = FAMILY_NONE };
 	r->lines.len = 0;
 	ret = ask(&t);
-	if (ret == 0 && !t.headed)
-		ret = -ENOENT;
-	if (ret < 0)
-		return ret;
-	if (t.refused) /* how many more there are changes nothing */
-		out->digest = XXH3_64bits(t.create, strlen(t.create)) ^
-			      XXH3_64bits(t.refused, strlen(t.refused));
-	out->digest |= UINT64_C(1) << 63;
-	return text ? write_text(&t, note, text) : 0;
+	return ret < 0 ? ret : finish(&t, note, text);
+}
+
+int setread_parse(struct setread *r, const struct setname *name, const void *messages, size_t len,
+		  struct setinfo *out, struct setnames *names, struct buf *text)
+{
+	struct taking t = {
+		.r = r, .name = name, .out = out, .names = names, .wants_text = text != NULL
+	};
+
+	*out = (struct setinfo){ .family = FAMILY_NONE };
+	r->lines.len = 0;
+	if (mnl_cb_run(messages, len, 0, 0, on_message, &t) < 0 && !t.over)
+		return -EBADMSG;
+	return finish(&t, NULL, text);
 }

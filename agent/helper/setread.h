@@ -31,3 +31,6 @@ void setread_close(struct setread *r);
  */
 int setread_take(struct setread *r, const struct setname *name, struct setinfo *out,
 		 struct setnames *names, const char *note, struct buf *text);
+/* The same of messages that the kernel gave: for tests. */
+int setread_parse(struct setread *r, const struct setname *name, const void *messages, size_t len,
+		  struct setinfo *out, struct setnames *names, struct buf *text);

@@ -50,15 +50,14 @@ static void note_missing(struct rules *s)
 		const struct ruleset_table *t = &s->newest.tables[i];
 		const char *at = memmem(text + t->offset, t->len, "\n" IPSET_NOT_CAPTURED,
 					strlen("\n" IPSET_NOT_CAPTURED));
-		size_t left;
+		const char *stop, *end = text + t->offset + t->len;
 
 		if (!at || missing++)
 			continue;
 		at += strlen("\n" IPSET_NOT_CAPTURED);
-		left = (size_t)(text + t->offset + t->len - at);
+		stop = memchr(at, '\n', (size_t)(end - at));
 		snprintf(first, sizeof(first), "%s (%.*s)", t->name,
-			 (int)strnlen(at, left < 100 ? left : 100), at);
-		first[strcspn(first, "\n")] = '\0';
+			 (int)((stop ? stop : end) - at), at);
 	}
 	ruleset_unmap(&s->newest, text);
 	if (missing == 0)

@@ -112,7 +112,9 @@ static void put_amount(struct screen *s, const json_t *o)
 		screen_putf(s, STYLE_PLAIN, s->utf8 ? " +%lld −%lld" : " +%lld -%lld",
 			    (long long)field_number(o, "added"),
 			    (long long)field_number(o, "removed"));
-	if (field_true(o, "torn"))
+	if (field_true(o, "torn") && field_is(o, "backend", "ipset"))
+		screen_put(s, STYLE_GREY, " it changes by itself");
+	else if (field_true(o, "torn"))
 		screen_put(s, STYLE_BAD, " torn: it changed while it was read");
 }
 
@@ -209,7 +211,9 @@ static void draw_change(struct cli *c, const char *host, const json_t *o)
 		put_author(s, json_object_get(o, "changed_by"));
 	screen_put(s, STYLE_PLAIN, "  ");
 	put_table(s, o);
-	if (strcmp(kind, "changed") != 0 && strcmp(kind, "first") != 0)
+	if (strcmp(kind, "deleted") == 0 && field_is(o, "backend", "ipset"))
+		screen_put(s, STYLE_PLAIN, " gone, or named by no rule");
+	else if (strcmp(kind, "changed") != 0 && strcmp(kind, "first") != 0)
 		screen_putf(s, STYLE_PLAIN, " %s", kind);
 	put_amount(s, o);
 	put_chains(s, o);
