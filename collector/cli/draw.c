@@ -41,6 +41,11 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 		snprintf(text, DRAW_NAME_MAX, "kernel");
 		return;
 	}
+	if (field_is(step, "kind", "routing-rule") || field_is(step, "kind", "route")) {
+		snprintf(text, DRAW_NAME_MAX, "%s: %.80s",
+			 field_is(step, "kind", "route") ? "route" : "ip rule", rule_text ?: "?");
+		return;
+	}
 	if (field_is(step, "kind", "log") && !chain) {
 		snprintf(text, DRAW_NAME_MAX, "log");
 		return;

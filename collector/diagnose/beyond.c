@@ -4,6 +4,7 @@
 
 #include "collector/diagnose/ends.h"
 #include "collector/diagnose/foreign.h"
+#include "collector/stitch/next.h"
 
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
 
@@ -128,7 +129,7 @@ static void left_for(struct fate *f, const struct inquiry *q, const struct conve
 				    from->id, j->out_if));
 		return;
 	}
-	fleet_next(&next, q->fleet, from, j->out_if, &out->dst);
+	fleet_next(&next, q->fleet, from, h);
 	if (next.count == 0) /* 5b */
 		return;
 	to = next.count == 1 && !next.stranger ? next.hosts[0] : usual_next(q, c, h, &next);

@@ -5,51 +5,17 @@
 #include "collector/diagnose/cause.h"
 
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/carrier.h"
+#include "collector/diagnose/cause_piece.h"
+#include "collector/diagnose/cause_routing.h"
 #include "collector/diagnose/culprit.h"
 #include "collector/diagnose/origin.h"
 #include "collector/diagnose/sets.h"
 #include "common/reasons.h"
-
-enum { SENTENCE_MAX = 768 };
-
-/* Appends a cause and returns its evidence array (borrowed). */
-static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static json_t *add_cause(json_t *causes, const char *id, const char *fmt, ...)
-{
-	char text[SENTENCE_MAX];
-	json_t *evidence = json_array();
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	json_array_append_new(causes, json_pack("{s:s,s:s%,s:o,s:n,s:n,s:[],s:b}", "id", id,
-						"summary", text, strlen(text), "evidence", evidence,
-						"near_miss", "culprit", "fix", "fix_checked", 0));
-	return evidence;
-}
-
-static void add_evidence(json_t *evidence, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void add_evidence(json_t *evidence, const char *fmt, ...)
-{
-	char text[SENTENCE_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	json_array_append_new(evidence, json_string_nocheck(text));
-}
 
 /* What of the packet a set was asked for: "10.0.1.2", "10.0.1.2,tcp:443". */
 static void put_asked(char *to, size_t size, const struct rule_set *use, const struct ipset *set,
@@ -85,13 +51,14 @@ static void add_entry(json_t *evidence, const struct inquiry *q, const struct se
 
 	snprintf(line, sizeof(line), "%.*s", (int)(e->len < 300 ? e->len : 300), e->text);
 	if (w->found.list)
-		add_evidence(evidence, "it is in its member %s", t->table);
+		cause_evidence(evidence, "it is in its member %s", t->table);
 	origin_find(&o, q, t, IPSET_CHAIN, e->number, line);
 	since = json_wall(o.since);
 	if (o.since.v && o.before.v)
-		add_evidence(evidence, "%s (in the set since %s)", line, json_string_value(since));
+		cause_evidence(evidence, "%s (in the set since %s)", line,
+			       json_string_value(since));
 	else
-		add_evidence(evidence, "%s (it was there when the set was first read)", line);
+		cause_evidence(evidence, "%s (it was there when the set was first read)", line);
 	json_decref(since);
 }
 
@@ -107,25 +74,25 @@ static void set_cause(json_t *causes, const struct inquiry *q, const struct set_
 	set_ask(&w, p, use);
 	put_asked(asked, sizeof(asked), use, w.set, p->tuple);
 	if (w.answer == SET_NO) {
-		evidence = add_cause(
+		evidence = cause_add(
 			causes, "set-membership",
 			"the rule asks whether %s %s in the ipset %s, which the members that were captured deny",
 			asked, is, use->name);
-		add_evidence(evidence, "they came and went between two readings, or are others");
+		cause_evidence(evidence, "they came and went between two readings, or are others");
 		return;
 	}
 	evidence =
-		add_cause(causes, "set-membership", "%s %s in the ipset %s", asked, is, use->name);
+		cause_add(causes, "set-membership", "%s %s in the ipset %s", asked, is, use->name);
 	if (w.answer == SET_UNKNOWN)
-		add_evidence(evidence, "%s; its members then are not known: %s",
-			     traced ? "the rule matched, so that was so"
-				    : "no other rule can have done it, so that was so",
-			     w.why);
+		cause_evidence(evidence, "%s; its members then are not known: %s",
+			       traced ? "the rule matched, so that was so"
+				      : "no other rule can have done it, so that was so",
+			       w.why);
 	else if (w.found.entry && !use->negate)
 		add_entry(evidence, q, &w);
 	else
-		add_evidence(evidence, "it had %u entries then, and none of them has it",
-			     w.set->count);
+		cause_evidence(evidence, "it had %u entries then, and none of them has it",
+			       w.set->count);
 }
 
 static void set_causes(json_t *causes, const struct inquiry *q, const struct fate *f)
@@ -158,37 +125,38 @@ static void rule_causes(json_t *causes, const struct inquiry *q, const struct ru
 	json_t *evidence;
 
 	if (f->verdict == VERDICT_REJECTED)
-		evidence = add_cause(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host,
+		evidence = cause_add(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host,
 				     table, chain, number, f->reject_with);
 	else if (f->death == DEATH_POLICY)
-		evidence = add_cause(causes, "default-policy",
+		evidence = cause_add(causes, "default-policy",
 				     "no rule of %s %s/%s accepts it, and its policy is DROP", host,
 				     table, chain);
 	else if (number)
-		evidence = add_cause(causes, "explicit-drop", "%s %s/%s rule %u drops it", host,
+		evidence = cause_add(causes, "explicit-drop", "%s %s/%s rule %u drops it", host,
 				     table, chain, number);
 	else
-		evidence = add_cause(causes, "explicit-drop", "a rule of %s %s/%s drops it", host,
+		evidence = cause_add(causes, "explicit-drop", "a rule of %s %s/%s drops it", host,
 				     table, chain);
 	if (text[0])
-		add_evidence(evidence, "%s", text);
+		cause_evidence(evidence, "%s", text);
 	if (f->resolved.reason)
-		add_evidence(evidence, "the rule's number is not certain: %s", f->resolved.reason);
+		cause_evidence(evidence, "the rule's number is not certain: %s",
+			       f->resolved.reason);
 	if (by)
-		add_evidence(
+		cause_evidence(
 			evidence,
 			"the kernel of %s says that a rule dropped %zu packet%s; no other one there can have done it",
 			host, r->packets, r->packets == 1 ? "" : "s");
 	else
-		add_evidence(evidence, "it is the last step that was seen of %zu packet%s",
-			     r->packets, r->packets == 1 ? "" : "s");
+		cause_evidence(evidence, "it is the last step that was seen of %zu packet%s",
+			       r->packets, r->packets == 1 ? "" : "s");
 	set_causes(causes, q, f);
 }
 
 static json_t *queue_cause(json_t *causes, const struct fate *f, const char *host)
 {
 	const struct suspect *one = f->suspects.count ? &f->suspects.list[0] : NULL;
-	json_t *evidence = add_cause(
+	json_t *evidence = cause_add(
 		causes, "nfqueue-no-listener",
 		"%s freed it at the queue of %s/%s number %u%s: no program reads that queue, or the one that does refused it",
 		host, one ? one->table->table : f->step->table, one ? one->chain : f->step->chain,
@@ -196,13 +164,13 @@ static json_t *queue_cause(json_t *causes, const struct fate *f, const char *hos
 		f->suspects.count > 1 ? ", or of another rule" : "");
 
 	for (size_t i = 0; i < f->suspects.count; i++)
-		add_evidence(evidence, "it may be %s/%s: %s", f->suspects.list[i].table->table,
-			     f->suspects.list[i].chain, f->suspects.list[i].text);
+		cause_evidence(evidence, "it may be %s/%s: %s", f->suspects.list[i].table->table,
+			       f->suspects.list[i].chain, f->suspects.list[i].text);
 	if (!one && f->resolved.text)
-		add_evidence(evidence, "%s", f->resolved.text);
-	add_evidence(evidence,
-		     "/proc/net/netfilter/nfnetlink_queue of %s lists the queues that are read",
-		     host);
+		cause_evidence(evidence, "%s", f->resolved.text);
+	cause_evidence(evidence,
+		       "/proc/net/netfilter/nfnetlink_queue of %s lists the queues that are read",
+		       host);
 	return evidence;
 }
 
@@ -215,69 +183,53 @@ static void suspect_causes(json_t *causes, const struct fate *f, const char *hos
 	/* It was traced, and no rule that drops was met. */
 	if (last && last->label != LABEL_CHECKPOINT && !f->suspects.list &&
 	    f->resolved.kind == RESOLVED_UNKNOWN) {
-		evidence = add_cause(
+		evidence = cause_add(
 			causes, "explicit-drop",
 			"a rule or policy of %s dropped it: number %u of %s/%s was the last that it met",
 			host, last->number, last->table, last->chain);
-		add_evidence(evidence, "what stands there is not known (%s)",
-			     f->resolved.reason ? f->resolved.reason : "no-ruleset");
+		cause_evidence(evidence, "what stands there is not known (%s)",
+			       f->resolved.reason ? f->resolved.reason : "no-ruleset");
 		return;
 	}
 	if (last && last->label != LABEL_CHECKPOINT && !f->suspects.list) {
-		evidence = add_cause(causes, "explicit-drop",
+		evidence = cause_add(causes, "explicit-drop",
 				     "something within %s %s/%s dropped it, no target of a rule",
 				     host, last->table, last->chain);
-		add_evidence(
+		cause_evidence(
 			evidence,
 			"the kernel of %s says that a rule dropped it; the trace ends after number %u of %s",
 			host, last->number, last->chain);
 		return;
 	}
-	evidence = add_cause(causes, "explicit-drop", "a rule or policy of %s dropped it", host);
+	evidence = cause_add(causes, "explicit-drop", "a rule or policy of %s dropped it", host);
 	for (size_t i = 0; i < f->suspects.count; i++) {
 		const struct suspect *s = &f->suspects.list[i];
 
-		add_evidence(evidence, "it may be %s/%s: %s", s->table->table, s->chain, s->text);
+		cause_evidence(evidence, "it may be %s/%s: %s", s->table->table, s->chain, s->text);
 	}
 	if (!f->suspects.complete)
-		add_evidence(
+		cause_evidence(
 			evidence,
 			"there are rules whose effect on it is not known: trace it to be sure");
 	else if (f->suspects.count > 1)
-		add_evidence(evidence, "their counters do not tell which: trace it to be sure");
+		cause_evidence(evidence, "their counters do not tell which: trace it to be sure");
 }
 
 /* What to look at, where no fix can be checked. */
 static void add_hint(json_t *evidence, const struct fate *f, const char *host)
 {
 	const struct tuple *out = hop_tuple_out(f->hop);
-	const char *in_if = f->hop->sj->j.in_if, *id = f->cause;
-	char src[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
+	const char *id = f->cause;
 
-	addr_print(&out->src, src);
-	addr_print(&out->dst, dst);
-	if (!strcmp(id, "rp-filter"))
-		add_evidence(
-			evidence,
-			"look: ip route get %s on %s. If the way back rightly differs, sysctl net.ipv4.conf.%s.rp_filter=2 takes it (the greater of it and conf.all counts)",
-			src, host, in_if[0] ? in_if : "INTERFACE");
-	else if (!strcmp(id, "forwarding-disabled"))
-		add_evidence(evidence, "look: sysctl %s net.ipv%c.conf.%s.forwarding on %s",
-			     out->dst.family == 6 ? "net.ipv6.conf.all.forwarding"
-						  : "net.ipv4.ip_forward",
-			     out->dst.family == 6 ? '6' : '4', in_if[0] ? in_if : "INTERFACE",
-			     host);
-	else if (!strcmp(id, "no-route"))
-		add_evidence(evidence, "look: ip route get %s on %s", dst, host);
-	else if (!strcmp(id, "neighbor-unreachable"))
-		add_evidence(evidence, "look: ip neighbour on %s", host);
+	if (!strcmp(id, "neighbor-unreachable"))
+		cause_evidence(evidence, "look: ip neighbour on %s", host);
 	else if (!strcmp(id, "not-listening") && proto_has_ports(out->proto))
-		add_evidence(evidence, "look: ss -ln%c 'sport = :%u' on %s",
-			     out->proto == IPPROTO_TCP ? 't' : 'u', out->dport, host);
+		cause_evidence(evidence, "look: ss -ln%c 'sport = :%u' on %s",
+			       out->proto == IPPROTO_TCP ? 't' : 'u', out->dport, host);
 	else if (!strcmp(id, "conntrack-full"))
-		add_evidence(evidence,
-			     "look: net.netfilter.nf_conntrack_count and nf_conntrack_max on %s",
-			     host);
+		cause_evidence(evidence,
+			       "look: net.netfilter.nf_conntrack_count and nf_conntrack_max on %s",
+			       host);
 }
 
 /* Names who stands elsewhere in the cause that was added last. */
@@ -302,11 +254,11 @@ static void name_culprit(json_t *causes, const struct inquiry *q, const struct r
 	if (!by)
 		return;
 	died = json_died_at(q, by);
-	add_evidence(json_object_get(cause, "evidence"), "%s: %s %s/%s: %s", what,
-		     json_string_value(json_object_get(died, "host")),
-		     json_string_value(json_object_get(died, "table")) ?: "?",
-		     json_string_value(json_object_get(died, "chain")) ?: "?",
-		     json_string_value(json_object_get(died, "rule_text")) ?: "?");
+	cause_evidence(json_object_get(cause, "evidence"), "%s: %s %s/%s: %s", what,
+		       json_string_value(json_object_get(died, "host")),
+		       json_string_value(json_object_get(died, "table")) ?: "?",
+		       json_string_value(json_object_get(died, "chain")) ?: "?",
+		       json_string_value(json_object_get(died, "rule_text")) ?: "?");
 	json_object_set_new(died, "carrier", json_null());
 	json_object_set_new(cause, "culprit", died);
 }
@@ -341,18 +293,18 @@ static json_t *loop_cause(json_t *causes, const struct loop *l, const struct fat
 							  : ", ",
 				      l->hosts[i]->id);
 	if (l->by_routes)
-		evidence = add_cause(
+		evidence = cause_add(
 			causes, "ttl-expired",
 			"its TTL ended at %s: the routes of %s send it round, a forwarding loop",
 			host, names);
 	else
-		evidence = add_cause(
+		evidence = cause_add(
 			causes, "ttl-expired",
 			"a forwarding loop: it went round by %s %zu times until its TTL ended at %s",
 			names, l->rounds, host);
 	for (size_t i = 0; i < l->count; i++)
-		add_evidence(evidence, "%s sends what is for %s to %s", l->hosts[i]->id, dst,
-			     l->hosts[(i + 1) % l->count]->id);
+		cause_evidence(evidence, "%s sends what is for %s to %s", l->hosts[i]->id, dst,
+			       l->hosts[(i + 1) % l->count]->id);
 	return evidence;
 }
 
@@ -365,13 +317,13 @@ static json_t *exhausted_cause(json_t *causes, const struct fate *f, const char 
 
 	endpoint_print(&out->src, out->sport, out->proto, from);
 	endpoint_print(&out->dst, out->dport, out->proto, to);
-	evidence = add_cause(
+	evidence = cause_add(
 		causes, "nat-exhausted",
 		"no port was left for it: %s translated it to %s, which another connection to %s has",
 		host, from, to);
 	endpoint_print(&other->src, other->sport, other->proto, from);
 	endpoint_print(&other->dst, other->dport, other->proto, to);
-	add_evidence(evidence, "the connection that has it is %s to %s", from, to);
+	cause_evidence(evidence, "the connection that has it is %s to %s", from, to);
 	return evidence;
 }
 
@@ -386,7 +338,7 @@ static json_t *carrier_cause(json_t *causes, const struct inquiry *q, const stru
 
 	endpoint_print(&t->src, t->sport, t->proto, from);
 	endpoint_print(&t->dst, t->dport, t->proto, to);
-	evidence = add_cause(
+	evidence = cause_add(
 		causes, f->cause,
 		"it left %s for %s by a tunnel; the packet (%s) that seems to have carried it was %s at %s",
 		host, f->next, proto_name(t->proto, number), verdict_name(carrier->verdict),
@@ -394,7 +346,7 @@ static json_t *carrier_cause(json_t *causes, const struct inquiry *q, const stru
 	json_object_set_new(culprit, "carrier", json_flow(t));
 	json_object_set_new(json_array_get(causes, json_array_size(causes) - 1), "culprit",
 			    culprit);
-	add_evidence(
+	cause_evidence(
 		evidence,
 		"a packet from %s to %s, longer by a tunnel's headers, ended there at that time",
 		from, to);
@@ -405,7 +357,7 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 			  const char *host)
 {
 	const struct fate *f = ruling->decisive;
-	const char *id = f->cause, *in_if = f->hop->sj->j.in_if;
+	const char *id = f->cause;
 	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
 	bool sunk = id && !strcmp(id, "no-route") && r && r->class == REASON_UNTOLD && f->reason &&
 		    !strcmp(f->reason, r->name);
@@ -419,8 +371,10 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 	}
 	if (!id)
 		return;
-	if (!strcmp(id, "not-listening"))
-		evidence = add_cause(causes, id,
+	if ((evidence = cause_of_routing(causes, q, f, host)))
+		;
+	else if (!strcmp(id, "not-listening"))
+		evidence = cause_add(causes, id,
 				     proto_has_ports(hop_tuple_out(f->hop)->proto)
 					     ? "nobody listens on that port of %s"
 					     : "nobody takes that protocol at %s",
@@ -428,66 +382,52 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 	else if (!strcmp(id, "lost-between-hosts") && (carrier = carrier_fate(q, f)))
 		evidence = carrier_cause(causes, q, f, carrier, host);
 	else if (!strcmp(id, "lost-between-hosts"))
-		evidence = add_cause(
+		evidence = cause_add(
 			causes, id,
 			"it left %s and did not reach %s%s: the wire, a route, or a firewall nobody watches",
 			host, f->next_sure ? "" : "any of ", f->next);
-	else if (!strcmp(id, "forwarding-disabled"))
-		evidence = add_cause(causes, id, "%s does not forward packets%s%s", host,
-				     in_if[0] ? " that come in by " : "", in_if);
 	else if (!strcmp(id, "ttl-expired") && ruling_loops(&loop, q, ruling))
 		evidence = loop_cause(causes, &loop, f, host);
 	else if (!strcmp(id, "ttl-expired"))
-		evidence = add_cause(causes, id, "its TTL ended at %s", host);
-	else if (!strcmp(id, "no-route") && sunk)
-		evidence =
-			add_cause(causes, id,
-				  "a route of %s swallows it: blackhole, unreachable or prohibit",
-				  host);
-	else if (!strcmp(id, "no-route"))
-		evidence = add_cause(causes, id, "%s has no route to its destination", host);
+		evidence = cause_add(causes, id, "its TTL ended at %s", host);
 	else if (!strcmp(id, "neighbor-unreachable"))
-		evidence = add_cause(causes, id,
+		evidence = cause_add(causes, id,
 				     "%s got no answer from the next hop's link address", host);
 	else if (!strcmp(id, "mtu"))
 		evidence =
-			add_cause(causes, id, "it is larger than the next link of %s takes", host);
-	else if (!strcmp(id, "rp-filter"))
-		evidence = add_cause(
-			causes, id,
-			"the reverse path filter of %s: its route to the source does not lead through %s",
-			host, in_if[0] ? in_if : "that interface");
+			cause_add(causes, id, "it is larger than the next link of %s takes", host);
 	else if (!strcmp(id, "nfqueue-no-listener"))
 		evidence = queue_cause(causes, f, host);
 	else if (!strcmp(id, "conntrack-full"))
-		evidence = add_cause(
+		evidence = cause_add(
 			causes, id,
 			"no rule of %s can have dropped it: its connection tracking had no place for it",
 			host);
 	else if (!strcmp(id, "nat-exhausted"))
 		evidence = exhausted_cause(causes, f, host);
 	else if (!strcmp(id, "queue-overflow"))
-		evidence = add_cause(causes, id, "a queue or buffer of %s was full", host);
+		evidence = cause_add(causes, id, "a queue or buffer of %s was full", host);
 	else
 		return;
 	if (sunk)
-		add_evidence(
+		cause_evidence(
 			evidence,
-			"the kernel of %s freed it and gave no reason; its best route to the destination is such a one",
+			"the kernel of %s freed it and gave no reason; its routing ends such packets so",
 			host);
 	else if (r)
-		add_evidence(evidence, "the kernel of %s says so: %s (%s)", host, r->name, r->text);
+		cause_evidence(evidence, "the kernel of %s says so: %s (%s)", host, r->name,
+			       r->text);
 	else if (f->verdict == VERDICT_REFUSED)
-		add_evidence(
+		cause_evidence(
 			evidence,
 			"it passed INPUT of %s, whose own OUTPUT answered with a reset or port unreachable",
 			host);
 	else if (f->verdict == VERDICT_LOST)
-		add_evidence(evidence,
-			     "%s traced such packets then, lost no evidence, and saw nothing",
-			     f->next);
+		cause_evidence(evidence,
+			       "%s traced such packets then, lost no evidence, and saw nothing",
+			       f->next);
 	else
-		add_evidence(
+		cause_evidence(
 			evidence,
 			f->observed
 				? "an ICMP error of %s says so"
@@ -509,30 +449,30 @@ static void foreign_causes(json_t *causes, const struct inquiry *q, const struct
 
 	packet_text(e, kind);
 	if (f->verdict == VERDICT_REFUSED)
-		evidence = add_cause(causes, f->cause,
+		evidence = cause_add(causes, f->cause,
 				     "%s itself, behind %s, says that nobody listens there",
 				     f->answered_by, host);
 	else if (f->verdict == VERDICT_REJECTED)
-		evidence = add_cause(causes, f->cause, "%s, behind %s, rejects it (%s)",
+		evidence = cause_add(causes, f->cause, "%s, behind %s, rejects it (%s)",
 				     f->answered_by, host, f->reject_with);
 	else if (!strcmp(f->cause, "mtu") && e->icmp_seq && e->ip_version == 4)
-		evidence = add_cause(causes, f->cause,
+		evidence = cause_add(causes, f->cause,
 				     "it has %u bytes, and %s, behind %s, passes on %u at most",
 				     e->inner_len, f->answered_by, host, e->icmp_seq);
 	else if (!strcmp(f->cause, "mtu"))
-		evidence = add_cause(causes, f->cause,
+		evidence = cause_add(causes, f->cause,
 				     "%s, behind %s, has a next link that it is too large for",
 				     f->answered_by, host);
 	else if (!strcmp(f->cause, "ttl-expired"))
-		evidence = add_cause(causes, f->cause, "its TTL ended at %s, behind %s",
+		evidence = cause_add(causes, f->cause, "its TTL ended at %s, behind %s",
 				     f->answered_by, host);
 	else
-		evidence = add_cause(causes, f->cause, "%s, behind %s, cannot reach the next hop",
+		evidence = cause_add(causes, f->cause, "%s, behind %s, cannot reach the next hop",
 				     f->answered_by, host);
-	add_evidence(evidence, "its ICMP error (%s) embeds this packet", kind);
+	cause_evidence(evidence, "its ICMP error (%s) embeds this packet", kind);
 	if (e->inner_ttl && out > e->inner_ttl)
-		add_evidence(evidence, "it had passed %u router%s behind %s by then",
-			     out - e->inner_ttl, out - e->inner_ttl == 1 ? "" : "s", host);
+		cause_evidence(evidence, "it had passed %u router%s behind %s by then",
+			       out - e->inner_ttl, out - e->inner_ttl == 1 ? "" : "s", host);
 	name_culprit(causes, q, ruling, f);
 }
 
@@ -553,10 +493,10 @@ json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 	else
 		kernel_causes(causes, q, r, fh ? fh->id : "?");
 	if (r->direction == DIRECTION_REPLY) {
-		evidence = add_cause(causes, "return-path",
+		evidence = cause_add(causes, "return-path",
 				     "the request arrived; its answer died at %s on the way back",
 				     fh ? fh->id : "?");
-		add_evidence(
+		cause_evidence(
 			evidence,
 			"packets of the request were delivered, packets of the reply were not");
 	}

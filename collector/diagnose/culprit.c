@@ -5,6 +5,7 @@
 
 #include "collector/diagnose/ends.h"
 #include "collector/diagnose/ruling.h"
+#include "collector/stitch/next.h"
 
 enum { ASKED_MAX = 64, NEIGHBOUR_SOLICIT = 135, NEIGHBOUR_ADVERT = 136 };
 
@@ -129,7 +130,7 @@ const struct fate *culprit_of_neighbour(const struct inquiry *q, const struct fa
 
 	if (!from || hop_tuple_out(f->hop)->dst.family != 6)
 		return NULL;
-	fleet_next(&next, q->fleet, from, f->hop->sj->j.out_if, &hop_tuple_out(f->hop)->dst);
+	fleet_next(&next, q->fleet, from, f->hop);
 	if (next.addr.family != 6)
 		return NULL;
 	memcpy(asked.b + 13, next.addr.b + 13, 3);

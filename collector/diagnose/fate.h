@@ -67,8 +67,8 @@ const char *death_name(enum death d);
  *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a), or one that
  *     somebody further on made (5e, foreign.h), unless the next host told of the packet; the next hop has no agent: left (5b); the next hop (each that its routes allow) must have selected it, lost no evidence, and
  *     saw nothing: lost (5c); else unknown (5d)
- *  6. nothing but such a reason is known of it: unknown; where the kernel gives none, and the host's best route for it is a
- *     blackhole (or unreachable, prohibit), that one swallowed it (6a); where nobody traced it and a rule hands such packets to a
+ *  6. nothing but such a reason is known of it: unknown; where the kernel gives none, and the host's routing rules and routes
+ *     of that time leave it only a blackhole (or unreachable, prohibit), that one swallowed it (6a); where nobody traced it and a rule hands such packets to a
  *     queue, that one did not take it (6b)
  *  7. it ended between two hooks with every step accepting: if no evidence can be missing the kernel discarded it
  *     there, and facts or ICMP errors may say why; else unknown, with what is missing

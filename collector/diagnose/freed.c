@@ -1,10 +1,10 @@
 #include "collector/diagnose/freed.h"
 
-#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <string.h>
 
 #include "collector/diagnose/ends.h"
+#include "collector/diagnose/routed.h"
 #include "common/reasons.h"
 
 enum { TCP_SYN = 2, TCP_ACK = 16 };
@@ -17,24 +17,22 @@ enum { DEVICE_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_EGRESS };
 enum { CLASHES_MAX = 16 };
 
 /*
- * A reason that stands for several things: what the packet and the host's facts say. Address errors are those of hosts that do not
- * forward, by that interface or at all; facts may be of another moment.
+ * A reason that stands for several things: what the packet and the host's facts say. Of IPv4, kernels give IP_INADDRERRORS only
+ * where the interface does not forward; of IPv6 for odd addresses, too.
  */
 static const char *cause_of(const struct inquiry *q, const struct fate *f, const struct reason *r)
 {
-	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
 	const struct journey *j = &f->hop->sj->j;
-	bool known = fh && fh->has_facts && fh->facts.forward_known;
+	struct routed routed;
 
 	if (!strcmp(r->name, "IP_INHDR") && f->freed->ttl <= 1)
 		return "ttl-expired";
-	if (!strcmp(r->name, "IP_INADDRERRORS"))
-		return "forwarding-disabled";
-	if (!strcmp(r->name, "IP_INNOROUTES"))
-		return known && !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4)
-			       ? "forwarding-disabled"
-			       : "no-route";
-	return r->cause;
+	if (strcmp(r->name, "IP_INADDRERRORS") != 0)
+		return r->cause;
+	routed_find(&routed, q, f->hop);
+	if (j->ip_version == 6 && routed_forwards(&routed, 6) == FORWARDS)
+		return NULL;
+	return "forwarding-disabled";
 }
 
 /*
@@ -151,32 +149,16 @@ bool fate_by_kernel(struct fate *f, const struct inquiry *q, const struct step *
 	return true;
 }
 
-/* The route that the host's facts have for it, of whatever table; NULL none. */
-static const struct facts_route *best_route(const struct facts *facts, const struct addr *dst)
-{
-	const struct facts_route *best = NULL;
-
-	for (uint32_t i = 0; i < facts->route_count; i++) {
-		const struct facts_route *r = &facts->routes[i];
-
-		if (r->dst.addr.family == dst->family && prefix_has(&r->dst, dst) &&
-		    (!best || r->dst.len > best->dst.len))
-			best = r;
-	}
-	return best;
-}
-
-/* 6a: kernels do not say that a route swallowed it; the route does. */
+/* 6a: kernels do not say that a rule of routing or a route swallowed it; those do. */
 bool fate_by_route(struct fate *f, const struct inquiry *q)
 {
 	const struct reason *r = f->freed ? reason_find(f->freed->prefix) : NULL;
-	const struct fleet_host *fh = fleet_host(q->fleet, f->hop->sj->host);
-	const struct facts_route *route = NULL;
+	struct routed routed;
 
-	if (r && r->class == REASON_UNTOLD && fh && fh->has_facts)
-		route = best_route(&fh->facts, &hop_tuple_out(f->hop)->dst);
-	if (!route || (route->type != RTN_BLACKHOLE && route->type != RTN_UNREACHABLE &&
-		       route->type != RTN_PROHIBIT))
+	if (!r || r->class != REASON_UNTOLD)
+		return false;
+	routed_find(&routed, q, f->hop);
+	if (routed.fault != ROUTE_FAULT_RULE && routed.fault != ROUTE_FAULT_ROUTE)
 		return false;
 	fate_is_discarded(f, r->name, "no-route", false);
 	return true;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "collector/diagnose/ends.h"
+#include "collector/diagnose/routed.h"
 
 enum { TCP_SYN = 2, TCP_ACK = 16 };
 
@@ -34,14 +35,20 @@ static const char *unseen_table(const struct inquiry *q, const struct hop *h, en
 	return NULL;
 }
 
-static bool has_route(const struct facts *facts, const struct addr *dst)
+static const char *place_of_gap(enum hook hook)
 {
-	for (uint32_t i = 0; i < facts->route_count; i++) {
-		if (facts->routes[i].dst.addr.family == dst->family &&
-		    prefix_has(&facts->routes[i].dst, dst))
-			return true;
+	switch (hook) {
+	case HOOK_PREROUTING:
+		return "AFTER_PREROUTING";
+	case HOOK_INGRESS:
+		return "AFTER_INGRESS";
+	case HOOK_FORWARD:
+		return "AFTER_FORWARD";
+	case HOOK_OUTPUT:
+		return "AFTER_OUTPUT";
+	default:
+		return "AFTER_POSTROUTING";
 	}
-	return false;
 }
 
 /* 7, once nothing can be missing: what the facts say about the gap. */
@@ -49,34 +56,28 @@ static void name_discard(struct fate *f, const struct inquiry *q, const struct c
 			 enum hook hook)
 {
 	const struct hop *h = f->hop;
-	const struct journey *j = &h->sj->j;
 	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
-	const struct tuple *out = hop_tuple_out(h);
 	const struct journey *e = hop_icmp_error(c, h);
 	bool routing = hook == HOOK_PREROUTING;
+	struct routed routed = { 0 };
 
+	if (routing)
+		routed_find(&routed, q, h);
 	if (e && says_ttl_ended(e))
 		fate_is_discarded(f, "TTL_EXPIRED", "ttl-expired", true);
 	else if (e && says_too_big(e))
 		fate_is_discarded(f, "PKT_TOO_BIG", "mtu", true);
 	else if (e && says_unreachable(e))
 		fate_is_discarded(f, "NO_ROUTE", "no-route", true);
-	else if (routing && fh && fh->has_facts && fh->facts.forward_known &&
-		 !fleet_owns(fh, &out->dst) && !addr_is_multicast(&out->dst) &&
-		 !(j->ip_version == 6 ? fh->facts.forward6 : fh->facts.forward4))
+	else if (routed.fault == ROUTE_FAULT_FORWARDING)
 		fate_is_discarded(f, "FORWARDING_DISABLED", "forwarding-disabled", false);
-	else if (routing && fh && fh->has_facts && !fleet_owns(fh, &out->dst) && hop_ttl_in(h) == 1)
+	else if (routing && fh && fh->has_facts && !fleet_owns(fh, &hop_tuple_out(h)->dst) &&
+		 hop_ttl_in(h) == 1)
 		fate_is_discarded(f, "TTL_EXPIRED", "ttl-expired", false);
-	else if (routing && fh && fh->has_facts && !has_route(&fh->facts, &out->dst))
+	else if (routed.fault != ROUTE_FAULT_NONE)
 		fate_is_discarded(f, "NO_ROUTE", "no-route", false);
 	else
-		fate_is_discarded(f,
-				  routing                ? "AFTER_PREROUTING"
-				  : hook == HOOK_INGRESS ? "AFTER_INGRESS"
-				  : hook == HOOK_FORWARD ? "AFTER_FORWARD"
-				  : hook == HOOK_OUTPUT  ? "AFTER_OUTPUT"
-							 : "AFTER_POSTROUTING",
-				  NULL, false);
+		fate_is_discarded(f, place_of_gap(hook), NULL, false);
 }
 
 static bool has_checkpoint(const struct journey *j)

@@ -13,6 +13,7 @@
 enum {
 	LOSS_MARGIN_MS =
 		1000, /* a loss may hide events that were made this much earlier or later */
+	FACTS_MARGIN_MS = 1000, /* facts are asked for again a moment after they changed */
 	DISARM_MARGIN_MS =
 		20, /* an end is told after the rules went; a beginning, once they stand */
 };
@@ -38,7 +39,8 @@ int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wa
 	if (ret < 0)
 		return ret;
 	f->hosts = arena_alloc(arena, (n + 1) * sizeof(*f->hosts));
-	if (!f->hosts)
+	f->past = arena_alloc(arena, sizeof(*f->past));
+	if (!f->hosts || !f->past)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		struct fleet_host *h = &f->hosts[f->host_count];
@@ -52,6 +54,9 @@ int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wa
 		h->retired = hosts[i].retired;
 		h->checked = hosts[i].checked;
 		h->has_facts = reader_facts(r, h->host, until, arena, &h->facts) == 0;
+		ret = reader_facts_span(r, h->host, until, &h->facts_from, &h->facts_next);
+		if (ret < 0)
+			return ret;
 		h->has_sources = reader_sources(r, h->host, arena, &h->sources) == 0;
 	}
 
@@ -130,86 +135,74 @@ bool fleet_is_for_all(const struct fleet_host *h, const struct addr *a)
 	return false;
 }
 
-static const struct facts_link *link_by_name(const struct facts *facts, const char *name)
+const struct facts_link *fleet_link(const struct fleet_host *h, const char *name)
 {
-	for (uint32_t i = 0; i < facts->link_count; i++) {
-		if (!strcmp(facts->links[i].name, name))
-			return &facts->links[i];
+	for (uint32_t i = 0; h->has_facts && name[0] && i < h->facts.link_count; i++) {
+		if (!strcmp(h->facts.links[i].name, name))
+			return &h->facts.links[i];
 	}
 	return NULL;
 }
 
 uint32_t fleet_mtu(const struct fleet_host *h, const char *link)
 {
-	const struct facts_link *l = h->has_facts ? link_by_name(&h->facts, link) : NULL;
+	const struct facts_link *l = fleet_link(h, link);
 
 	return l ? l->mtu : 0;
 }
 
-/* Would the kernel take a before b, were both of one table? */
-static bool route_goes_before(const struct facts_route *a, const struct facts_route *b)
+static bool facts_hold(struct wall_ns from, struct wall_ns next, struct wall_ns t)
 {
-	return a->dst.len != b->dst.len ? a->dst.len > b->dst.len : a->metric < b->metric;
+	return from.v && from.v <= t.v && (!next.v || next.v > t.v);
 }
 
-/* A route to dst by ifindex that no other one of its table goes before. */
-static bool route_is_best(const struct facts *facts, const struct facts_route *rt, int32_t ifindex,
-			  const struct addr *dst)
+/* Those that stood at t, from the store; NULL none. */
+static const struct fleet_facts *past_facts(const struct fleet *f, uint64_t host, struct wall_ns t)
 {
-	if (rt->ifindex != ifindex || rt->dst.addr.family != dst->family ||
-	    !prefix_has(&rt->dst, dst))
-		return false;
-	for (uint32_t i = 0; i < facts->route_count; i++) {
-		const struct facts_route *other = &facts->routes[i];
+	struct fleet_past *past = f->past;
+	struct fleet_facts *p;
 
-		if (other->table == rt->table && other->ifindex == ifindex &&
-		    other->dst.addr.family == dst->family && prefix_has(&other->dst, dst) &&
-		    route_goes_before(other, rt))
-			return false;
+	for (size_t i = 0; i < past->count; i++) {
+		p = past->list[i];
+		if (p->host == host && facts_hold(p->from, p->next, t))
+			return p;
 	}
-	return true;
+	p = arena_alloc(f->arena, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->host = host;
+	if (reader_facts_span(f->reader, host, t, &p->from, &p->next) < 0 || !p->from.v ||
+	    reader_facts(f->reader, host, t, f->arena, &p->facts) < 0)
+		return NULL;
+	if (past->count < FLEET_FACTS_MAX)
+		past->list[past->count++] = p;
+	return p;
 }
 
-static void next_add(struct fleet_next *n, const struct fleet *f, const struct fleet_host *from,
-		     const struct addr *addr)
+const struct facts *fleet_facts_at(const struct fleet *f, const struct fleet_host *h,
+				   struct wall_ns t, const struct facts **after)
 {
-	bool watched = false;
+	const struct fleet_facts *p, *later;
+	const struct facts *facts = &h->facts;
+	struct wall_ns next = h->facts_next;
 
-	if (!n->known)
-		n->addr = *addr;
-	n->known = true;
-	for (size_t i = 0; i < f->host_count; i++) {
-		const struct fleet_host *h = &f->hosts[i];
-		bool told = false;
-
-		if (h == from || h->retired || !fleet_owns(h, addr))
-			continue;
-		watched = true;
-		for (size_t k = 0; k < n->count && k < FLEET_NEXT_MAX && !told; k++)
-			told = n->hosts[k] == h;
-		if (told)
-			continue;
-		if (n->count < FLEET_NEXT_MAX)
-			n->hosts[n->count] = h;
-		n->count++;
+	*after = NULL;
+	if (!h->has_facts)
+		return NULL;
+	if (!facts_hold(h->facts_from, next, t)) {
+		p = past_facts(f, h->host, t);
+		if (!p)
+			return NULL;
+		facts = &p->facts;
+		next = p->next;
 	}
-	n->stranger |= !watched;
-}
-
-void fleet_next(struct fleet_next *n, const struct fleet *f, const struct fleet_host *from,
-		const char *out_if, const struct addr *dst)
-{
-	const struct facts *facts = &from->facts;
-	const struct facts_link *link;
-
-	memset(n, 0, sizeof(*n));
-	link = from->has_facts && out_if[0] ? link_by_name(facts, out_if) : NULL;
-	for (uint32_t i = 0; link && i < facts->route_count; i++) {
-		const struct facts_route *rt = &facts->routes[i];
-
-		if (route_is_best(facts, rt, link->ifindex, dst))
-			next_add(n, f, from, rt->gateway.family ? &rt->gateway : dst);
+	if (next.v && next.v <= t.v + (int64_t)FACTS_MARGIN_MS * NS_PER_MS) {
+		later = past_facts(f, h->host, next);
+		if (!later)
+			return NULL;
+		*after = &later->facts;
 	}
+	return facts;
 }
 
 /* What these sources lose is no packet, or (nflog) one of which nothing was to be expected. */

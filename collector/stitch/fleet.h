@@ -24,9 +24,24 @@ struct fleet_host {
 	bool retired;
 	struct wall_ns checked; /* its agent was surely at work then */
 	bool has_facts;
-	struct facts facts; /* newest of the window */
+	struct facts facts;                    /* newest of the window */
+	struct wall_ns facts_from, facts_next; /* told then; the next ones; 0: not known, none */
 	bool has_sources;
 	struct sources sources;
+};
+
+/* Older facts that were asked for. */
+struct fleet_facts {
+	uint64_t host;
+	struct wall_ns from, next;
+	struct facts facts;
+};
+
+enum { FLEET_FACTS_MAX = 64 };
+
+struct fleet_past {
+	struct fleet_facts *list[FLEET_FACTS_MAX];
+	size_t count;
 };
 
 struct fleet {
@@ -41,6 +56,7 @@ struct fleet {
 	size_t loss_count;
 	struct stored_arming *armings;
 	size_t arming_count;
+	struct fleet_past *past; /* in the arena */
 };
 
 /* Loads what concerns the window. 0 or -errno; clear in any case. */
@@ -57,25 +73,18 @@ bool fleet_owns(const struct fleet_host *h, const struct addr *a);
 /* Is it an address for many: multicast, or a broadcast of one of the host's links? h may be NULL. */
 bool fleet_is_for_all(const struct fleet_host *h, const struct addr *a);
 
+/* The host's interface of that name; NULL: none is known. */
+const struct facts_link *fleet_link(const struct fleet_host *h, const char *name);
+
 /* The largest packet that a link of the host takes whole; 0 unknown. */
 uint32_t fleet_mtu(const struct fleet_host *h, const char *link);
 
-enum { FLEET_NEXT_MAX = 4 };
-
-struct fleet_next {
-	bool known;       /* the host's routes tell where it went */
-	struct addr addr; /* the first next hop's; family 0: none */
-	const struct fleet_host *hosts[FLEET_NEXT_MAX];
-	size_t count;  /* of hosts, also beyond FLEET_NEXT_MAX */
-	bool stranger; /* some next hop is nobody's in the fleet */
-};
-
 /*
- * The hosts other than `from` that a packet to dst may reach next when it leaves `from` by interface out_if: those that
- * have a next hop's address. Rules that choose among routing tables are not known: each table's best route counts.
+ * The host's facts as they stood at t, as far as they were told by then; NULL: not known. *after: those that were told so shortly after that they
+ * may have held already, since a change is told a moment late; NULL: none.
  */
-void fleet_next(struct fleet_next *n, const struct fleet *f, const struct fleet_host *from,
-		const char *out_if, const struct addr *dst);
+const struct facts *fleet_facts_at(const struct fleet *f, const struct fleet_host *h,
+				   struct wall_ns t, const struct facts **after);
 
 /* Did the host lose trace evidence in the span (give or take the margins of the records themselves)? */
 const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,

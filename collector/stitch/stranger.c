@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "collector/stitch/next.h"
+
 static bool seen_leaving(const struct hop *h)
 {
 	return hop_reached(h, CHECKPOINT_POST_LAST);
@@ -30,7 +32,7 @@ bool stranger_between(struct stranger *s, const struct fleet *f, const struct ho
 	if (!s->ttl && !s->translated)
 		return false;
 	if (from)
-		fleet_next(&next, f, from, before->sj->j.out_if, &s->in.dst);
+		fleet_next(&next, f, from, before);
 	for (size_t i = 0; i < next.count && i < FLEET_NEXT_MAX; i++) {
 		if (next.hosts[i]->host == after->sj->host)
 			return s->translated;

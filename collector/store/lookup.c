@@ -172,6 +172,24 @@ int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena
 	return ret;
 }
 
+int reader_facts_span(struct reader *r, uint64_t host, struct wall_ns t, struct wall_ns *from,
+		      struct wall_ns *next)
+{
+	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_facts_span);
+
+	if (!s)
+		return -EIO;
+	sqlite3_bind_int64(s, 1, (int64_t)host);
+	sqlite3_bind_int64(s, 2, t.v);
+	from->v = next->v = 0;
+	if (sqlite3_step(s) == SQLITE_ROW) {
+		from->v = sqlite3_column_int64(s, 0);
+		next->v = sqlite3_column_int64(s, 1);
+	}
+	sqlite3_reset(s);
+	return 0;
+}
+
 int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct sources *out)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_source);

@@ -41,6 +41,7 @@
 	  " FROM table_history t JOIN host h ON h.id=t.host WHERE (?1=0 OR t.host=?1) AND \"from\">?2 AND \"from\"<=?3 ORDER BY \"from\"")	\
 	X(put_facts, "INSERT OR REPLACE INTO facts(host, t, body) VALUES(?1, ?2, ?3)")				\
 	X(get_facts, "SELECT body FROM facts WHERE host=?1 AND t<=?2 ORDER BY t DESC LIMIT 1")			\
+	X(get_facts_span, "SELECT (SELECT max(t) FROM facts WHERE host=?1 AND t<=?2), (SELECT min(t) FROM facts WHERE host=?1 AND t>?2)")	\
 	X(get_first_facts, "SELECT body FROM facts WHERE host=?1 ORDER BY t LIMIT 1")				\
 	X(put_stats, "INSERT OR REPLACE INTO stats(host, t, body) VALUES(?1, ?2, ?3)")				\
 	X(get_stats, "SELECT body FROM stats WHERE host=?1 ORDER BY t DESC LIMIT 1")				\

@@ -171,6 +171,9 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 /* The newest facts of a host at or before t (else the first after it). -ENOENT: none. */
 int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena,
 		 struct facts *out);
+/* When the facts that stood at t were told, and when the next ones were; 0: there are none. 0 or -errno. */
+int reader_facts_span(struct reader *r, uint64_t host, struct wall_ns t, struct wall_ns *from,
+		      struct wall_ns *next);
 /* The newest source list of a host. -ENOENT: none. */
 int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct sources *out);
 /* A host's newest statistics of connection tracking, and those that stood at `since` (else its first). -ENOENT: none. */

@@ -191,7 +191,8 @@ def test_many_ways_and_one_is_closed(fleet):
 
 
 def test_lost_to_one_of_two_routers(fleet):
-    """A rule of the client's routing chooses r2, which is gone: that r1 saw nothing does not make it the one that failed."""
+    """A rule of the client's routing chooses r2, which is gone: that r1 saw nothing does not make it the one that failed. What the
+    rule asks for (a user) nobody can see in a packet: any of both."""
     cl, r1, r2, sv, lan = (fleet.host(name) for name in ("cl", "r1", "r2", "sv", "lan"))
     lan.ip("link add br0 type bridge", "link set br0 up")
     for n, host in enumerate((cl, r1, r2)):
@@ -203,7 +204,7 @@ def test_lost_to_one_of_two_routers(fleet):
     for host, via in ((r1, "10.71.1.2"), (r2, "10.71.2.2")):
         host.forward()
         host.ip("route add 10.72.0.1 via " + via)
-    cl.ip("route add 10.72.0.1 via 10.70.0.2", "route add default via 10.70.0.3 table 100", "rule add dport 81 ipproto tcp lookup 100")
+    cl.ip("route add 10.72.0.1 via 10.70.0.2", "route add default via 10.70.0.3 table 100", "rule add dport 81 ipproto tcp uidrange 0-4294967294 lookup 100")
     sv.serve("tcp", 81)
     fleet.start_collector()
     fleet.start_agents(cl, r1, r2, sv)

@@ -27,6 +27,7 @@ struct fake {
 	size_t table_count;
 	struct stored_host hosts[8];
 	struct facts facts[8];
+	int64_t facts_told[8]; /* ms; 0: before everything */
 	struct sources sources[8];
 	struct live_host live[8];
 	size_t host_count;
@@ -380,6 +381,18 @@ int reader_facts(struct reader *r, uint64_t h, struct wall_ns t, struct arena *a
 	(void)t;
 	(void)arena;
 	*out = fake.facts[h - 1];
+	return 0;
+}
+
+/* Facts stood all the time, unless they came later. */
+int reader_facts_span(struct reader *r, uint64_t h, struct wall_ns t, struct wall_ns *from,
+		      struct wall_ns *next)
+{
+	struct wall_ns told = { fake.facts_told[h - 1] ? ms(fake.facts_told[h - 1]) : 1 };
+
+	(void)r;
+	*from = told.v <= t.v ? told : (struct wall_ns){ 0 };
+	*next = told.v <= t.v ? (struct wall_ns){ 0 } : told;
 	return 0;
 }
 
