@@ -277,6 +277,8 @@ static void batches_go_in_order_and_acks_free_them(void **state)
 	welcome(b, 0, 0);
 	expect_batches(b, 1, 5);
 	assert_true(uplink_streaming(b->uplink));
+	/* A collector that does not say so is one of before ipsets. */
+	assert_int_equal(uplink_backends(b->uplink), BACKEND_IPSET);
 	assert_false(uplink_drained(b->uplink));
 	ack(b, 3);
 	steps(b, 40);
