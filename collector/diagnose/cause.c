@@ -127,6 +127,11 @@ static void rule_causes(json_t *causes, const struct inquiry *q, const struct ru
 	if (f->verdict == VERDICT_REJECTED)
 		evidence = cause_add(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host,
 				     table, chain, number, f->reject_with);
+	else if (f->cause && !strcmp(f->cause, "not-listening"))
+		evidence = add_cause(
+			causes, f->cause,
+			"%s %s/%s rule %u hands it to a program here, and none listens on that port",
+			host, table, chain, number);
 	else if (f->death == DEATH_POLICY)
 		evidence = cause_add(causes, "default-policy",
 				     "no rule of %s %s/%s accepts it, and its policy is DROP", host,

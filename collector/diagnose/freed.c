@@ -71,6 +71,20 @@ static const struct stored_conn *clash(const struct inquiry *q, const struct hop
 	return NULL;
 }
 
+/* Its last step was behind connection tracking, which comes after raw. */
+static bool tracking_passed(const struct step *s)
+{
+	return s && s->label != LABEL_CHECKPOINT && s->backend == BACKEND_LEGACY &&
+	       (1 << s->hook & TRACKING_HOOKS) && strcmp(s->table, "raw") != 0;
+}
+
+/* The only target that drops by itself: where no socket takes what it hands over. */
+static bool is_tproxy(const struct fate *f)
+{
+	return f->step && f->resolved.kind == RESOLVED_RULE &&
+	       !strcmp(f->resolved.rule.target, "TPROXY");
+}
+
 /* 3a */
 static void dropped_by_some_rule(struct fate *f, const struct inquiry *q, const struct step *s)
 {
@@ -79,7 +93,13 @@ static void dropped_by_some_rule(struct fate *f, const struct inquiry *q, const 
 	f->verdict = VERDICT_DROPPED;
 	f->death = DEATH_KERNEL;
 	f->observed = false;
-	if (traced && fate_inside_table(f, s))
+	if (traced && is_tproxy(f)) {
+		f->death = DEATH_RULE;
+		f->observed = f->resolved.sure;
+		f->cause = "not-listening";
+		return;
+	}
+	if (traced && (fate_inside_table(f, s) || tracking_passed(s)))
 		return;
 	if (!traced && suspects_find(&f->suspects, q, f->hop, f->freed) < 0)
 		return;

@@ -173,6 +173,33 @@ static void fate_6_a_line_of_a_log_is_no_end(void **state)
 	assert_non_null(strstr(text("reason"), "INPUT of sv logged it"));
 }
 
+/* TPROXY is the last rule of the trace, and lets nobody in: tracking, which was before it, is not to blame. */
+static void fate_3a_a_proxy_that_nobody_runs(void **state)
+{
+	static const char *const proxied =
+		"*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		":POSTROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j TPROXY --on-port 3128\n"
+		"-A PREROUTING -j ACCEPT\nCOMMIT\n";
+	uint64_t rt = router();
+	struct journey *j = journey(rt, 1000, 7, web(), SYN, 1);
+
+	(void)state;
+	table(rt, "mangle", proxied, 0, 500, 90000, 0);
+	checkpoint(j, CHECKPOINT_PRE_FIRST, 64);
+	rule(j, HOOK_PREROUTING, "mangle", "PREROUTING", 1, 64);
+	kernel_freed(j, "NETFILTER_DROP", 1 << HOOK_PREROUTING, 64);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_int_equal(number("died_at.rule"), 1);
+	assert_string_equal(text("causes.0.id"), "not-listening");
+	/* Behind a rule that accepts it is not known what did it, but that tracking did not. */
+	j->steps[1].number = 2;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_string_equal(text("died_at.kind"), "kernel");
+	assert_string_equal(text("causes.0.id"), "explicit-drop");
+}
+
 /* Nobody traced it; the rule hands such packets over, and the kernel freed one without a reason. */
 static void fate_6b_what_a_queue_did_not_take_untraced(void **state)
 {
@@ -427,6 +454,7 @@ int main(void)
 		T(fate_5a_its_own_error_tells_what_is_wrong_behind_it),
 		T(fate_5e_an_error_from_further_on_is_about_what_lies_behind),
 		T(fate_6_a_line_of_a_log_is_no_end),
+		T(fate_3a_a_proxy_that_nobody_runs),
 		T(fate_6b_what_a_queue_did_not_take_untraced),
 		T(fate_7_steps_without_a_checkpoint_end_nothing),
 		T(fate_7_what_a_synproxy_took_is_not_discarded),
