@@ -15,6 +15,7 @@
 #include "common/reasons.h"
 
 enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
+enum { COPIERS_MAX = 64 }; /* passages of one packet's equals that are looked at */
 
 NAMES(verdict_name, enum verdict, VERDICTS)
 NAMES(death_name, enum death, DEATHS)
@@ -168,14 +169,62 @@ static const struct hop *deciding_hop(const struct inquiry *q, const struct path
 	return last;
 }
 
-void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c,
-	     const struct path *p)
+/* The host that both got this packet and sent one with equal contents, of somebody else's address; 0: none. */
+static uint64_t copier(const struct inquiry *q, const struct conversation *c, const struct path *p)
+{
+	struct path *const *list = p->direction == DIRECTION_REPLY ? c->reply : c->original;
+	size_t n = p->direction == DIRECTION_REPLY ? c->reply_count : c->original_count;
+	uint64_t sent[COPIERS_MAX], got[COPIERS_MAX];
+	size_t sent_count = 0, got_count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0;
+		     path_packet(list[i])->fp == path_packet(p)->fp && k < list[i]->hop_count &&
+		     got_count < COPIERS_MAX && sent_count < COPIERS_MAX;
+		     k++) {
+			const struct hop *h = &list[i]->hops[k];
+			const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
+
+			if (hop_first_hook(h) == HOOK_PREROUTING)
+				got[got_count++] = h->sj->host;
+			else if (hop_first_hook(h) == HOOK_OUTPUT && fh && fh->has_facts &&
+				 !fleet_owns(fh, &hop_tuple_in(h)->src))
+				sent[sent_count++] = h->sj->host;
+		}
+	}
+	for (size_t i = 0; i < sent_count; i++) {
+		for (size_t k = 0; k < got_count; k++) {
+			if (sent[i] == got[k])
+				return sent[i];
+		}
+	}
+	return 0;
+}
+
+/* 0a: it ended where only its copy may have been. */
+static void doubt_copies(struct fate *f, const struct inquiry *q, const struct conversation *c)
+{
+	const struct fleet_host *here = fleet_host(q->fleet, f->hop->sj->host), *by;
+	uint64_t host;
+
+	if (f->death == DEATH_NONE || !path_packet(f->path)->fp || !here ||
+	    fleet_owns(here, &hop_tuple_out(f->hop)->dst))
+		return;
+	host = copier(q, c, f->path);
+	by = host && host != here->host ? fleet_host(q->fleet, host) : NULL;
+	if (by)
+		fate_is_unknown(
+			f,
+			inquiry_say(
+				q,
+				"%s sends copies of it elsewhere, too: whether it or one of them ended at %s is not known",
+				by->id, here->id));
+}
+
+static void decide(struct fate *out, const struct inquiry *q, const struct conversation *c)
 {
 	const struct step *s;
 
-	memset(out, 0, sizeof(*out));
-	out->path = p;
-	out->hop = deciding_hop(q, p);
 	out->freed = hop_freed_step(out->hop);
 	s = hop_last_step(out->hop);
 	if (s && ended_by_rule(out, q, s)) /* 1, 2 */
@@ -202,4 +251,14 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 						: "no step of it was seen");
 	else /* 7 */
 		fate_in_gap(out, q, c, s);
+}
+
+void fate_of(struct fate *out, const struct inquiry *q, const struct conversation *c,
+	     const struct path *p)
+{
+	memset(out, 0, sizeof(*out));
+	out->path = p;
+	out->hop = deciding_hop(q, p);
+	decide(out, q, c);
+	doubt_copies(out, q, c);
 }

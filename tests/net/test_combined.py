@@ -210,3 +210,26 @@ def test_a_proxy_that_shakes_hands_for_the_server(fleet, std):
     begin(fleet, "tcp 10.0.1.2 10.0.3.2:443")
     assert std.cl.tcp(SERVER, 443, timeout=1).outcome == "answered"
     check(fleet.where("tcp 10.0.1.2 10.0.3.2:443"), verdict="delivered", died_at=None, reply_seen=True)
+
+
+def test_a_copy_that_dies_is_not_the_packet(fleet, std):
+    """rt mirrors what passes to a host that throws it away."""
+    spy = fleet.host("spy")
+    fleet.link(std.rt, "spy", "10.77.0.1/24", spy, "eth0", "10.77.0.2/24")
+    std.rt.rules("-t mangle -A PREROUTING -p udp --dport 53 -j TEE --gateway 10.77.0.2")
+    std.sv.rules("-A INPUT -p udp --sport 40001 -j DROP")
+    std.sv.serve("udp", 53)
+    begin(fleet, "udp 10.0.1.2 10.0.3.2:53")
+    assert [std.cl.udp(SERVER, 53, sport=port, timeout=0.4).outcome for port in (40000, 40001)] == ["answered", "silent"]
+    check(fleet.where("udp 10.0.1.2:40000 10.0.3.2:53"), verdict="delivered", reply_seen=True, died_at=None)
+    check(fleet.where("udp 10.0.1.2:40001 10.0.3.2:53"), verdict="dropped", died_at={"host": "sv", "chain": "INPUT", "rule": 1})
+
+
+def test_a_proxy_in_the_way_that_nobody_runs(fleet, std):
+    std.rt.rules("-t mangle -A PREROUTING -p tcp --dport 80 -j TPROXY --on-port 3128 --tproxy-mark 1/1")
+    std.rt.ip("rule add fwmark 1/1 lookup 100", "route add local default dev lo table 100")
+    begin(fleet, "tcp 10.0.1.2 10.0.3.2:80")
+    assert std.cl.tcp(SERVER, 80, timeout=0.3).outcome == "silent"
+    answer = fleet.where("tcp 10.0.1.2 10.0.3.2:80")
+    check(answer, verdict="dropped", died_at={"host": "rt", "table": "mangle", "chain": "PREROUTING", "kind": "rule", "rule": 1})
+    assert [c["id"] for c in answer["causes"]] == ["not-listening"] and hosts(answer) == ["cl", "gw", "rt"]

@@ -91,6 +91,35 @@ static struct journey *error(uint64_t h, int64_t t, const char *from, struct tup
 	return e;
 }
 
+/* -j TEE: rt sends a copy from its OUTPUT, with its sender's address, to a host that throws it away. */
+static void fate_0a_what_died_of_a_copy_is_not_the_packets_fate(void **state)
+{
+	uint64_t rt = router(), spy = host("spy", "10.77.0.2/24"), sv;
+	struct journey *j;
+
+	(void)state;
+	passes(rt, 1000, 7, web(), SYN, 1);
+	j = journey(rt, 1000, 7, web(), SYN, 1);
+	checkpoint(j, CHECKPOINT_OUT_FIRST, 63);
+	checkpoint(j, CHECKPOINT_POST_LAST, 63);
+	kernel_freed(journey(spy, 1001, 7, web(), SYN, 1), "IP_INADDRERRORS", 0, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_true(json_is_null(at("died_at")));
+	/* Where it was to go it is the packet itself. */
+	sv = server();
+	kernel_freed(journey(sv, 1001, 7, web(), SYN, 1), "NETFILTER_DROP", 1 << HOOK_INPUT, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_string_equal(text("died_at.host"), "sv");
+	/* Without the copy it died at spy. */
+	fake.journeys[1] = fake.journeys[2];
+	fake.journeys[1].row = 2;
+	fake.journey_count = 2;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	assert_string_equal(text("died_at.host"), "spy");
+}
+
 static void fate_1_nft_itself_tells_of_a_drop(void **state)
 {
 	uint64_t sv = server();
@@ -448,6 +477,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup(name, fresh)
+		T(fate_0a_what_died_of_a_copy_is_not_the_packets_fate),
 		T(fate_1_nft_itself_tells_of_a_drop),
 		T(fate_1_what_a_queue_took_is_not_watched),
 		T(fate_1a_what_a_queue_did_not_take_died_there),
