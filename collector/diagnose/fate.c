@@ -211,7 +211,8 @@ static void doubt_copies(struct fate *f, const struct inquiry *q, const struct c
 	    fleet_owns(here, &hop_tuple_out(f->hop)->dst))
 		return;
 	host = copier(q, c, f->path);
-	by = host && host != here->host ? fleet_host(q->fleet, host) : NULL;
+	by = host && (host != here->host || f->death == DEATH_LINK) ? fleet_host(q->fleet, host)
+								    : NULL;
 	if (by)
 		fate_is_unknown(
 			f,

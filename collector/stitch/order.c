@@ -19,7 +19,7 @@ static bool raises_ttl(const struct journey *j)
 
 struct ttls {
 	bool raised;     /* on one host */
-	uint8_t sent;    /* least that a sender gave it */
+	uint8_t sent;    /* most that a sender gave it; 0: none is known */
 	uint8_t highest; /* most that it came to a host with */
 };
 
@@ -27,21 +27,25 @@ static void look_at(struct ttls *t, const struct stored_journey *sj)
 {
 	const struct hop h = { .sj = sj };
 	uint8_t ttl = journey_first_ttl(&sj->j);
+	uint8_t *most = hop_first_hook(&h) == HOOK_OUTPUT ? &t->sent : &t->highest;
 
 	t->raised |= raises_ttl(&sj->j);
-	if (ttl && hop_first_hook(&h) == HOOK_OUTPUT)
-		t->sent = ttl < t->sent ? ttl : t->sent;
-	else if (ttl > t->highest)
-		t->highest = ttl;
+	if (ttl > *most)
+		*most = ttl;
+}
+
+static bool rose(const struct ttls *t)
+{
+	return t->raised || (t->sent && t->sent < t->highest);
 }
 
 bool ttl_was_raised(const struct stored_journey *const *list, size_t count)
 {
-	struct ttls t = { .sent = UINT8_MAX };
+	struct ttls t = { 0 };
 
 	for (size_t i = 0; i < count; i++)
 		look_at(&t, list[i]);
-	return t.raised || t.sent < t.highest;
+	return rose(&t);
 }
 
 /*
@@ -116,11 +120,11 @@ static int misfit(const struct path *p, const struct hop *before, const struct h
 
 static bool path_raised(const struct path *p)
 {
-	struct ttls t = { .sent = UINT8_MAX };
+	struct ttls t = { 0 };
 
 	for (size_t i = 0; i < p->hop_count; i++)
 		look_at(&t, p->hops[i].sj);
-	return t.raised || t.sent < t.highest;
+	return rose(&t);
 }
 
 /* Where the TTL tells nothing: hop by hop. */

@@ -232,6 +232,15 @@ static bool never_both(const struct stored_journey *a, const struct stored_journ
 	return lowers_ttl(&ha) && lowers_ttl(&hb);
 }
 
+/* 4: `a` is where one with equal contents was sent with a lower TTL than `b` came with: a copy that a router made. */
+static bool was_sent_lower(const struct stored_journey *a, const struct stored_journey *b)
+{
+	const struct hop h = { .sj = a };
+	uint8_t sent = journey_first_ttl(&a->j);
+
+	return hop_first_hook(&h) == HOOK_OUTPUT && sent && sent < journey_first_ttl(&b->j);
+}
+
 static int64_t apart(const struct stored_journey *a, const struct stored_journey *b)
 {
 	return a->at.v < b->at.v ? b->at.v - a->at.v : a->at.v - b->at.v;
@@ -251,6 +260,8 @@ static enum fit hops_fit(const struct path *p, const struct hop *h, const struct
 	    !are_halves(&now, h)) /* 4 */
 		return FIT_NEVER;
 	if (never_both(other, sj)) /* 4 */
+		return FIT_NEVER;
+	if (!raised && (was_sent_lower(other, sj) || was_sent_lower(sj, other))) /* 4 */
 		return FIT_NEVER;
 	if (died(sj) && !was_before(other, sj, raised)) /* 5 */
 		return FIT_NEVER;

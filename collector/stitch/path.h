@@ -52,7 +52,8 @@ struct paths {
  *  4. the same host twice is the same packet only if it came back changed (with a lower TTL, translated as another
  *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
  *     one that shares neither an address nor a TTL step with any hop. It leaves the OUTPUT of one host alone,
- *     the same TTL is lowered once, and with one TTL it is received once, unless it is for many
+ *     the same TTL is lowered once, and with one TTL it is received once, unless it is for many; it never had a
+ *     higher TTL than it was sent with, unless a rule raised that
  *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path (by TTL, unless a
  *     rule raised it, and by time)
  *  6. order: falling TTL, OUTPUT first, who lowered it unseen, bridges, receivers, then time; where a rule raised the TTL, each is

@@ -218,6 +218,23 @@ static void path_9_parts_that_share_an_address_are_joined(void **state)
 	assert_hosts(&p, 0, (uint64_t[]){ 1, 3, 5, 6, 0 });
 }
 
+/* A router that mirrors: its copy is sent with what TTL was left. */
+static void path_4_no_packet_had_more_than_it_was_sent_with(void **state)
+{
+	struct tuple t = udp("10.0.0.5", 4000);
+	struct paths p;
+
+	(void)state;
+	saw(3, HOOK_OUTPUT, 62, t, t, 0);
+	saw(1, HOOK_OUTPUT, 64, t, t, 1);
+	saw(2, HOOK_PREROUTING, 64, t, t, 2);
+	saw(3, HOOK_PREROUTING, 63, t, t, 3);
+	p = join();
+	assert_int_equal(p.count, 2);
+	assert_int_equal(p.list[0].hop_count + p.list[1].hop_count, 4);
+	assert_int_equal(p.list[1].hop_count, 3);
+}
+
 static void path_7_equal_packets_at_one_time_are_in_doubt(void **state)
 {
 	struct tuple t = udp("10.0.0.5", 4000);
@@ -259,6 +276,7 @@ int main(void)
 		CASE(path_2_what_long_fingerprints_tell_apart_is_not_one),
 		CASE(path_3_two_seconds_and_the_clocks_errors_apart_is_another),
 		CASE(path_4_two_hosts_do_not_send_one_packet),
+		CASE(path_4_no_packet_had_more_than_it_was_sent_with),
 		CASE(path_4_one_ttl_is_lowered_once),
 		CASE(path_4_one_ttl_is_received_once),
 		CASE(path_4_what_is_for_many_is_received_by_many),
