@@ -128,7 +128,7 @@ static void rule_causes(json_t *causes, const struct inquiry *q, const struct ru
 		evidence = cause_add(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host,
 				     table, chain, number, f->reject_with);
 	else if (f->cause && !strcmp(f->cause, "not-listening"))
-		evidence = add_cause(
+		evidence = cause_add(
 			causes, f->cause,
 			"%s %s/%s rule %u hands it to a program here, and none listens on that port",
 			host, table, chain, number);
