@@ -137,9 +137,12 @@ static bool another_passed(struct ruling *r, const struct inquiry *q, const stru
 	const struct journey *j = path_packet(f->path);
 	struct stops stops;
 
+	/* One that passed the host's last hook made an entry there itself; one that was refused, at its receiver. */
 	if (j->tuples[0].proto != IPPROTO_TCP || f->path->direction == DIRECTION_REPLY ||
-	    (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN ||
-	    !stops_passed(&stops, q, r->conv, f->hop->sj->host, path_last(f->path)))
+	    (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || f->verdict == VERDICT_REFUSED ||
+	    !stops_passed(&stops, q, r->conv,
+			  hop_reached(f->hop, CHECKPOINT_POST_LAST) ? 0 : f->hop->sj->host,
+			  path_last(f->path)))
 		return false;
 	r->tracked = stops_verdict(q, &stops, &r->tracked_reply);
 	return true;

@@ -347,6 +347,23 @@ static void ruling_0_what_is_outside_the_window_does_not_decide(void **state)
 	assert_true(json_is_true(at("partial")));
 }
 
+/* The SYN that nobody listened for has made the entry: tracking tells of no other one. */
+static void ruling_3a_a_refused_syn_is_tracked_itself(void **state)
+{
+	struct tuple t = web();
+	uint64_t sv = server();
+	struct journey *j = comes(sv, 1000, 7, t, SYN, 1);
+
+	(void)state;
+	checkpoint(j, CHECKPOINT_IN_LAST, 63);
+	kernel_freed(j, "NO_SOCKET", 0, 63);
+	fake.conns[fake.conn_count++] = (struct stored_conn){
+		.host = sv, .c = { .orig = t, .reply = tuple_reverse(&t) }, .from = { ms(1005) }
+	};
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "refused");
+}
+
 static void ruling_4_what_a_change_has_healed_does_not_decide(void **state)
 {
 	uint64_t sv = server();
@@ -490,6 +507,7 @@ int main(void)
 		T(fate_7_what_a_synproxy_took_is_not_discarded),
 		T(the_rule_that_set_the_ttl_is_the_culprit),
 		T(ruling_0_what_is_outside_the_window_does_not_decide),
+		T(ruling_3a_a_refused_syn_is_tracked_itself),
 		T(ruling_4_what_a_change_has_healed_does_not_decide),
 		T(ruling_6_without_deaths_the_best_that_is_known),
 		T(flows_4_what_bears_a_known_translation_belongs_to_it),
