@@ -81,7 +81,8 @@ static enum set_answer sets_of(struct search *s, const struct rule *r)
 			       .hop = s->hop,
 			       .tuple = s->t,
 			       .hook = s->hook,
-			       .at = hop_step_at(s->hop, s->step) };
+			       .at = hop_step_at(s->hop, s->step),
+			       .kernel_time = s->step->kernel_time };
 
 	if (r->set_count == 0)
 		return SET_YES;
