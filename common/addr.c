@@ -77,6 +77,13 @@ bool addr_is_loopback(const struct addr *a)
 	return a->family == 6 && !memcmp(a->b, one, sizeof(one));
 }
 
+bool addr_is_link_local(const struct addr *a)
+{
+	if (a->family == 4)
+		return a->b[0] == 169 && a->b[1] == 254;
+	return a->family == 6 && a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
 bool addr_is_multicast(const struct addr *a)
 {
 	static const uint8_t ones[4] = { 255, 255, 255, 255 };

@@ -36,7 +36,8 @@ void addr_print(const struct addr *a, char text[static ADDR_TEXT_MAX]);
 bool addr_equal(const struct addr *a, const struct addr *b);
 int addr_cmp(const struct addr *a, const struct addr *b);
 bool addr_is_loopback(const struct addr *a);
-bool addr_is_multicast(const struct addr *a); /* or the IPv4 limited broadcast */
+bool addr_is_link_local(const struct addr *a); /* 169.254.0.0/16, fe80::/10 */
+bool addr_is_multicast(const struct addr *a);  /* or the IPv4 limited broadcast */
 
 /* "10.0.0.0/8", "10.0.0.1", "10.0.0.0/255.0.0.0"; host bits are kept as given but never compared. */
 bool prefix_parse(struct prefix *p, const char *text);

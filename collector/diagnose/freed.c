@@ -16,21 +16,28 @@ enum { CONFIRMING_HOOKS = 1 << HOOK_INPUT | 1 << HOOK_POSTROUTING };
 enum { DEVICE_HOOKS = 1 << HOOK_INGRESS | 1 << HOOK_EGRESS };
 enum { CLASHES_MAX = 16 };
 
+/* May no router forward what comes from there (net/ipv6/ip6_output.c, ip6_forward())? */
+static bool stays_on_link(const struct addr *src)
+{
+	static const struct addr none = { .family = 6 };
+
+	return addr_is_loopback(src) || addr_is_multicast(src) || addr_is_link_local(src) ||
+	       addr_equal(src, &none);
+}
+
 /*
- * A reason that stands for several things: what the packet and the host's facts say. Of IPv4, kernels give IP_INADDRERRORS only
- * where the interface does not forward; of IPv6 for odd addresses, too.
+ * A reason that stands for several things: what the packet says. Kernels give IP_INADDRERRORS only where the interface does not
+ * forward; of IPv6 for a sender that must not be forwarded, too.
  */
-static const char *cause_of(const struct inquiry *q, const struct fate *f, const struct reason *r)
+static const char *cause_of(const struct fate *f, const struct reason *r)
 {
 	const struct journey *j = &f->hop->sj->j;
-	struct routed routed;
 
 	if (!strcmp(r->name, "IP_INHDR") && f->freed->ttl <= 1)
 		return "ttl-expired";
 	if (strcmp(r->name, "IP_INADDRERRORS") != 0)
 		return r->cause;
-	routed_find(&routed, q, f->hop);
-	if (j->ip_version == 6 && routed_forwards(&routed, 6) == FORWARDS)
+	if (j->ip_version == 6 && stays_on_link(&j->tuples[0].src))
 		return NULL;
 	return "forwarding-disabled";
 }
@@ -164,7 +171,7 @@ bool fate_by_kernel(struct fate *f, const struct inquiry *q, const struct step *
 		f->clash = clash(q, f->hop);
 		fate_is_discarded(f, r->name, f->clash ? "nat-exhausted" : NULL, true);
 	} else {
-		fate_is_discarded(f, r->name, cause_of(q, f, r), true);
+		fate_is_discarded(f, r->name, cause_of(f, r), true);
 	}
 	return true;
 }

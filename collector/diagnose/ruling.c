@@ -11,6 +11,7 @@
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
+static const int64_t TOLD_NS = 500LL * NS_PER_MS; /* less than a SYN waits for its next try */
 static const int64_t REJECT_NS = 2LL * NS_PER_S;
 
 static bool is_death(enum verdict v)
@@ -135,14 +136,17 @@ static bool retransmission_arrived(const struct conversation *c, const struct fa
 static bool another_passed(struct ruling *r, const struct inquiry *q, const struct fate *f)
 {
 	const struct journey *j = path_packet(f->path);
+	struct wall_ns death = path_last(f->path);
 	struct stops stops;
 
+	/* What the kernel threw away behind the last hook had an entry, too, told a little later. */
+	if (f->death == DEATH_KERNEL)
+		death.v += TOLD_NS;
 	/* One that passed the host's last hook made an entry there itself; one that was refused, at its receiver. */
 	if (j->tuples[0].proto != IPPROTO_TCP || f->path->direction == DIRECTION_REPLY ||
 	    (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || f->verdict == VERDICT_REFUSED ||
 	    !stops_passed(&stops, q, r->conv,
-			  hop_reached(f->hop, CHECKPOINT_POST_LAST) ? 0 : f->hop->sj->host,
-			  path_last(f->path)))
+			  hop_reached(f->hop, CHECKPOINT_POST_LAST) ? 0 : f->hop->sj->host, death))
 		return false;
 	r->tracked = stops_verdict(q, &stops, &r->tracked_reply);
 	return true;

@@ -29,8 +29,8 @@ def test_an_interface_that_does_not_forward(fleet, std, version, key):
     std.rt.sysctl(**{key: 1})
     answer = fleet.where(flow_of(attempt, "udp", DST[version], 8001))
     check(answer, verdict="discarded", confidence="observed", died_at={"host": "rt", "kind": "kernel"})
-    assert [(c["id"], c["summary"]) for c in answer["causes"]] == [
-        ("forwarding-disabled", "rt does not forward packets that come in by wan")]
+    assert [c["id"] for c in answer["causes"]] == ["forwarding-disabled"]
+    assert answer["causes"][0]["summary"].startswith("rt does not forward what comes in by wan")
 
 
 @pytest.mark.bpf

@@ -364,6 +364,24 @@ static void ruling_3a_a_refused_syn_is_tracked_itself(void **state)
 	assert_string_equal(text("verdict"), "refused");
 }
 
+/* Nobody traced it: its own entry is told a moment after its death, another's after a second. */
+static void ruling_3a_a_syn_that_a_queue_lost_is_tracked_itself(void **state)
+{
+	struct tuple t = web();
+	uint64_t rt = router();
+
+	(void)state;
+	kernel_freed(journey(rt, 1000, 7, t, SYN, 1), "QDISC_DROP", 1 << HOOK_POSTROUTING, 63);
+	fake.conns[fake.conn_count++] = (struct stored_conn){
+		.host = rt, .c = { .orig = t, .reply = tuple_reverse(&t) }, .from = { ms(1020) }
+	};
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	fake.conns[0].from.v = ms(2020);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_not_equal(text("verdict"), "discarded");
+}
+
 static void ruling_4_what_a_change_has_healed_does_not_decide(void **state)
 {
 	uint64_t sv = server();
@@ -508,6 +526,7 @@ int main(void)
 		T(the_rule_that_set_the_ttl_is_the_culprit),
 		T(ruling_0_what_is_outside_the_window_does_not_decide),
 		T(ruling_3a_a_refused_syn_is_tracked_itself),
+		T(ruling_3a_a_syn_that_a_queue_lost_is_tracked_itself),
 		T(ruling_4_what_a_change_has_healed_does_not_decide),
 		T(ruling_6_without_deaths_the_best_that_is_known),
 		T(flows_4_what_bears_a_known_translation_belongs_to_it),

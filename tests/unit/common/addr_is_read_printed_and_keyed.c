@@ -52,6 +52,12 @@ static void addresses_print_as_they_were_read(void **state)
 	assert_true(addr_is_loopback(&a));
 	a = addr("::2");
 	assert_false(addr_is_loopback(&a));
+	a = addr("169.254.1.1");
+	assert_true(addr_is_link_local(&a));
+	a = addr("febf::1");
+	assert_true(addr_is_link_local(&a));
+	a = addr("fec0::1");
+	assert_false(addr_is_link_local(&a));
 	a = addr("239.1.1.1");
 	assert_true(addr_is_multicast(&a));
 	a = addr("255.255.255.255");
