@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/source/host.h"
@@ -21,6 +22,9 @@
 
 enum {
 	FACTS_PAUSE_MS = 200, /* changes come in bursts */
+	FACTS_SHARE =
+		100, /* of a core: a full routing table that changes all the time costs no more */
+	FACTS_LATE_MS = 1000, /* facts that a change made wrong for so long are a loss */
 	DUMP_PAUSE_S = 30,    /* between two dumps of conntrack */
 	REOPEN_S = 60,
 	STATS_S = 10,
@@ -151,6 +155,12 @@ static void want_dump(struct host *h, struct boot_ns now)
 	sooner(&h->dump_due, at);
 }
 
+/* Dumps the facts at that time, or as soon as the last dump is paid for. */
+static void want_facts(struct host *h, struct boot_ns at)
+{
+	sooner(&h->facts_due, at.v < h->facts_from.v ? h->facts_from : at);
+}
+
 static void on_loss(void *arg, const struct loss *l)
 {
 	struct host *h = arg;
@@ -160,7 +170,7 @@ static void on_loss(void *arg, const struct loss *l)
 	if (strcmp(l->source, source_conntrack.name) == 0)
 		want_dump(h, l->until);
 	if (strcmp(l->source, source_host.name) == 0)
-		sooner(&h->facts_due, after_ms(l->until, FACTS_PAUSE_MS));
+		want_facts(h, after_ms(l->until, FACTS_PAUSE_MS));
 	if (host_changes(h))
 		changes_lost(h->changes, l);
 }
@@ -173,8 +183,10 @@ void host_lost(struct host *h, const struct loss *l)
 static void on_facts_changed(void *arg)
 {
 	struct host *h = arg;
+	struct boot_ns now = boot_now();
 
-	sooner(&h->facts_due, after_ms(boot_now(), FACTS_PAUSE_MS));
+	sooner(&h->facts_changed, now);
+	want_facts(h, after_ms(now, FACTS_PAUSE_MS));
 }
 
 static uint64_t hash_bytes(uint64_t hash, const void *p, size_t len)
@@ -197,12 +209,24 @@ static uint64_t facts_hash(const struct facts *f)
 	return hash_bytes(hash, f->rules, f->rule_count * sizeof(*f->rules));
 }
 
+/* A change waited for this dump: what the facts said meanwhile was not so. */
+static void tell_stale(struct host *h, struct boot_ns now)
+{
+	struct record r = { .kind = RECORD_LOSS,
+			    .loss = { .from = h->facts_stale, .until = now, .source = "host" } };
+
+	if (h->facts_stale.v && now.v - h->facts_stale.v > FACTS_LATE_MS * NS_PER_MS)
+		host_emit(h, &r);
+	h->facts_stale.v = 0;
+}
+
 static void on_facts(void *arg, const struct facts *f)
 {
 	struct host *h = arg;
 	struct record r = { .kind = RECORD_FACTS, .facts = *f };
 	uint64_t hash = facts_hash(f);
 
+	tell_stale(h, f->at);
 	ifnames_clear(&h->names);
 	for (uint32_t i = 0; i < f->link_count; i++)
 		ifnames_set(&h->names, f->links[i].ifindex, f->links[i].name);
@@ -325,7 +349,7 @@ static void on_opened(void *arg, const struct helper_request *q, const struct he
 	if (slot == SLOT_NFLOG)
 		logs_opened(&h->logs, h->env, a, h->opening[slot] == OPENING_DONE, now);
 	if (slot == SLOT_HOST)
-		sooner(&h->facts_due, now);
+		want_facts(h, now);
 	if (slot == SLOT_CONNTRACK && h->opening[slot] == OPENING_DONE)
 		want_dump(h, now);
 	if (slot == SLOT_DUMP) {
@@ -382,6 +406,43 @@ static void rest(struct host *h, struct boot_ns now)
 	want_dump(h, now);
 }
 
+static int64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+/* Reads on, and puts down what a dump of facts costs. */
+static int drain(struct host *h, struct source *s, int max, const struct sink *sink)
+{
+	bool facts = s == &h->sources[SLOT_HOST] && host_dumping(s);
+	int64_t begun = facts ? cpu_ns() : 0;
+	int r = source_drain(s, max, sink);
+
+	if (facts) {
+		h->facts_cost += cpu_ns() - begun;
+		h->facts_from.v = h->facts_asked.v + FACTS_SHARE * h->facts_cost;
+	}
+	return r;
+}
+
+/* The next dump of facts begins; what changes from now on it may not tell. */
+static void ask_facts(struct host *h, struct boot_ns now)
+{
+	int64_t begun = cpu_ns();
+	int r;
+
+	h->facts_asked = now;
+	sooner(&h->facts_stale, h->facts_changed);
+	h->facts_changed.v = 0;
+	r = host_dump(&h->sources[SLOT_HOST]);
+	h->facts_cost = cpu_ns() - begun;
+	if (r < 0)
+		h->facts_due = after_ms(now, REOPEN_S * 1000);
+}
+
 int host_readable(struct host *h, struct source *s, int max)
 {
 	struct sink sink = sink_of(h);
@@ -389,7 +450,7 @@ int host_readable(struct host *h, struct source *s, int max)
 	enum slot slot = (enum slot)(s - h->sources);
 	int r;
 
-	r = source_drain(s, max, &sink);
+	r = drain(h, s, max, &sink);
 	if (slot == SLOT_STATS && (h->stats_done || r < 0)) {
 		h->stats_done = false;
 		host_close(h, SLOT_STATS); /* what one read does not tell the next one will */
@@ -529,9 +590,8 @@ struct boot_ns host_tick(struct host *h, struct boot_ns now)
 {
 	struct boot_ns due = { 0 };
 
-	if (h->opening[SLOT_HOST] == OPENING_DONE && is_due(&h->facts_due, now) &&
-	    host_dump(&h->sources[SLOT_HOST]) < 0)
-		h->facts_due = after_ms(now, REOPEN_S * 1000);
+	if (h->opening[SLOT_HOST] == OPENING_DONE && is_due(&h->facts_due, now))
+		ask_facts(h, now);
 	if (may_dump(h) && is_due(&h->dump_due, now))
 		host_open(h, SLOT_DUMP);
 	if (is_due(&h->conntrack_due, now)) {
@@ -609,7 +669,7 @@ void host_snapshot(struct host *h)
 	h->rules.due.v = 0;
 	sets_snapshot(h);
 	counting_now(&h->counting, false);
-	sooner(&h->facts_due, boot_now());
+	want_facts(h, boot_now());
 }
 
 void host_resend(struct host *h)

@@ -112,6 +112,10 @@ struct host {
 	struct boot_ns facts_due, dump_due, dump_last, conntrack_due; /* 0: not */
 	struct boot_ns dump_again; /* the last dump that was not the first */
 	uint64_t facts_hash;
+	struct boot_ns facts_asked, facts_from; /* the last dump began; the next one may begin */
+	int64_t facts_cost;                     /* ns of CPU that the last dump took so far */
+	struct boot_ns facts_changed,
+		facts_stale; /* since when a change waits: for the next dump, for the one under way */
 	struct logs logs;
 	bool dump_done, sources_changed;
 	struct said said;

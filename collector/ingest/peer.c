@@ -223,6 +223,15 @@ static struct note *note_in_batch(struct peer *p, uint64_t seq, const struct rec
 	return NULL;
 }
 
+/* Its rulesets will not come: nobody need wait for them. */
+static bool ruleset_failed(const struct sources *s)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (!strcmp(s->list[i].name, "ruleset"))
+			return s->list[i].state == SOURCE_FAILED;
+	return false;
+}
+
 int peer_note_batch(struct peer *p, const struct msg_batch *b)
 {
 	struct boot_ns at;
@@ -247,6 +256,7 @@ int peer_note_batch(struct peer *p, const struct msg_batch *b)
 		n->host = r->host;
 		n->at = at;
 		n->note.kind = r->kind;
+		n->no_rulesets = r->kind == RECORD_SOURCES && ruleset_failed(&r->sources);
 		if (r->kind != RECORD_LEASE)
 			continue;
 		n->note.lease.id = r->lease.id;
@@ -268,7 +278,8 @@ static void note_tell(struct peer *p, struct note *n)
 
 	if (n->note.kind == RECORD_SOURCES)
 		h->sources_told = true;
-	if (n->note.kind == RECORD_RULESET || n->note.kind == RECORD_RULESET_CHECKED)
+	if (n->note.kind == RECORD_RULESET || n->note.kind == RECORD_RULESET_CHECKED ||
+	    n->no_rulesets)
 		h->rulesets_told = true;
 	n->note.host = h->id;
 	n->note.at.v = n->at.v + p->offset.offset;

@@ -12,6 +12,7 @@ struct note {
 	uint64_t epoch, seq; /* of its batch */
 	uint32_t host;
 	struct boot_ns at;
+	bool no_rulesets;        /* they cannot be read there */
 	struct ingest_note note; /* host and at are filled when it is told */
 	struct note *prev, *next;
 };

@@ -47,6 +47,7 @@ def test_without_raw_sockets_rules_have_no_text(pair):
     wait_until("b's sources", lambda: sources(pair, "b"), fleets.READY)
     ruleset = sources(pair, "b")["ruleset"]
     assert ruleset["state"] == "failed" and "CAP_NET_RAW" in ruleset["why"]
+    pair.wait_ready("a", "b")       # nobody waits for what cannot come
     pair.trace(FLOW)
     a.tcp("10.0.0.2", 443, timeout=0.4)
     answer = pair.where(FLOW, status=(0, 3))
