@@ -195,6 +195,9 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 		json_object_set_new(host, "state",
 				    json_string(state_of(h, c, has_sources, q->now)));
 		json_object_set_new(host, "lag_ms", lag_of(c));
+		json_object_set_new(host, "clock_ms",
+				    c && c->connected && c->clock_known ? json_integer(c->clock_ms)
+									: json_null());
 		json_object_set_new(host, "sources", sources_of(&sources));
 		json_object_set_new(host, "losses", losses_of(h->host, losses, loss_count));
 		json_object_set_new(host, "conntrack", conntrack_of(r, h->host, since, arena));

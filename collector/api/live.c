@@ -35,6 +35,8 @@ static void take_one(void *arg, const struct ingest_live *live)
 		.rulesets_told = live->rulesets_told,
 		.quiet_ms = live->quiet_ms,
 		.lag_ms = live->lag_ms,
+		.clock_known = live->clock_known,
+		.clock_ms = live->clock_ms,
 	};
 	strncpy(c->id, live->id, HOST_MAX);
 }

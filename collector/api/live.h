@@ -10,8 +10,8 @@ enum { SILENT_AFTER_MS = 10 * 1000, LATE_MS = 500 };
 
 struct live_copy {
 	char id[HOST_MAX + 1];
-	bool connected, gone, resumed, sources_told, rulesets_told;
-	int64_t quiet_ms, lag_ms;
+	bool connected, gone, resumed, sources_told, rulesets_told, clock_known;
+	int64_t quiet_ms, lag_ms, clock_ms;
 };
 
 struct live_copies {

@@ -16,6 +16,7 @@
 
 enum {
 	FULL_PERCENT = 95,  /* of conntrack's table */
+	CLOCK_MS = 1000,    /* more than pings leave open */
 	LAG_MS = 10000,     /* evidence that is later than this is late */
 	LOG_RATE = 100,     /* packets a second that a rule without a limit may log */
 	COUNTED_MIN_S = 10, /* a rate over less is a burst */
@@ -72,6 +73,20 @@ static void look_at_state(json_t *findings, const json_t *host, const char *id)
 		add(findings, id, "warning", "late",
 		    json_sprintf("its evidence comes %lld s late", lag / 1000), NULL,
 		    json_pack("{s:I}", "lag_ms", (json_int_t)lag));
+}
+
+/* Answers do not rest on it, but logs, certificates and rules with a time do. */
+static void look_at_clock(json_t *findings, const json_t *host, const char *id)
+{
+	const long long off = field_number(host, "clock_ms");
+
+	if (off > -CLOCK_MS && off < CLOCK_MS)
+		return;
+	add(findings, id, "warning", "clock",
+	    json_sprintf("its clock is %.1f s %s the collector's",
+			 (double)(off < 0 ? -off : off) / 1000, off < 0 ? "behind" : "ahead of"),
+	    "timedatectl timesync-status there, and where the collector runs",
+	    json_pack("{s:I}", "clock_ms", (json_int_t)off));
 }
 
 static void look_at_sources(json_t *findings, const json_t *host, const char *id)
@@ -160,6 +175,7 @@ void doctor_host(json_t *findings, const json_t *host)
 	const char *id = field_text(host, "id") ?: "?";
 
 	look_at_state(findings, host, id);
+	look_at_clock(findings, host, id);
 	look_at_sources(findings, host, id);
 	look_at_conntrack(findings, id, json_object_get(host, "conntrack"));
 	if (field_true(host, "mixed"))

@@ -305,6 +305,8 @@ static void live_fill(const struct ingest *g, const struct live_host *h, struct 
 		.rulesets_told = h->rulesets_told,
 		.quiet_ms = now_ms(g) - p->heard_ms,
 		.lag_ms = p->lag_ms,
+		.clock_known = p->clock_known,
+		.clock_ms = p->clock_ns / NS_PER_MS,
 	};
 }
 

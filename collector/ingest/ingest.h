@@ -39,6 +39,8 @@ struct ingest_live {
 	bool sources_told, rulesets_told; /* in this epoch, and committed */
 	int64_t quiet_ms;                 /* since anything was heard of it */
 	int64_t lag_ms;                   /* how far it is behind; -1 unknown */
+	bool clock_known;                 /* by a ping */
+	int64_t clock_ms; /* its wall clock less the collector's; what it tells does not rest on it */
 };
 
 /* False: no agent of this host has connected since the start. */

@@ -149,6 +149,7 @@ int peer_take(struct peer **out, struct ingest *g, const struct store_agent *a,
 	memcpy(p->instance, h->instance, sizeof(p->instance));
 	memcpy(p->boot_id, h->boot_id, sizeof(p->boot_id));
 	p->lag_ms = -1;
+	p->clock_known = false;
 	*out = p;
 	return 0;
 }

@@ -43,6 +43,8 @@ struct peer {
 	int64_t offset_ms;          /* when, on the loop's clock */
 	int64_t heard_ms;           /* last message, on the loop's clock */
 	int64_t lag_ms;             /* from the last Pong; -1 unknown */
+	bool clock_known;
+	int64_t clock_ns; /* its wall clock less ours, at the last ping */
 	UT_hash_handle hh;
 };
 

@@ -177,6 +177,8 @@ static void session_pong(struct session *s, const struct msg_pong *pong)
 	o.offset = wall_now().v - trip / 2 - pong->boot.v;
 	o.at = pong->boot;
 	peer_offset(s->peer, &o);
+	s->peer->clock_known = true;
+	s->peer->clock_ns = pong->wall.v - (wall_now().v - trip / 2);
 }
 
 static int session_batch(struct session *s, const struct msg_batch *b)

@@ -1,5 +1,6 @@
 """Agents whose wall clocks are minutes apart: the order is that of the packets, and the times are the collector's."""
 import datetime
+import json
 import time
 
 from fleet import flow_of, part
@@ -42,6 +43,12 @@ def test_clocks_that_are_minutes_apart(fleet, std):
     way, answer = attempt(fleet, std, verdict="delivered", reply_seen=True, partial=False)
     assert way == ["cl", "gw", "rt", "sv"]
     assert [hop["host"] for hop in answer["hops"] if hop["direction"] == "reply"] == ["sv", "rt", "gw", "cl"]
+
+    for host, off in ((std.cl, 200), (std.sv, -420)):
+        known = next(h for h in fleet.host_list() if h["id"] == host.name)["clock_ms"]
+        assert abs(known / 1000 - off) < SLACK, known
+    doctor = json.loads(fleet.lasthop("doctor", "sv", "--json").stdout)
+    assert "420.0 s behind" in next(f["text"] for f in doctor["findings"] if f["kind"] == "clock")
 
     changed = time.time()
     std.sv.rules("-A INPUT -p tcp --dport 443 -j DROP")

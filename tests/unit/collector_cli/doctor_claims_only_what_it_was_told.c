@@ -47,6 +47,20 @@ static void a_healthy_host_has_no_findings(void **state)
 	json_decref(findings);
 }
 
+static void a_wrong_clock_is_told(void **state)
+{
+	json_t *findings = of_host("{\"id\":\"gw\",\"clock_ms\":-181500,\"losses\":[]}");
+
+	(void)state;
+	assert_int_equal(json_array_size(findings), 1);
+	assert_string_equal(said(findings, 0, "kind"), "clock");
+	assert_non_null(strstr(said(findings, 0, "text"), "181.5 s behind"));
+	json_decref(findings);
+	findings = of_host("{\"id\":\"gw\",\"clock_ms\":900,\"losses\":[]}");
+	assert_int_equal(json_array_size(findings), 0);
+	json_decref(findings);
+}
+
 static void a_full_table_is_trouble(void **state)
 {
 	json_t *findings = of_host(
@@ -181,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_healthy_host_has_no_findings),
+		cmocka_unit_test(a_wrong_clock_is_told),
 		cmocka_unit_test(a_full_table_is_trouble),
 		cmocka_unit_test(what_is_missing_is_said_with_its_cost),
 		cmocka_unit_test(losses_are_summed_and_never_made_exact),
