@@ -138,6 +138,11 @@ static void left_for(struct fate *f, const struct inquiry *q, const struct conve
 	if (f->provisional)
 		why = inquiry_say(q, "it left %s a moment ago; %s may still report it", from->id,
 				  (to ? to : next.hosts[0])->id);
+	else if (hop_last_at(h).v < q->whole_from.v) /* 5f */
+		why = inquiry_say(
+			q,
+			"it left %s, and more packets match than one question looks at: a smaller window (--since, --until) or flow would tell",
+			from->id);
 	else if (!to && (next.stranger || next.count > FLEET_NEXT_MAX))
 		why = inquiry_say(
 			q, "it left %s for %s or a host nobody watches: its routes allow both",

@@ -67,7 +67,7 @@ const char *death_name(enum death d);
  *     port unreachable
  *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a), or one that
  *     somebody further on made (5e, foreign.h), unless the next host told of the packet; the next hop has no agent: left (5b); the next hop (each that its routes allow) must have selected it, lost no evidence, and
- *     saw nothing: lost (5c); else unknown (5d)
+ *     saw nothing: lost (5c); else unknown (5d), as where more packets matched than one question looks at (5f)
  *  6. nothing but such a reason is known of it: unknown; where the kernel gives none, and the host's routing rules and routes
  *     of that time leave it only a blackhole (or unreachable, prohibit), that one swallowed it (6a); where nobody traced it and a rule hands such packets to a
  *     queue, that one did not take it (6b)

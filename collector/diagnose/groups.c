@@ -168,6 +168,7 @@ static int groups_with(json_t **answer, struct inquiry *q)
 
 	if (r < 0)
 		return r;
+	q->whole_from = flows.whole_from;
 	list = arena_alloc(q->arena, (flows.count + 1) * sizeof(*list));
 	groups = arena_alloc(q->arena, (flows.count + 1) * sizeof(*groups));
 	if (!list || !groups)

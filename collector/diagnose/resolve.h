@@ -13,6 +13,8 @@ struct inquiry {
 	struct fleet *fleet;
 	struct arena *arena;
 	struct where_need *need;
+	struct wall_ns
+		whole_from; /* of packets before that, journeys may be left out (0: of none) */
 	struct suspects_memo *memo; /* suspects.h; NULL: nothing is remembered */
 };
 

@@ -516,6 +516,7 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 	r = flows_find(&flows, q->fleet, ask->flow, JOURNEYS_MAX);
 	if (r < 0)
 		return r;
+	q->whole_from = flows.whole_from;
 	list = arena_alloc(q->arena, (flows.count + 1) * sizeof(*list));
 	if (!list)
 		return -ENOMEM;

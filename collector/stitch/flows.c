@@ -668,6 +668,7 @@ int flows_find(struct flows *out, struct fleet *f, const struct flow *flow, size
 	if (r < 0)
 		return r;
 	out->cut = g.cut;
+	out->whole_from = g.whole_from;
 	r = paths_join(&out->paths, g.list, g.count, f->arena);
 	if (r < 0)
 		return r;

@@ -24,6 +24,8 @@ struct flows {
 	size_t count;
 	struct paths paths;
 	bool cut; /* more journeys matched than were looked at */
+	struct wall_ns
+		whole_from; /* of packets before that, journeys may be left out (0: of none) */
 };
 
 /* Private addresses are used at several sites: are a and b surely of different senders? */

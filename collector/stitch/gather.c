@@ -40,17 +40,40 @@ struct gathering {
 	struct wall_ns since, until;
 };
 
-static bool row_add(struct gathering *w, uint64_t row)
+/* Where the row is in the table, or would be. */
+static size_t row_place(const struct gathering *w, uint64_t row)
 {
 	size_t i = (row * UINT64_C(0x9e3779b97f4a7c15)) & (w->row_cap - 1);
 
-	while (w->rows[i]) {
-		if (w->rows[i] == row + 1)
-			return false;
+	while (w->rows[i] && w->rows[i] != row + 1)
 		i = (i + 1) & (w->row_cap - 1);
-	}
+	return i;
+}
+
+static bool row_add(struct gathering *w, uint64_t row)
+{
+	size_t i = row_place(w, row);
+
+	if (w->rows[i])
+		return false;
 	w->rows[i] = row + 1;
 	return true;
+}
+
+static bool row_known(const void *arg, uint64_t row)
+{
+	const struct gathering *w = arg;
+
+	return w->rows[row_place(w, row)] != 0;
+}
+
+/* More matched: what is older than the oldest row that came, or arrived before it, may have been left out. */
+static void left_out(struct gathering *w, struct wall_ns oldest)
+{
+	oldest.v += (int64_t)JOIN_MARGIN_MS * NS_PER_MS;
+	w->g->cut = true;
+	if (oldest.v > w->g->whole_from.v)
+		w->g->whole_from = oldest;
 }
 
 static int take(struct gathering *w, const struct stored_journey *list, size_t n)
@@ -59,7 +82,7 @@ static int take(struct gathering *w, const struct stored_journey *list, size_t n
 
 	for (size_t i = 0; i < n; i++) {
 		if (g->count == g->cap) {
-			g->cut = true;
+			left_out(w, w->until);
 			return 0;
 		}
 		if (list[i].j.tuple_count && list[i].j.step_count && row_add(w, list[i].row))
@@ -77,14 +100,24 @@ static int ask(struct gathering *w, struct journey_query *q)
 
 	q->since = w->since;
 	q->until = w->until;
+	q->skip = row_known;
+	q->skip_arg = w;
 	if (!q->limit)
 		q->limit = w->limit;
 	r = reader_journeys(w->f->reader, q, w->f->arena, &list, &n, &cut);
 	if (r < 0)
 		return r;
+	/* Fingerprints are looked up one by one: those that no room was left for may be of any time. */
 	if (cut)
-		w->g->cut = true;
+		left_out(w, n && !q->fp_count ? list[0].at : w->until);
 	return take(w, list, n);
+}
+
+static int by_value(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return (a > b) - (a < b);
 }
 
 static int ask_fingerprints(struct gathering *w)
@@ -105,8 +138,12 @@ static int ask_fingerprints(struct gathering *w)
 	w->fps_done = w->g->count;
 	if (!count)
 		return 0;
+	qsort(fps, count, sizeof(*fps), by_value);
 	q.fps = fps;
-	q.fp_count = count;
+	for (size_t i = 0; i < count; i++)
+		if (!i || fps[i] != fps[i - 1])
+			fps[q.fp_count++] = fps[i];
+	q.limit = w->g->cap - w->g->count + 1;
 	return ask(w, &q);
 }
 
@@ -135,16 +172,14 @@ static int take_conns(struct gathering *w, const struct flow *flow)
 	return 0;
 }
 
-/* One more tuple to follow, unless the first question or an earlier one has covered it. */
-static int ask_tuple(struct gathering *w, const struct tuple *t)
+/* One more tuple to follow, unless an earlier question has covered it. */
+static int follow_tuple(struct gathering *w, const struct tuple *t)
 {
 	struct tuple back = tuple_reverse(t);
 	struct journey_query q = { 0 };
 	struct flow flow;
 	int r;
 
-	if (flow_has(w->flow, t) || flow_has(w->flow, &back))
-		return 0;
 	if (proto_is_icmp(t->proto) && !t->dport)
 		return 0; /* an ICMP error is nobody's flow */
 	for (size_t i = 0; i < w->asked_count; i++) {
@@ -162,6 +197,30 @@ static int ask_tuple(struct gathering *w, const struct tuple *t)
 		return r;
 	q.flow = &flow;
 	return ask(w, &q);
+}
+
+/* The same, unless the first question has covered it. */
+static int ask_tuple(struct gathering *w, const struct tuple *t)
+{
+	struct tuple back = tuple_reverse(t);
+
+	return flow_has(w->flow, t) || flow_has(w->flow, &back) ? 0 : follow_tuple(w, t);
+}
+
+/*
+ * More matched than the first question took, the newest. What ended matters more than what is new; and what became of those flows
+ * otherwise may be older, too.
+ */
+static int ask_ends(struct gathering *w)
+{
+	struct journey_query ends = { .flow = w->flow, .ends = true };
+	size_t known = w->g->count, until;
+	int r = ask(w, &ends);
+
+	until = w->g->count;
+	for (size_t i = known; i < until && r >= 0 && w->asked_count < TUPLES_ASKED_MAX / 2; i++)
+		r = follow_tuple(w, &w->g->list[i].j.tuples[0]);
+	return r;
 }
 
 static int ask_tuples(struct gathering *w)
@@ -399,13 +458,11 @@ int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t 
 		return -ENOMEM;
 
 	r = ask(w, &q);
-	if (r >= 0 && g->cut) { /* what ended matters more than what is new */
-		struct journey_query ends = { .flow = flow, .ends = true };
-
-		r = ask(w, &ends);
-	}
+	if (r >= 0 && g->cut)
+		r = ask_ends(w);
 	if (r >= 0)
 		r = take_conns(w, flow);
+	w->g->whole_from.v = 0; /* whom the first question left out, the next ones find */
 	w->since.v -= margin;
 	w->until.v += margin;
 	for (int round = 0; r >= 0 && round < ROUNDS_MAX; round++) {

@@ -11,6 +11,8 @@ struct gathered {
 	struct stored_conn *conns; /* whose tuples match the flow or what it became */
 	size_t conn_count, conn_cap;
 	bool cut;
+	struct wall_ns
+		whole_from; /* of packets before that, journeys may be left out (0: of none) */
 };
 
 /*

@@ -157,13 +157,18 @@ static bool flow_fits(const struct flow *f, const struct journey *j)
 	return false;
 }
 
+static int compare_fp(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return (a > b) - (a < b);
+}
+
 static bool fits(const struct journey_query *q, const struct journey *j)
 {
-	for (size_t i = 0; i < q->fp_count; i++) {
-		if (q->fps[i] == j->fp)
-			return true;
-	}
-	if (q->fp_count || (q->ends && !journey_may_end(j)))
+	if (q->fp_count)
+		return bsearch(&j->fp, q->fps, q->fp_count, sizeof(*q->fps), compare_fp) != NULL;
+	if ((q->ends && !journey_may_end(j)))
 		return false;
 	return !q->flow || flow_fits(q->flow, j);
 }
@@ -240,7 +245,8 @@ static int take_row(struct hunt *h, struct db *d, uint32_t no, uint32_t row)
 	sqlite3_stmt *s;
 	int r = 0;
 
-	if (row_id(no, row) <= h->q->after_row)
+	if (row_id(no, row) <= h->q->after_row ||
+	    (h->q->skip && h->q->skip(h->q->skip_arg, row_id(no, row))))
 		return 0;
 	s = db_stmt(d, STMT_get_journey);
 	if (!s)

@@ -117,8 +117,10 @@ struct journey_query {
 	struct wall_ns since, until;
 	const struct flow *
 		flow; /* matches any tuple of the journey (or what an ICMP error embeds), in either direction; NULL: any */
-	const uint64_t *fps; /* or: any of these fingerprints */
+	const uint64_t *fps; /* or: any of these fingerprints, ascending */
 	size_t fp_count;
+	bool (*skip)(const void *arg, uint64_t row); /* rows that nobody wants again; NULL: none */
+	const void *skip_arg;
 	bool ends;             /* only journeys that may be their packet's last (keys.h) */
 	const uint64_t *hosts; /* only of these; none: of all */
 	size_t host_count;

@@ -77,3 +77,20 @@ def test_more_flows_than_are_worth_a_list(fleet, std):
     assert [(g["flows"], g["verdict"], g["died_at"]["rule"]) for g in answer["groups"]] == [(1000, "dropped", 1)], answer
     where = fleet.where("udp 10.0.1.2 10.0.3.2:4301")
     assert where["matched"] == 1000 and len(where["others"]) == 20 and where["others_omitted"] == 979
+
+
+def test_what_is_not_looked_at_is_not_lost(fleet, std):
+    """More packets on four hosts than one question takes: those that it has not followed have no end, and none is invented."""
+    std.sv.serve("udp", 4300)
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace(FAMILY, rate="10000/s")
+    for first in range(10000, 11200, 100):
+        send(std, 100, 4300, first)
+    fleet.traffic(lambda: None)
+    answer = groups(fleet, *FAMILY.split())
+    assert answer["matched"] == 1200, answer
+    assert {g["verdict"] for g in answer["groups"]} <= {"delivered", "unknown"}, answer["groups"]
+    where = fleet.where(FAMILY)
+    assert where["cut"] and where["verdict"] in ("delivered", "unknown") and where["died_at"] is None
+    assert {o["verdict"] for o in where["others"]} <= {"delivered", "unknown"}

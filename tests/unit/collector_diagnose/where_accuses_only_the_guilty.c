@@ -221,6 +221,21 @@ static void fate_5c_unseen_by_a_watching_neighbour_it_is_lost(void **state)
 	assert_string_equal(text("causes.0.id"), "lost-between-hosts");
 }
 
+static void fate_5f_what_was_not_looked_at_hides_it(void **state)
+{
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
+	uint64_t cl, rt, sv;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	sends(cl, 1000, 7, t, SYN, 1);
+	fake.cut = true;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+	assert_true(json_is_true(at("cut")));
+	assert_non_null(strstr(text("reason"), "more packets match"));
+}
+
 static void fate_5d_a_loss_of_the_neighbour_hides_it(void **state)
 {
 	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
@@ -727,6 +742,7 @@ int main(void)
 		T(fate_4_a_reset_by_the_server_is_a_refusal),
 		T(fate_5b_beyond_the_watched_hosts_it_left),
 		T(fate_5c_unseen_by_a_watching_neighbour_it_is_lost),
+		T(fate_5f_what_was_not_looked_at_hides_it),
 		T(fate_5d_a_loss_of_the_neighbour_hides_it),
 		T(fate_5d_a_neighbour_that_was_not_armed_hides_it),
 		T(fate_5d_a_thinner_sample_hides_ordinary_packets),
