@@ -682,8 +682,8 @@ def counted_all(fd):
     while at < len(data):
         backend, family, chain_count, values, table = struct.unpack_from("=IIII64s", data, at)
         at += 80
-        chains = [struct.unpack_from("=64sII", data, at + 72 * i) for i in range(chain_count)]
-        at += 72 * chain_count
+        chains = [struct.unpack_from("=256sII", data, at + 264 * i) for i in range(chain_count)]
+        at += 264 * chain_count
         pairs = [struct.unpack_from("=QQ", data, at + 16 * i) for i in range(values)]
         at += 16 * values
         table = out.setdefault((backend, family, table.rstrip(b"\0").decode()), {})
