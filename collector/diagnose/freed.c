@@ -57,7 +57,8 @@ static bool traced_whole(const struct inquiry *q, const struct hop *h)
 /* The connection of that host that has the addresses which the packet was to leave with; NULL: none is known. */
 static const struct stored_conn *clash(const struct inquiry *q, const struct hop *h)
 {
-	const int64_t slack = 2LL * NS_PER_S;
+	/* Its entry may be told a little after the kernel's word of the drop. */
+	const int64_t slack = 2LL * NS_PER_S, late = NS_PER_S / 2;
 	const struct tuple *in = hop_tuple_in(h), *out = hop_tuple_out(h);
 	struct wall_ns at = h->sj->at;
 	struct flow flow = flow_of_tuple(out);
@@ -65,8 +66,8 @@ static const struct stored_conn *clash(const struct inquiry *q, const struct hop
 	size_t n = 0;
 
 	if (tuple_equal(in, out) ||
-	    reader_conns(q->fleet->reader, &flow, (struct wall_ns){ at.v - slack }, at, CLASHES_MAX,
-			 q->arena, &list, &n) < 0)
+	    reader_conns(q->fleet->reader, &flow, (struct wall_ns){ at.v - slack },
+			 (struct wall_ns){ at.v + late }, CLASHES_MAX, q->arena, &list, &n) < 0)
 		return NULL;
 	for (size_t i = 0; i < n; i++) {
 		struct tuple after = tuple_reverse(&list[i].c.reply);
