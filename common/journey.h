@@ -6,6 +6,7 @@
 
 #include "common/addr.h"
 #include "common/clock.h"
+#include "common/ether.h"
 #include "common/limits.h"
 
 /* In the order in which a packet can meet them. */
@@ -122,7 +123,7 @@ struct journey {
 	struct tuple inner;
 
 	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1]; /* "" unknown or none */
-	uint8_t src_mac[6]; /* the sender of the frame that brought it; zero: unknown */
+	struct ether ether; /* of the frame that brought it, where that was an Ethernet device's */
 	uint32_t mark;      /* last seen; 0 also when unknown */
 	bool cut;           /* more steps or tuples than we keep */
 

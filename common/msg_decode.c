@@ -240,7 +240,11 @@ static void journey(struct decoder *d, struct journey *j, const Pb__Journey *m)
 	ifname(d, j->in_if, m->in_if);
 	ifname(d, j->out_if, m->out_if);
 	if (m->src_mac.len)
-		bytes_exact(d, j->src_mac, &m->src_mac, sizeof(j->src_mac));
+		bytes_exact(d, j->ether.src, &m->src_mac, sizeof(j->ether.src));
+	if (m->dst_mac.len)
+		bytes_exact(d, j->ether.dst, &m->dst_mac, sizeof(j->ether.dst));
+	j->ether.type = (uint16_t)below(d, m->ether >> 12, 1 << 16);
+	j->ether.vlan = (uint16_t)(m->ether % VLAN_COUNT);
 	j->mark = m->mark;
 	j->cut = m->cut;
 	if (m->n_tuples == 0 || m->n_tuples > TUPLES_MAX) {

@@ -158,8 +158,13 @@ static int journey(struct batch *b, Pb__Record *out, const struct journey *j)
 		r = name_index(b, j->out_if, IFNAME_MAX, &m->out_if);
 	if (r < 0)
 		return r;
-	if (memcmp(j->src_mac, none, sizeof(none)))
-		m->src_mac = bytes(j->src_mac, sizeof(j->src_mac));
+	if (memcmp(j->ether.src, none, sizeof(none)))
+		m->src_mac = bytes(j->ether.src, sizeof(j->ether.src));
+	if (memcmp(j->ether.dst, none, sizeof(none)))
+		m->dst_mac = bytes(j->ether.dst, sizeof(j->ether.dst));
+	if (j->ether.vlan >= VLAN_COUNT)
+		return -EINVAL;
+	m->ether = (uint32_t)j->ether.type << 12 | j->ether.vlan;
 	m->mark = j->mark;
 	m->cut = j->cut;
 	for (uint8_t i = 0; i < j->tuple_count; i++) {

@@ -587,7 +587,6 @@ static uint8_t tuple_index(struct open *o, const struct trace_event *e, enum fro
 
 static void facts_merge(struct journey *j, const struct trace_event *e)
 {
-	static const uint8_t no_mac[6];
 	enum hook h = (enum hook)e->step.hook;
 	bool inbound = h == HOOK_PREROUTING || h == HOOK_INPUT || h == HOOK_FORWARD;
 	bool outbound =
@@ -599,8 +598,8 @@ static void facts_merge(struct journey *j, const struct trace_event *e)
 		memcpy(j->in_if, e->in_if, sizeof(j->in_if));
 	if (outbound && e->out_if[0] != '\0')
 		memcpy(j->out_if, e->out_if, sizeof(j->out_if));
-	if (inbound && memcmp(j->src_mac, no_mac, sizeof(no_mac)) == 0)
-		memcpy(j->src_mac, e->src_mac, sizeof(j->src_mac));
+	if (inbound)
+		ether_merge(&j->ether, &e->ether);
 	if (e->mark)
 		j->mark = e->mark;
 	if (e->has_packet && e->packet.fp_long && !j->fp_long)

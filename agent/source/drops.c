@@ -93,7 +93,9 @@ int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t 
 	} else {
 		ifnames_copy(names, (int32_t)d.dev, e->in_if);
 	}
-	memcpy(e->src_mac, d.mac, sizeof(e->src_mac));
+	/* On the way out the header before the packet may be one of our own. */
+	if (!d.outgoing)
+		memcpy(e->ether.src, d.mac, sizeof(e->ether.src));
 	e->has_came = came_decode(&e->came, &d, &e->packet);
 	return 0;
 }

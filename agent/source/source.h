@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "common/ether.h"
 #include "common/packet.h"
 #include "common/record.h"
 
@@ -21,7 +22,7 @@ struct trace_event {
 	bool has_came; /* KERNEL: `came` is what the packet bore before this host translated it */
 	struct tuple came;
 	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];
-	uint8_t src_mac[6];
+	struct ether ether; /* of the frame that brought it */
 	uint32_t mark;
 	int32_t priority; /* of the base chain, where the event tells or implies it */
 	bool priority_known;

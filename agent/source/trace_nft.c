@@ -20,7 +20,7 @@
 #include "agent/source/ifnames.h"
 #include "agent/source/netlink.h"
 
-enum { HELD = 64, ETHER_LEN = 14, ETHER_SRC = 6 };
+enum { HELD = 64 };
 
 /* Headers by trace id, between the events of one base chain: that is microseconds. */
 struct held {
@@ -96,9 +96,9 @@ static void verdict_set(struct step *st, const struct nlattr **attr)
 		st->verdict = (uint8_t)verdict_of(attr_be32(attr[NFTA_TRACE_POLICY]));
 }
 
-static void mac_set(struct trace_event *e, const struct nlattr **attr)
+static void ether_set(struct trace_event *e, const struct nlattr **attr)
 {
-	const uint8_t *frame = attr_bytes(attr[NFTA_TRACE_LL_HEADER], ETHER_LEN);
+	const struct nlattr *frame = attr[NFTA_TRACE_LL_HEADER];
 	const void *type = attr_bytes(attr[NFTA_TRACE_IIFTYPE], sizeof(uint16_t));
 	uint16_t hwtype = 0;
 
@@ -106,7 +106,8 @@ static void mac_set(struct trace_event *e, const struct nlattr **attr)
 		return;
 	memcpy(&hwtype, type, sizeof(hwtype));
 	if (ntohs(hwtype) == ARPHRD_ETHER)
-		memcpy(e->src_mac, frame + ETHER_SRC, sizeof(e->src_mac));
+		ether_decode(&e->ether, mnl_attr_get_payload(frame),
+			     mnl_attr_get_payload_len(frame));
 }
 
 static void packet_set(const struct source *s, struct trace_event *e, const struct nlattr **attr)
@@ -118,7 +119,7 @@ static void packet_set(const struct source *s, struct trace_event *e, const stru
 		ifnames_copy(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_IIF]), e->in_if);
 	if (attr[NFTA_TRACE_OIF])
 		ifnames_copy(s->names, (int32_t)attr_be32(attr[NFTA_TRACE_OIF]), e->out_if);
-	mac_set(e, attr);
+	ether_set(e, attr);
 	if (!net)
 		return;
 	e->has_packet =
@@ -157,7 +158,7 @@ static void take_held(struct source *s, struct trace_event *e)
 	e->step.ttl = from->step.ttl;
 	memcpy(e->in_if, from->in_if, sizeof(e->in_if));
 	memcpy(e->out_if, from->out_if, sizeof(e->out_if));
-	memcpy(e->src_mac, from->src_mac, sizeof(e->src_mac));
+	e->ether = from->ether;
 	from->has_packet = false;
 }
 

@@ -10,8 +10,6 @@
 #include "agent/source/ifnames.h"
 #include "agent/source/netlink.h"
 
-enum { ETHER_LEN = 14, ETHER_SRC = 6 };
-
 /* A kernel time further off than this from our own is not believed. */
 static const int64_t kernel_time_slack = 60 * (int64_t)NS_PER_S;
 
@@ -65,18 +63,36 @@ static void time_set(struct source *s, struct step *st, const struct nlattr *a, 
 	st->kernel_time = true;
 }
 
-/* The sender's address, from the frame that brought the packet; there is none on the way out. */
-static void mac_set(struct trace_event *e, const struct nlattr *const *attr)
+/* A tag that the device has taken off; the kernel tells it in the bridge family only. */
+static void tag_set(struct trace_event *e, const struct nlattr *vlan)
 {
-	const uint8_t *frame = attr_bytes(attr[NFULA_HWHEADER], ETHER_LEN);
+	const struct nlattr *nested[NFULA_VLAN_TCI + 1] = { NULL };
+	uint16_t type = 0, tci = 0;
+
+	if (!vlan)
+		return;
+	attrs_take_nested(nested, NFULA_VLAN_TCI, vlan);
+	if (!attr_bytes(nested[NFULA_VLAN_PROTO], sizeof(type)) ||
+	    !attr_bytes(nested[NFULA_VLAN_TCI], sizeof(tci)))
+		return;
+	memcpy(&type, attr_bytes(nested[NFULA_VLAN_PROTO], sizeof(type)), sizeof(type));
+	memcpy(&tci, attr_bytes(nested[NFULA_VLAN_TCI], sizeof(tci)), sizeof(tci));
+	ether_tag(&e->ether, ntohs(type), ntohs(tci));
+}
+
+/* The header of the frame that brought the packet; there is none on the way out. */
+static void ether_set(struct trace_event *e, const struct nlattr *const *attr)
+{
+	const struct nlattr *frame = attr[NFULA_HWHEADER];
 	const void *type = attr_bytes(attr[NFULA_HWTYPE], sizeof(uint16_t));
 	uint16_t hwtype = 0;
 
 	if (!attr[NFULA_IFINDEX_INDEV] || !frame || !type)
 		return;
 	memcpy(&hwtype, type, sizeof(hwtype));
-	if (ntohs(hwtype) == ARPHRD_ETHER)
-		memcpy(e->src_mac, frame + ETHER_SRC, sizeof(e->src_mac));
+	if (ntohs(hwtype) == ARPHRD_ETHER &&
+	    ether_decode(&e->ether, mnl_attr_get_payload(frame), mnl_attr_get_payload_len(frame)))
+		tag_set(e, attr[NFULA_VLAN]);
 }
 
 size_t ulog_prefix(const struct nlattr *a, char prefix[static LOG_PREFIX_MAX + 1])
@@ -98,7 +114,7 @@ void ulog_read(struct trace_event *e, struct source *s, const struct nlattr *con
 	name_set(s, e->out_if, attr[NFULA_IFINDEX_OUTDEV]);
 	e->mark = attr_be32(attr[NFULA_MARK]);
 	time_set(s, &e->step, attr[NFULA_TIMESTAMP], now);
-	mac_set(e, attr);
+	ether_set(e, attr);
 	if (!attr[NFULA_PAYLOAD])
 		return;
 	e->has_packet = packet_decode(&e->packet, mnl_attr_get_payload(attr[NFULA_PAYLOAD]),

@@ -261,7 +261,7 @@ static void add_packet(struct fleet *f, uint32_t flow, int64_t at)
 		j.tuple_count = nat && hop == 1 ? 2 : 1;
 		snprintf(j.in_if, sizeof(j.in_if), "%s", way == sent ? "" : "eth0");
 		snprintf(j.out_if, sizeof(j.out_if), "%s", way == taken ? "" : "eth1");
-		memcpy(j.src_mac, &h, sizeof(j.src_mac));
+		memcpy(j.ether.src, &h, sizeof(j.ether.src));
 		j.steps = steps;
 		for (int i = 0; i < STEPS; i++) {
 			steps[i] =

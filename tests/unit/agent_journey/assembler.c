@@ -607,9 +607,10 @@ static void interfaces_come_from_the_hooks_that_have_them(void **state)
 {
 	struct bench *b = bench_of(state);
 	struct packet p = packet("10.0.0.1", "10.0.0.2", 7);
-	struct trace_event in = {
-		.has_packet = true, .packet = p, .in_if = "lan", .src_mac = { 2, 0, 0, 0, 0, 9 }
-	};
+	struct trace_event in = { .has_packet = true,
+				  .packet = p,
+				  .in_if = "lan",
+				  .ether = { .src = { 2, 0, 0, 0, 0, 9 } } };
 	struct trace_event out = {
 		.has_packet = true, .packet = p, .in_if = "other", .out_if = "wan", .mark = 66
 	};
@@ -624,7 +625,7 @@ static void interfaces_come_from_the_hooks_that_have_them(void **state)
 	assert_int_equal(b->count, 1);
 	assert_string_equal(b->got[0].in_if, "lan");
 	assert_string_equal(b->got[0].out_if, "wan");
-	assert_int_equal(b->got[0].src_mac[5], 9);
+	assert_int_equal(b->got[0].ether.src[5], 9);
 	assert_int_equal(b->got[0].mark, 66);
 }
 

@@ -73,9 +73,12 @@ static void a_rule_s_drop_has_its_hook(void **state)
 	assert_string_equal(e.in_if, "lan");
 	assert_string_equal(e.out_if, "");
 	assert_int_equal(e.mark, 7);
-	assert_int_equal(e.src_mac[5], 9);
+	assert_int_equal(e.ether.src[5], 9);
 	assert_int_equal(e.packet.tuple.dport, 53);
 	assert_true(e.packet.fp != 0);
+	d.outgoing = 1;
+	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
+	assert_false(ether_known(&e.ether)); /* it may be the header that we put before it */
 }
 
 /* 10.0.1.2:1000 to 203.0.113.10:5300, as conntrack keeps it. */

@@ -23,7 +23,9 @@ static const struct {
 	const struct source_ops *const ops;
 } captures[] = {
 	{ "trace_legacy", &source_trace_legacy },
+	{ "trace_legacy_tagged", &source_trace_legacy },
 	{ "trace_nft", &source_trace_nft },
+	{ "trace_nft_tagged", &source_trace_nft },
 	{ "conntrack", &source_conntrack },
 	{ "changes_nft", &source_changes_nft },
 	{ "conntrack_dump", &source_conntrack },
@@ -97,6 +99,12 @@ static void put_audit(void *arg, const struct audit_record *r, struct boot_ns no
 	fputs("}\n", f);
 }
 
+static void put_mac(FILE *f, const char *key, const uint8_t mac[static 6])
+{
+	fprintf(f, ", \"%s\": \"%02x:%02x:%02x:%02x:%02x:%02x\"", key, mac[0], mac[1], mac[2],
+		mac[3], mac[4], mac[5]);
+}
+
 static void put_trace(void *arg, const struct trace_event *e)
 {
 	FILE *f = arg;
@@ -113,8 +121,9 @@ static void put_trace(void *arg, const struct trace_event *e)
 		(unsigned long)e->step.handle, e->priority_known ? e->priority : 0);
 	put_text(f, "in", e->in_if);
 	put_text(f, "out", e->out_if);
-	fprintf(f, ", \"mac\": \"%02x:%02x:%02x:%02x:%02x:%02x\"", e->src_mac[0], e->src_mac[1],
-		e->src_mac[2], e->src_mac[3], e->src_mac[4], e->src_mac[5]);
+	put_mac(f, "mac", e->ether.src);
+	put_mac(f, "to_mac", e->ether.dst);
+	fprintf(f, ", \"ethertype\": \"%04x\", \"vlan\": %u", e->ether.type, e->ether.vlan);
 	if (e->step.prefix)
 		put_text(f, "prefix", e->step.prefix);
 	if (e->trace_id)

@@ -150,7 +150,10 @@ static void every_record_comes_back(void **state)
 			       .tcp_seq = 0xdeadbeef,
 			       .in_if = "lan",
 			       .out_if = "wan",
-			       .src_mac = { 2, 0, 0, 0, 0, 9 },
+			       .ether = { .src = { 2, 0, 0, 0, 0, 9 },
+					  .dst = { 2, 0, 0, 0, 0, 8 },
+					  .type = 0x0800,
+					  .vlan = 4095 },
 			       .tuple_count = 2,
 			       .step_count = 3,
 			       .steps = steps,
@@ -233,6 +236,7 @@ static void every_record_comes_back(void **state)
 	j = &back.batch.records[0].journey;
 	assert_int_equal(j->fp, 0xfeedfacecafebeef);
 	assert_string_equal(j->out_if, "wan");
+	assert_memory_equal(&j->ether, &records[0].journey.ether, sizeof(j->ether));
 	assert_int_equal(j->tuples[1].dport, 8443);
 	assert_int_equal(j->steps[1].at.v, 900);
 	assert_true(j->steps[1].kernel_time);
@@ -415,6 +419,9 @@ static void what_the_peer_would_refuse_is_not_packed(void **state)
 	step.prefix--;
 	assert_int_equal(batch_add(b, &r), -EINVAL);
 	step.prefix = NULL;
+	r.journey.ether.vlan = VLAN_COUNT;
+	assert_int_equal(batch_add(b, &r), -EINVAL);
+	r = good;
 	r.journey.tuples[0].dst.family = 6;
 	assert_int_equal(batch_add(b, &r), -EINVAL);
 	r = good;
