@@ -458,6 +458,26 @@ static void draw_bare(struct pen *p)
 	screen_end(p->s, PLACE_COLUMN);
 }
 
+/* The frame that brought the packet: who sent it to whom, of which kind. */
+static void draw_frame(struct pen *p)
+{
+	const json_t *frame = json_object_get(p->hop, "link_layer");
+	const char *src = field_text(frame, "src"), *dst = field_text(frame, "dst"),
+		   *type = field_text(frame, "ethertype");
+	const json_t *vlan = json_object_get(frame, "vlan");
+
+	if (!json_is_object(frame))
+		return;
+	screen_put(p->s, STYLE_PLAIN, p->lead);
+	screen_putf(p->s, STYLE_GREY, "frame %s → %s", src ? src : "?", dst ? dst : "?");
+	if (type)
+		screen_putf(p->s, STYLE_GREY, " %s", type);
+	if (json_is_integer(vlan))
+		screen_putf(p->s, STYLE_GREY, " vlan %" JSON_INTEGER_FORMAT,
+			    json_integer_value(vlan));
+	screen_end(p->s, PLACE_COLUMN);
+}
+
 bool draw_tracked(const json_t *hop)
 {
 	return json_is_null(json_object_get(hop, "packet"));
@@ -479,7 +499,7 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 		outcome && (strcmp(outcome, "dropped") == 0 || strcmp(outcome, "rejected") == 0);
 	size_t last = last_of(steps), rules, count = json_array_size(steps);
 	bool freed = draw_ended(hop) && draw_freed(hop);
-	size_t before = s->out.len;
+	size_t before;
 	char last_lead[32];
 	struct pen p = { .s = s, .v = v, .hop = hop, .lead = lead, .last_lead = last_lead };
 
@@ -489,6 +509,9 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 	s->keep = strstr(lead, "│") ? LEAD_COLUMNS : 0;
 	if (v->at_shown)
 		anchor_above(&p, steps);
+	if (v->detail)
+		draw_frame(&p);
+	before = s->out.len;
 	for (size_t i = 0; i < count;) {
 		const json_t *step = json_array_get(steps, i);
 		size_t run =

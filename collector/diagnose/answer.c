@@ -297,6 +297,25 @@ void packet_text(const struct journey *j, char text[static 32])
 	packet_kind(&p, text);
 }
 
+static json_t *json_mac(const uint8_t mac[static 6])
+{
+	static const uint8_t none[6];
+
+	return memcmp(mac, none, sizeof(none)) == 0
+		       ? json_null()
+		       : json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+				      mac[3], mac[4], mac[5]);
+}
+
+static json_t *json_ether(const struct ether *e)
+{
+	if (!ether_known(e))
+		return json_null();
+	return json_pack("{s:o,s:o,s:o,s:o}", "src", json_mac(e->src), "dst", json_mac(e->dst),
+			 "ethertype", e->type ? json_sprintf("0x%04x", e->type) : json_null(),
+			 "vlan", e->vlan ? json_integer(e->vlan) : json_null());
+}
+
 json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conversation *c,
 		 const struct fate *f, enum direction d)
 {
@@ -317,10 +336,11 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 	}
 	packet_text(j, kind);
 	return json_pack(
-		"{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:n,s:I}", "host",
-		fh ? fh->id : "?", "direction", direction_name(d), "in", json_or_null(j->in_if),
-		"out", json_or_null(j->out_if), "ttl_in", in ? json_integer(in) : json_null(),
-		"ttl_out", out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
+		"{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:n,s:I,s:o}",
+		"host", fh ? fh->id : "?", "direction", direction_name(d), "in",
+		json_or_null(j->in_if), "out", json_or_null(j->out_if), "ttl_in",
+		in ? json_integer(in) : json_null(), "ttl_out",
+		out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
 		json_wall(hop_shown(h, h->sj->at)), "tuple_in", json_tuple(hop_tuple_in(h)),
 		"tuple_out",
 		hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h))
@@ -328,7 +348,7 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 		"nat", json_nat(q, h, c, d), "link", json_or_null(link_kind_name(h->link)),
 		"link_confidence", json_or_null(link_surety_name(h->surety)), "steps", steps,
 		"packet", kind, "clock_error_ns", (json_int_t)h->sj->error, "stranger", "row",
-		(json_int_t)h->sj->row);
+		(json_int_t)h->sj->row, "link_layer", json_ether(&j->ether));
 }
 
 json_t *json_stranger(const struct inquiry *q, const struct hop *before, const struct hop *h,

@@ -37,7 +37,9 @@ int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *
 
 /*
  * Journeys of the flow as {"next": row, "journeys": [hop objects as in `where`, each with "host",
- * "packet" and "at"; "row": where the store has it, segment << 32 | id; null: nothing was traced]}. With `after` 0: on every host, across NAT, packet by packet in the order of
+ * "packet" and "at"; "row": where the store has it, segment << 32 | id; null: nothing was traced;
+ * "link_layer": {"src", "dst", "ethertype": "0x0800", "vlan": number} of the frame that brought it, each null when it is not known (no tag:
+ * "vlan" null), all of it null where the agent did not tell or no Ethernet device brought it]}. With `after` 0: on every host, across NAT, packet by packet in the order of
  * their way; where there are none, the hosts that connection tracking saw it pass ("packet" null). Else those that arrived after that row and bear the flow's own addresses, by time: for
  * `lasthop here` and other followers.
  */

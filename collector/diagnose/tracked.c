@@ -119,7 +119,7 @@ json_t *json_stop(const struct inquiry *q, const struct stop *s, bool first)
 	bool arrived = owns(q, s->conn, &s->out.dst);
 
 	return json_pack(
-		"{s:s,s:s,s:n,s:n,s:n,s:n,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:[],s:n,s:n,s:n,s:n}",
+		"{s:s,s:s,s:n,s:n,s:n,s:n,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:[],s:n,s:n,s:n,s:n,s:n}",
 		"host", h ? h->id : "?", "direction", direction_name(DIRECTION_ORIGINAL), "in",
 		"out", "ttl_in", "ttl_out", "outcome", arrived ? "delivered" : "accepted", "at",
 		json_wall(s->conn->from), "tuple_in", json_tuple(&s->in), "tuple_out",
@@ -129,7 +129,7 @@ json_t *json_stop(const struct inquiry *q, const struct stop *s, bool first)
 		first ? json_null()
 		      : json_string(link_surety_name(s->ambiguous ? LINK_SURETY_AMBIGUOUS
 								  : LINK_SURETY_LIKELY)),
-		"steps", "packet", "clock_error_ns", "stranger", "row");
+		"steps", "packet", "clock_error_ns", "stranger", "row", "link_layer");
 }
 
 enum verdict stops_verdict(const struct inquiry *q, const struct stops *s, bool *reply_seen)
