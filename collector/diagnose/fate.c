@@ -222,6 +222,31 @@ static void doubt_copies(struct fate *f, const struct inquiry *q, const struct c
 				by->id, here->id));
 }
 
+/* 0b: it ended with other addresses than were asked for, where another packet may be the one that went on so. */
+static void doubt_links(struct fate *f, const struct inquiry *q)
+{
+	const struct path *p = f->path;
+	struct tuple back = tuple_reverse(hop_tuple_in(f->hop));
+
+	if (f->death == DEATH_NONE || !q->ask->flow ||
+	    flow_has(q->ask->flow, hop_tuple_in(f->hop)) || flow_has(q->ask->flow, &back))
+		return;
+	for (size_t i = 1; i < p->hop_count && &p->hops[i - 1] != f->hop; i++) {
+		const struct hop *before = &p->hops[i - 1], *h = &p->hops[i];
+
+		if (h->surety != LINK_SURETY_AMBIGUOUS ||
+		    tuple_equal(hop_tuple_out(before), hop_tuple_in(h)))
+			continue;
+		fate_is_unknown(
+			f,
+			inquiry_say(
+				q,
+				"several packets with equal contents may be the one that left %s: whether it is the one that ended at %s is not known",
+				hop_host_id(q, before), hop_host_id(q, f->hop)));
+		return;
+	}
+}
+
 static void decide(struct fate *out, const struct inquiry *q, const struct conversation *c)
 {
 	const struct step *s;
@@ -262,4 +287,5 @@ void fate_of(struct fate *out, const struct inquiry *q, const struct conversatio
 	out->hop = deciding_hop(q, p);
 	decide(out, q, c);
 	doubt_copies(out, q, c);
+	doubt_links(out, q);
 }

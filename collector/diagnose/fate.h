@@ -55,7 +55,8 @@ const char *death_name(enum death d);
 /*
  * Decides about one path of a conversation. The first that holds wins:
  *  0. of copies (bridge, multicast, broadcast) the one that arrived decides, but not the sender's own; else what its last host
- *     saw. Where a host sends copies elsewhere (TEE), what ended behind it is unknown, unless it ended where it was to go (0a)
+ *     saw. Where a host sends copies elsewhere (TEE), what ended behind it is unknown, unless it ended where it was to go (0a);
+ *     so is what ended with addresses that nobody asked for behind an ambiguous link to them (0b)
  *  1. nft itself reported a drop, or a queue or another taker; what the kernel freed without a reason after a rule had sent it to a
  *     queue, the queue did not take, or its reader refused (1a)
  *  2. the last step is a DROP or REJECT rule, or a policy DROP: that ended it

@@ -124,6 +124,25 @@ bool journey_is_control(const struct journey *j)
  */
 enum fit { FIT_NEVER, FIT_APART, FIT_NONE, FIT_SHARED, FIT_CONTINUOUS };
 
+static bool has_ports(const struct tuple *t)
+{
+	return t->sport || t->dport;
+}
+
+/* 10: between the same two addresses by other ports, which no host has changed. */
+static bool by_other_ports(const struct stored_journey *a, const struct stored_journey *b)
+{
+	const struct hop ha = { .sj = a }, hb = { .sj = b };
+	const struct tuple *ai = hop_tuple_in(&ha), *bi = hop_tuple_in(&hb);
+
+	if (!tuple_equal(ai, hop_tuple_out(&ha)) || !tuple_equal(bi, hop_tuple_out(&hb)) ||
+	    are_halves(&ha, &hb) || are_halves(&hb, &ha))
+		return false;
+	return ai->proto == bi->proto && has_ports(ai) && has_ports(bi) &&
+	       addr_equal(&ai->src, &bi->src) && addr_equal(&ai->dst, &bi->dst) &&
+	       !tuple_equal(ai, bi);
+}
+
 static enum fit fit(const struct stored_journey *a, const struct stored_journey *b)
 {
 	const struct tuple *ai = &a->j.tuples[0], *ao = &a->j.tuples[a->j.tuple_count - 1];
@@ -131,6 +150,8 @@ static enum fit fit(const struct stored_journey *a, const struct stored_journey 
 
 	if (tuple_equal(ao, bi) || tuple_equal(bo, ai))
 		return FIT_CONTINUOUS;
+	if (by_other_ports(a, b)) /* 10 */
+		return FIT_APART;
 	if (addr_equal(&ao->src, &bi->src) || addr_equal(&ao->dst, &bi->dst) ||
 	    addr_equal(&bo->src, &ai->src) || addr_equal(&bo->dst, &ai->dst))
 		return FIT_SHARED;

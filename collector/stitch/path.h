@@ -63,6 +63,8 @@ struct paths {
  *  8. of several that may be joined the nearest in time are, in two rounds: what is at most 64 ms apart, then the rest
  *  9. in the first round those come first of which one left its host as the other came to its; then those that share an address or,
  *     with another TTL, nothing (a translator that nobody watches, an event that is missing)
+ * 10. equal addresses with other ports join nothing where neither journey tells of a translation: a translator that nobody
+ *     watches would have changed an address; they are two packets with equal contents (IPv6 has no id, a fingerprint no ports)
  */
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
 	       struct arena *arena);

@@ -120,6 +120,30 @@ static void fate_0a_what_died_of_a_copy_is_not_the_packets_fate(void **state)
 	assert_string_equal(text("died_at.host"), "spy");
 }
 
+/* Behind a gateway that nobody watches two packets with equal contents came at once. */
+static void fate_0b_an_ambiguous_link_to_other_addresses_accuses_nobody(void **state)
+{
+	struct tuple other = tcp("10.0.2.1", 50001, "10.0.3.2", 443),
+		     third = tcp("10.0.2.1", 50002, "10.0.3.2", 443);
+	uint64_t rt = router(), sv = server();
+
+	(void)state;
+	passes(rt, 1000, 7, web(), SYN, 1);
+	kernel_freed(journey(sv, 1001, 7, other, SYN, 1), "NETFILTER_DROP", 1 << HOOK_INPUT, 62);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_string_equal(text("died_at.host"), "sv");
+	kernel_freed(journey(sv, 1002, 7, third, SYN, 1), "NETFILTER_DROP", 1 << HOOK_INPUT, 62);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+	assert_true(json_is_null(at("died_at")));
+	assert_non_null(strstr(text("reason"), "is the one that ended at sv is not known"));
+	/* Asked for by its own addresses it died there, whoever sent it. */
+	ask("tcp 10.0.2.1:50001 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "dropped");
+	assert_string_equal(text("died_at.host"), "sv");
+}
+
 static void fate_1_nft_itself_tells_of_a_drop(void **state)
 {
 	uint64_t sv = server();
@@ -513,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup(name, fresh)
 		T(fate_0a_what_died_of_a_copy_is_not_the_packets_fate),
+		T(fate_0b_an_ambiguous_link_to_other_addresses_accuses_nobody),
 		T(fate_1_nft_itself_tells_of_a_drop),
 		T(fate_1_what_a_queue_took_is_not_watched),
 		T(fate_1a_what_a_queue_did_not_take_died_there),

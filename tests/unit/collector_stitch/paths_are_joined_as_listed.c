@@ -269,6 +269,54 @@ static void path_7_equal_packets_long_after_each_other_are_not(void **state)
 		assert_int_equal(p.list[i].hops[1].surety, LINK_SURETY_SURE);
 }
 
+/* As it was seen over IPv6: one that died long before, of which nothing else was told. */
+static void path_10_an_earlier_one_by_another_port_is_no_hop(void **state)
+{
+	struct tuple one = udp("10.0.0.5", 40001), two = udp("10.0.0.5", 40006);
+	struct paths p;
+
+	(void)state;
+	saw(3, HOOK_PREROUTING, 64, two, two, 0);
+	saw(1, HOOK_OUTPUT, 64, one, one, 1475);
+	saw(3, HOOK_PREROUTING, 64, one, one, 1476);
+	p = join();
+	assert_int_equal(p.count, 2);
+	assert_hosts(&p, 0, (uint64_t[]){ 3, 0 });
+	assert_hosts(&p, 1, (uint64_t[]){ 1, 3, 0 });
+}
+
+/* The second packet's sender told nothing; the first one was not seen any further. */
+static void path_10_other_ports_between_the_same_addresses_are_another_packet(void **state)
+{
+	struct tuple one = udp("10.0.0.5", 40001), two = udp("10.0.0.5", 40006);
+	struct paths p;
+
+	(void)state;
+	saw(1, HOOK_OUTPUT, 64, one, one, 0);
+	saw(3, HOOK_PREROUTING, 64, two, two, 1);
+	saw(4, HOOK_PREROUTING, 63, two, two, 2);
+	p = join();
+	assert_int_equal(p.count, 2);
+	assert_hosts(&p, 0, (uint64_t[]){ 1, 0 });
+	assert_hosts(&p, 1, (uint64_t[]){ 3, 4, 0 });
+}
+
+/* Whoever changed no more than the port told so: all three are one, whichever comes first. */
+static void path_10_a_translation_of_ports_that_was_seen_joins(void **state)
+{
+	struct tuple one = udp("10.0.0.5", 40001), two = udp("10.0.0.5", 40006);
+	struct paths p;
+
+	(void)state;
+	saw(1, HOOK_OUTPUT, 64, one, one, 0);
+	saw(4, HOOK_PREROUTING, 63, two, two, 1);
+	received();
+	saw(3, HOOK_PREROUTING, 64, one, two, 2);
+	p = join();
+	assert_int_equal(p.count, 1);
+	assert_hosts(&p, 0, (uint64_t[]){ 1, 3, 4, 0 });
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -285,6 +333,9 @@ int main(void)
 		CASE(path_9_parts_that_share_an_address_are_joined),
 		CASE(path_7_equal_packets_at_one_time_are_in_doubt),
 		CASE(path_7_equal_packets_long_after_each_other_are_not),
+		CASE(path_10_other_ports_between_the_same_addresses_are_another_packet),
+		CASE(path_10_an_earlier_one_by_another_port_is_no_hop),
+		CASE(path_10_a_translation_of_ports_that_was_seen_joins),
 	};
 #undef CASE
 
