@@ -43,7 +43,7 @@ void sets_snapshot(struct host *h)
 static void note_missing(struct rules *s)
 {
 	const char *text = ruleset_map(&s->newest);
-	char first[SET_NAME_MAX + 160] = "";
+	char first[128] = "";
 	uint32_t missing = 0;
 
 	for (uint32_t i = 0; text && i < s->newest.count; i++) {
