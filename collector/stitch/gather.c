@@ -98,7 +98,8 @@ static int ask(struct gathering *w, struct journey_query *q)
 	size_t n = 0;
 	int r;
 
-	q->since = w->since;
+	if (q->since.v < w->since.v)
+		q->since = w->since;
 	q->until = w->until;
 	q->skip = row_known;
 	q->skip_arg = w;
@@ -131,9 +132,17 @@ static int ask_fingerprints(struct gathering *w)
 	fps = arena_alloc(w->f->arena, n * sizeof(*fps));
 	if (!fps)
 		return -ENOMEM;
+	/* A host that hung tells of them too late, nobody too early. */
+	q.since = w->until;
 	for (size_t i = w->fps_done; i < w->g->count; i++) {
-		if (w->g->list[i].j.fp)
-			fps[count++] = w->g->list[i].j.fp;
+		const struct stored_journey *sj = &w->g->list[i];
+		int64_t early = sj->at.v - (int64_t)JOIN_MARGIN_MS * NS_PER_MS - 2 * sj->error;
+
+		if (!sj->j.fp)
+			continue;
+		fps[count++] = sj->j.fp;
+		if (early < q.since.v)
+			q.since.v = early;
 	}
 	w->fps_done = w->g->count;
 	if (!count)
@@ -213,7 +222,7 @@ static int ask_tuple(struct gathering *w, const struct tuple *t)
  */
 static int ask_ends(struct gathering *w)
 {
-	struct journey_query ends = { .flow = w->flow, .ends = true };
+	struct journey_query ends = { .flow = w->flow, .ends = true, .examine = w->g->cap };
 	size_t known = w->g->count, until;
 	int r = ask(w, &ends);
 

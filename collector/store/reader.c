@@ -127,7 +127,7 @@ struct hunt {
 	const struct journey_query *q;
 	struct arena *arena;
 	struct stored_journey *list;
-	size_t count, cap;
+	size_t count, cap, examined;
 	bool cut;
 };
 
@@ -234,7 +234,8 @@ static uint64_t row_id(uint32_t no, uint32_t row)
 
 static bool enough(struct hunt *h)
 {
-	if (!h->q->limit || h->count < h->q->limit)
+	if ((!h->q->limit || h->count < h->q->limit) &&
+	    (!h->q->examine || h->examined < h->q->examine))
 		return false;
 	h->cut = true;
 	return true;
@@ -252,6 +253,7 @@ static int take_row(struct hunt *h, struct db *d, uint32_t no, uint32_t row)
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, row);
+	h->examined++;
 	if (sqlite3_step(s) == SQLITE_ROW)
 		r = take(h, row_id(no, row), s, 0);
 	sqlite3_reset(s);

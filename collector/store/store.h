@@ -125,6 +125,7 @@ struct journey_query {
 	const uint64_t *hosts; /* only of these; none: of all */
 	size_t host_count;
 	uint64_t after_row; /* only rows beyond it; 0: all */
+	size_t examine;     /* rows that may be read for it, the newest; 0: all (*cut tells) */
 	size_t limit;       /* newest first beyond it are kept; *cut tells */
 };
 

@@ -344,7 +344,7 @@ static void hello(struct agent *a, uint16_t port)
 	snprintf(id, sizeof(id), "bench%u", a->no);
 	for (int i = 0; i < HOSTS; i++) {
 		snprintf(names[i], sizeof(names[i]), "%s/h%02d", id, i);
-		hosts[i] = (struct msg_host){ names[i], names[i] + strlen(id) + 1 };
+		hosts[i] = (struct msg_host){ names[i], names[i] + strlen(id) + 1, false };
 	}
 	memset(m.hello.instance, (int)a->no + 1, sizeof(m.hello.instance));
 	m.hello.boot = boot_now();
