@@ -12,7 +12,10 @@ FORWARD = "table inet t { chain f { type filter hook forward priority 0; %s }; }
 
 
 def test_a_reload_numbers_its_handles_anew(fleet):
-    """As `nft -f` of a file that flushes first: what handle 2 was before is another rule afterwards."""
+    """
+    As `nft -f` of a file that flushes first: what handle 2 was before is another rule afterwards. Where two reloads lay between
+    two reads of a busy machine the rule is not known, which must be said; another one is never named.
+    """
     std = Standard(fleet, masquerade=False)
     first = FORWARD % "udp dport 9001 drop; udp dport 9002 accept;"
     second = FORWARD % 'udp dport 9002 accept; udp dport 9001 drop comment "second";'
@@ -28,6 +31,10 @@ def test_a_reload_numbers_its_handles_anew(fleet):
         sent += [(before, second if text is first else first), (after, text)]
     for attempt, text in sent:
         answer = fleet.where(flow_of(attempt, "udp", "10.0.3.2", 9001))
+        if answer["died_at"]["rule"] is None:
+            check(answer, verdict="dropped", confidence="inferred", died_at={"host": "gw", "chain": "f", "rule_text": None})
+            assert "ruleset-changed" in json.dumps(answer["causes"])
+            continue
         check(answer, verdict="dropped", died_at={
             "host": "gw", "table": "t", "chain": "f", "rule": 1 if text is first else 2,
             "rule_text": "udp dport 9001 drop" + ("" if text is first else ' comment "second"')})
