@@ -14,6 +14,14 @@ static int64_t clock_ns(clockid_t id)
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
+int64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
 struct boot_ns boot_now(void)
 {
 	return (struct boot_ns){ clock_ns(CLOCK_BOOTTIME) };

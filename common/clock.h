@@ -18,6 +18,7 @@ enum { NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
 enum { WALL_TEXT_MAX = 40 };
 
 struct boot_ns boot_now(void);
+int64_t thread_cpu_ns(void); /* that the calling thread has taken */
 struct wall_ns wall_now(void);
 /* CLOCK_BOOTTIME minus CLOCK_REALTIME now: turns a kernel timestamp of this host into its boot time. */
 int64_t boot_minus_wall(void);

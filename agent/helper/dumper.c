@@ -38,14 +38,6 @@ void dumper_init(struct dumper *d, const struct netns *ns, int done, int quit,
 			      .fd = -1 };
 }
 
-static int64_t thread_cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 /* Keeps the first line of what the child complains about; false at its end. */
 static bool listen_to(int fd, struct why *why)
 {

@@ -253,14 +253,6 @@ void follow_decide(struct follow *f, const struct census *c, struct holding *con
 
 /* --- looking ------------------------------------------------------------------------------------ */
 
-static int64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 /* Takes what woke us up. True: names have changed. */
 static bool drain(struct follow *f)
 {
@@ -292,7 +284,7 @@ static void set_timer(struct follow *f, int64_t ns)
 
 void follow_look(struct follow *f, struct holding *const *places, uint32_t count)
 {
-	int64_t began = cpu_ns(), next;
+	int64_t began = thread_cpu_ns(), next;
 
 	if (f->fd < 0)
 		return;
@@ -309,8 +301,8 @@ void follow_look(struct follow *f, struct holding *const *places, uint32_t count
 	next = (int64_t)(f->all ? LOOK_ALL_MS : LOOK_NAMES_MS) * NS_PER_MS;
 	if (f->young_count)
 		next = YOUNG_LOOK_MS * (int64_t)NS_PER_MS;
-	if ((cpu_ns() - began) * CPU_SHARE > next)
-		next = (cpu_ns() - began) * CPU_SHARE;
+	if ((thread_cpu_ns() - began) * CPU_SHARE > next)
+		next = (thread_cpu_ns() - began) * CPU_SHARE;
 	if (f->hurry)
 		next = hurry_ms[--f->hurry] * (int64_t)NS_PER_MS;
 	set_timer(f, next);

@@ -235,14 +235,6 @@ static int seal(int fd)
 	return 0;
 }
 
-static int64_t thread_cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 static int take(struct setdump *d, struct setread *r, struct setnames *names, struct setstate *now,
 		uint64_t known, uint64_t *digest, int *fd, int64_t *cpu_ns)
 {

@@ -406,23 +406,15 @@ static void rest(struct host *h, struct boot_ns now)
 	want_dump(h, now);
 }
 
-static int64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 /* Reads on, and puts down what a dump of facts costs. */
 static int drain(struct host *h, struct source *s, int max, const struct sink *sink)
 {
 	bool facts = s == &h->sources[SLOT_HOST] && host_dumping(s);
-	int64_t begun = facts ? cpu_ns() : 0;
+	int64_t begun = facts ? thread_cpu_ns() : 0;
 	int r = source_drain(s, max, sink);
 
 	if (facts) {
-		h->facts_cost += cpu_ns() - begun;
+		h->facts_cost += thread_cpu_ns() - begun;
 		h->facts_from.v = h->facts_asked.v + FACTS_SHARE * h->facts_cost;
 	}
 	return r;
@@ -431,14 +423,14 @@ static int drain(struct host *h, struct source *s, int max, const struct sink *s
 /* The next dump of facts begins; what changes from now on it may not tell. */
 static void ask_facts(struct host *h, struct boot_ns now)
 {
-	int64_t begun = cpu_ns();
+	int64_t begun = thread_cpu_ns();
 	int r;
 
 	h->facts_asked = now;
 	sooner(&h->facts_stale, h->facts_changed);
 	h->facts_changed.v = 0;
 	r = host_dump(&h->sources[SLOT_HOST]);
-	h->facts_cost = cpu_ns() - begun;
+	h->facts_cost = thread_cpu_ns() - begun;
 	if (r < 0)
 		h->facts_due = after_ms(now, REOPEN_S * 1000);
 }

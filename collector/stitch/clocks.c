@@ -39,13 +39,6 @@ static int place_add(struct clocks *c, const struct stored_journey *sj)
 	return i;
 }
 
-static int64_t left_at(const struct hop *h)
-{
-	const struct journey *j = &h->sj->j;
-
-	return j->step_count ? hop_step_at(h, &j->steps[j->step_count - 1]).v : h->sj->at.v;
-}
-
 static bool pair_add(struct clocks *c, struct clock_pair pair)
 {
 	if (c->pair_count == c->pair_cap) {
@@ -77,7 +70,7 @@ void clocks_note(struct clocks *c, const struct path *p)
 		    !pair_add(c, (struct clock_pair){ .a = (uint8_t)(a < b ? a : b),
 						      .b = (uint8_t)(a < b ? b : a),
 						      .back = a > b,
-						      .ns = to->sj->at.v - left_at(from) }))
+						      .ns = to->sj->at.v - hop_ended(from).v }))
 			return;
 	}
 }

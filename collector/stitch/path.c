@@ -41,12 +41,16 @@ struct wall_ns hop_shown(const struct hop *h, struct wall_ns at)
 	return (struct wall_ns){ at.v + h->shift };
 }
 
-struct wall_ns path_last(const struct path *p)
+struct wall_ns hop_ended(const struct hop *h)
 {
-	const struct hop *h = &p->hops[p->hop_count - 1];
 	const struct journey *j = &h->sj->j;
 
 	return j->step_count ? hop_step_at(h, &j->steps[j->step_count - 1]) : h->sj->at;
+}
+
+struct wall_ns path_last(const struct path *p)
+{
+	return hop_ended(&p->hops[p->hop_count - 1]);
 }
 
 const struct tuple *hop_tuple_in(const struct hop *h)

@@ -87,6 +87,8 @@ uint8_t hop_ttl_out(const struct hop *h); /* 0: it ended here, or unknown */
 enum hook hop_first_hook(const struct hop *h);
 /* Wall time of a step by the offset known for its host: to be compared with what else that host told. */
 struct wall_ns hop_step_at(const struct hop *h, const struct step *s);
+/* When its last step was, whoever told it. */
+struct wall_ns hop_ended(const struct hop *h);
 /* Such a time as it is shown beside those of other hosts. */
 struct wall_ns hop_shown(const struct hop *h, struct wall_ns at);
 bool hop_reached(const struct hop *h, enum checkpoint c);
