@@ -298,7 +298,8 @@ def test_fragments_of_ipv6(fleet, tracked):
     met, answer = ask(port, "2001:db8:20::77", 3)
     assert met.outcome == "silent" and r2.hits("filter", "FORWARD", 2, version=6) == 1
     check(answer, verdict="unknown", died_at=None)
-    assert "in pieces" in answer["reason"]
+    # The whole one left rt in pieces; of the first of these, at r2, nothing further is known: either may be the later one.
+    assert "in pieces" in answer["reason"] or "a fragment" in answer["reason"]
 
 
 class Sink:
