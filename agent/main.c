@@ -1,9 +1,9 @@
 /*
  * lasthop-agent, the worker: reads what the helper's sockets say, and ships it. The way of the data: a source's
- * descriptor becomes readable (on_readable), host_readable() decodes it and puts records into the spool, settle()
+ * descriptor becomes readable (watches.c), host_readable() decodes it and puts records into the spool, settle()
  * closes batches that are due, and the uplink sends them.
  *
- * This file starts, drives and stops the loop; everything else of the worker is in worker/.
+ * This file starts, drives and stops the loop; what hosts and session ask of it is in wishes.c, everything else in worker/.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -12,74 +12,19 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <uv.h>
 
-#include "agent/uplink/uplink.h"
-#include "agent/worker/events.h"
-#include "agent/worker/hosts.h"
-#include "agent/worker/notes.h"
-#include "agent/worker/options.h"
+#include "agent/agent.h"
+#include "agent/wishes.h"
 #include "agent/worker/privilege.h"
-#include "agent/worker/state.h"
-#include "common/content.h"
 #include "common/must.h"
 
 enum { EXIT_USAGE = 2, EXIT_PRIVILEGE = 77 };
 
 enum {
-	DRAIN_MAX = 256,    /* datagrams of one source before the others have their turn */
-	DUMP_DRAIN_MAX = 4, /* 32 KiB each: some milliseconds */
-	NAP_MS = 1,         /* after a short read: no wakeup for each packet */
 	UNREACHABLE_S = 30, /* without the collector leases end */
 	GOODBYE_MS = 1000,
 	TRIM_S = 10,
 	BEHIND_MS = 250, /* that the collector hears of at once */
-};
-
-struct agent;
-
-/* One polled descriptor. */
-struct watch {
-	uv_poll_t poll;
-	struct watch *next;
-	struct agent *agent;
-	struct host *host;
-	struct source *source; /* borrowed; NULL: closing */
-	bool napping;
-};
-
-/* One ring of BPF events. */
-struct ring_watch {
-	uv_poll_t poll;
-	struct agent *agent;
-	enum events_source source;
-	bool napping;
-};
-
-struct agent {
-	struct options options;
-	struct state state;
-	struct notes notes;
-	struct link *link;
-	struct spool *spool;
-	struct uplink *uplink;
-	struct host_env env;
-	struct hosts hosts;
-	struct events *events;
-	struct ring_watch rings[EVENTS_COUNT];
-	uint8_t boot_id[16];
-	struct boot_ns started, trimmed, behind_at; /* behind_at: when that was last looked at */
-
-	uv_loop_t loop;
-	uv_poll_t helper;
-	uv_timer_t tick, nap, goodbye;
-	uv_signal_t sigterm, sigint;
-	struct watch *watches;
-	bool flush, behind, stopping, over;
-	int status;
-
-	const struct ruleset *mapped; /* between content() and content_end() */
-	const char *text;
 };
 
 static void settle(struct agent *a);
@@ -95,7 +40,7 @@ static void on_gone(uv_handle_t *h, void *arg)
 {
 	struct agent *a = arg;
 
-	/* The uplink's and the watches' close themselves. */
+	/* The uplink and the watches close their own. */
 	if (uv_is_closing(h) || h->data != a)
 		return;
 	uv_close(h, NULL);
@@ -110,6 +55,7 @@ static void end(struct agent *a, int status)
 	if (a->uplink)
 		uplink_close(a->uplink);
 	hosts_clear(&a->hosts);
+	watches_close(&a->watches);
 	uv_walk(&a->loop, on_gone, a);
 }
 
@@ -153,6 +99,11 @@ static void sooner(struct boot_ns *due, int64_t at)
 static void on_tick(uv_timer_t *t)
 {
 	settle(t->data);
+}
+
+static void on_read(void *arg)
+{
+	settle(arg);
 }
 
 /* Without a collector nobody asks any more for what the leases cost. */
@@ -239,8 +190,7 @@ static void settle(struct agent *a)
 			       due.v > now.v ? (uint64_t)(due.v - now.v) / NS_PER_MS + 1 : 0, 0);
 }
 
-/* Something will have to be done, but not inside the callback that we are in. */
-static void settle_soon(struct agent *a)
+void agent_settle_soon(struct agent *a)
 {
 	if (!a->over)
 		uv_timer_start(&a->tick, on_tick, 0, 0);
@@ -248,122 +198,17 @@ static void settle_soon(struct agent *a)
 
 /* Descriptors. */
 
-static void on_readable(uv_poll_t *p, int status, int events);
-
-static void on_ring(uv_poll_t *p, int status, int events);
-
-static void on_nap_over(uv_timer_t *t)
-{
-	struct agent *a = t->data;
-
-	for (int i = 0; i < EVENTS_COUNT; i++) {
-		if (a->rings[i].napping && !a->over)
-			uv_poll_start(&a->rings[i].poll, UV_READABLE, on_ring);
-		a->rings[i].napping = false;
-	}
-
-	for (struct watch *w = a->watches; w; w = w->next) {
-		if (!w->napping)
-			continue;
-		w->napping = false;
-		uv_poll_start(&w->poll, UV_READABLE, on_readable);
-	}
-}
-
-static void nap(struct agent *a)
-{
-	if (!uv_is_active((uv_handle_t *)&a->nap))
-		uv_timer_start(&a->nap, on_nap_over, NAP_MS, 0);
-}
-
-static void on_readable(uv_poll_t *p, int status, int events)
-{
-	struct watch *w = (struct watch *)p;
-	struct agent *a = w->agent;
-	int max, n;
-
-	(void)events;
-	if (!w->source)
-		return;
-	max = w->source == &w->host->sources[SLOT_DUMP] ? DUMP_DRAIN_MAX : DRAIN_MAX;
-	n = host_readable(w->host, w->source, max);
-	/* A bad descriptor would be readable for ever: its read has said so and closed it. */
-	if (w->source && (n < max || status < 0)) {
-		uv_poll_stop(&w->poll);
-		w->napping = true;
-		nap(a);
-	}
-	settle(a);
-}
-
-static void on_ring(uv_poll_t *p, int status, int events)
-{
-	struct ring_watch *w = (struct ring_watch *)p;
-
-	(void)status;
-	(void)events;
-	events_read(w->agent->events, w->source);
-	uv_poll_stop(&w->poll);
-	w->napping = true;
-	nap(w->agent);
-	settle(w->agent);
-}
-
 static void watch_ring(void *arg, enum events_source source, int fd)
 {
 	struct agent *a = arg;
-	struct ring_watch *w = &a->rings[source];
 
-	w->agent = a;
-	w->source = source;
-	must(uv_poll_init(&a->loop, &w->poll, fd) == 0);
-	w->poll.data = a; /* end() closes it with the others */
-	uv_poll_start(&w->poll, UV_READABLE, on_ring);
-	events_read(a->events, source); /* what came before */
+	watches_ring(&a->watches, a->events, source, fd);
 }
 
 static void on_changed(void *arg, struct host *h, const struct table_change *c)
 {
 	(void)arg;
 	host_changed(h, c);
-}
-
-static void on_watch_closed(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void watch_source(void *arg, struct host *h, struct source *s)
-{
-	struct agent *a = arg;
-	struct watch *w = calloc(1, sizeof(*w));
-
-	must(w);
-	w->agent = a;
-	w->host = h;
-	w->source = s;
-	w->poll.data = w;
-	must(uv_poll_init(&a->loop, &w->poll, s->fd) == 0);
-	w->poll.data = w;
-	w->next = a->watches;
-	a->watches = w;
-	uv_poll_start(&w->poll, UV_READABLE, on_readable);
-}
-
-static void unwatch_source(void *arg, struct source *s)
-{
-	struct agent *a = arg;
-	struct watch **at, *w;
-
-	for (at = &a->watches; *at && (*at)->source != s; at = &(*at)->next)
-		;
-	w = *at;
-	if (!w)
-		return;
-	*at = w->next;
-	w->source = NULL;
-	w->napping = false;
-	uv_close((uv_handle_t *)&w->poll, on_watch_closed);
 }
 
 static void on_helper(uv_poll_t *p, int status, int events)
@@ -388,205 +233,6 @@ static void on_helper(uv_poll_t *p, int status, int events)
 	}
 	settle(a);
 }
-
-/* The hosts' wishes. */
-
-static void env_have(void *arg, const struct content_id *ids, uint32_t count)
-{
-	struct agent *a = arg;
-
-	uplink_have(a->uplink, ids, count);
-}
-
-static void env_flush(void *arg)
-{
-	struct agent *a = arg;
-
-	a->flush = true;
-	settle_soon(a);
-}
-
-static void env_note(void *arg, uint64_t inode, uint32_t loggers)
-{
-	struct agent *a = arg;
-	int r = notes_set(&a->notes, inode, loggers);
-
-	if (r < 0)
-		fprintf(stderr, "lasthop-agent: cannot write to the state directory: %s\n",
-			strerror(-r));
-}
-
-static uint32_t env_noted(void *arg, uint64_t inode)
-{
-	struct agent *a = arg;
-
-	return notes_find(&a->notes, inode);
-}
-
-static bool env_sources(void *arg, struct source_fact *list, uint32_t *count)
-{
-	struct agent *a = arg;
-
-	if (!events_sources(a->events, list + *count))
-		return false;
-	*count += EVENTS_COUNT;
-	return true;
-}
-
-static void env_say(void *arg, const struct host *h, const char *text)
-{
-	(void)arg;
-	fprintf(stderr, "lasthop-agent: %s: %s\n", h->id, text);
-}
-
-static void on_hosts_changed(void *arg)
-{
-	struct agent *a = arg;
-
-	if (a->uplink)
-		uplink_hosts(a->uplink);
-	settle_soon(a);
-}
-
-/* The uplink's wishes. */
-
-static void up_hello(void *arg, struct msg_hello *hello)
-{
-	struct agent *a = arg;
-
-	*hello = (struct msg_hello){
-		.id = a->options.id,
-		.version = LASTHOP_VERSION,
-		.epoch = a->state.epoch,
-		.allow_trace = a->options.allow_trace,
-		.host_count = a->hosts.count,
-		.hosts = a->hosts.told,
-	};
-	memcpy(hello->instance, a->state.instance, sizeof(hello->instance));
-	memcpy(hello->boot_id, a->boot_id, sizeof(hello->boot_id));
-}
-
-static void up_message(void *arg, const struct msg *m)
-{
-	struct agent *a = arg;
-	struct host *h;
-
-	if (a->stopping)
-		return;
-	switch (m->kind) {
-	case MSG_LEASE_START:
-		h = hosts_at(&a->hosts, m->lease_start.host);
-		if (h)
-			host_lease_start(h, &m->lease_start);
-		break;
-	case MSG_LEASE_STOP:
-		h = hosts_at(&a->hosts, m->lease_stop.host);
-		if (h)
-			host_lease_stop(h, m->lease_stop.id, "stopped");
-		break;
-	case MSG_SNAPSHOT_NOW:
-		for (h = NULL; (h = hosts_next(&a->hosts, h));)
-			host_snapshot(h);
-		break;
-	default:
-		return;
-	}
-	settle_soon(a);
-}
-
-static bool up_content(void *arg, const struct content_id *id, uint64_t offset,
-		       struct msg_part *part)
-{
-	struct agent *a = arg;
-	const struct ruleset_table *t;
-	struct host *h = NULL;
-	int at = -1;
-
-	while (at < 0 && (h = hosts_next(&a->hosts, h)))
-		at = host_content(h, id, &a->mapped);
-	if (at < 0)
-		return false;
-	t = &a->mapped->tables[at];
-	if (offset >= t->len)
-		return false;
-	a->text = ruleset_map(a->mapped);
-	if (!a->text)
-		return false;
-	*part = (struct msg_part){ .id = *id, .offset = offset, .total = t->len };
-	part->data = (const uint8_t *)a->text + t->offset + offset;
-	part->len = t->len - offset < PART_MAX ? (uint32_t)(t->len - offset) : PART_MAX;
-	return true;
-}
-
-static void up_content_end(void *arg)
-{
-	struct agent *a = arg;
-
-	ruleset_unmap(a->mapped, a->text);
-	a->text = NULL;
-}
-
-static void up_forgotten(void *arg)
-{
-	struct agent *a = arg;
-	struct record r = { .kind = RECORD_LOSS };
-
-	say("the collector has lost evidence that it had acknowledged");
-	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
-		r.host = h->index;
-		r.loss = (struct loss){ .from = a->started,
-					.until = boot_now(),
-					.source = "uplink" };
-		(void)spool_add(a->spool, &r);
-		host_resend(h);
-	}
-	settle_soon(a);
-}
-
-static struct boot_ns up_read_until(void *arg, struct boot_ns now)
-{
-	struct agent *a = arg;
-	struct boot_ns until = now, of;
-
-	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
-		of = host_read_until(h, now);
-		sooner(&until, of.v);
-	}
-	return until;
-}
-
-static void up_changed(void *arg, bool streaming, const char *why)
-{
-	struct agent *a = arg;
-
-	if (!streaming) {
-		fprintf(stderr, "lasthop-agent: no session with %s: %s\n", a->options.collector,
-			why);
-		settle_soon(a);
-		return;
-	}
-	fprintf(stderr, "lasthop-agent: session with %s\n", a->options.collector);
-	a->env.sets = uplink_backends(a->uplink) > BACKEND_IPSET;
-	for (struct host *h = NULL; (h = hosts_next(&a->hosts, h));) {
-		struct rules *r = &h->rules;
-
-		/* This runs inside the uplink's own call, before it sends anything else. */
-		uplink_have(a->uplink, r->ids, r->newest.count);
-		if (h->sets)
-			uplink_have(a->uplink, h->sets->ids, h->sets->newest.count);
-	}
-	settle_soon(a);
-}
-
-static const struct uplink_ops uplink_ops = {
-	.hello = up_hello,
-	.message = up_message,
-	.content = up_content,
-	.content_end = up_content_end,
-	.forgotten = up_forgotten,
-	.read_until = up_read_until,
-	.changed = up_changed,
-};
 
 /* Start. */
 
@@ -644,14 +290,14 @@ static int address_read(struct sockaddr_storage *out, const char *text, struct w
 static void loop_open(struct agent *a)
 {
 	uv_handle_t *const own[] = {
-		(uv_handle_t *)&a->helper,  (uv_handle_t *)&a->tick,    (uv_handle_t *)&a->nap,
-		(uv_handle_t *)&a->goodbye, (uv_handle_t *)&a->sigterm, (uv_handle_t *)&a->sigint,
+		(uv_handle_t *)&a->helper,  (uv_handle_t *)&a->tick,   (uv_handle_t *)&a->goodbye,
+		(uv_handle_t *)&a->sigterm, (uv_handle_t *)&a->sigint,
 	};
 
 	must(uv_loop_init(&a->loop) == 0);
 	must(uv_poll_init(&a->loop, &a->helper, link_fd(a->link)) == 0);
 	must(uv_timer_init(&a->loop, &a->tick) == 0);
-	must(uv_timer_init(&a->loop, &a->nap) == 0);
+	watches_init(&a->watches, &a->loop, on_read, a);
 	must(uv_timer_init(&a->loop, &a->goodbye) == 0);
 	must(uv_signal_init(&a->loop, &a->sigterm) == 0);
 	must(uv_signal_init(&a->loop, &a->sigint) == 0);
@@ -696,7 +342,6 @@ static int agent_open(struct agent *a, struct why *why)
 	}
 	loop_open(a);
 	a->env = (struct host_env){
-		.arg = a,
 		.link = a->link,
 		.helper_pid = (uint32_t)link_pid(a->link),
 		.spool = a->spool,
@@ -708,16 +353,9 @@ static int agent_open(struct agent *a, struct why *why)
 		.log_group_count = a->options.log_group_count,
 		.fallback = a->options.fallback || a->options.fallback_only,
 		.lease_rate = a->options.lease_rate,
-		.watch = watch_source,
-		.unwatch = unwatch_source,
-		.have = env_have,
-		.flush = env_flush,
-		.note = env_note,
-		.noted = env_noted,
-		.say = env_say,
-		.sources = env_sources,
 	};
-	r = hosts_open(&a->hosts, &a->options, &a->env, on_hosts_changed, a, why);
+	wishes_of_hosts(&a->env, a);
+	r = hosts_open(&a->hosts, &a->options, &a->env, wishes_hosts_changed, a, why);
 	if (r == 0)
 		r = events_open(&a->events, &a->hosts, a->link,
 				&(struct events_env){ .arg = a,
@@ -727,7 +365,7 @@ static int agent_open(struct agent *a, struct why *why)
 	if (r == 0) {
 		a->env.audit = events_audit(a->events);
 		r = uplink_open(&a->uplink, &a->loop, (struct sockaddr *)&addr, a->spool,
-				&uplink_ops, a);
+				&wishes_of_uplink, a);
 	}
 	if (r < 0) {
 		end(a, EXIT_FAILURE);
