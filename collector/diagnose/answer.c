@@ -26,6 +26,11 @@ json_t *json_wall(struct wall_ns t)
 	return json_string(text);
 }
 
+void json_put(json_t *o, const char *key, json_t *value)
+{
+	json_object_set_new(o, key, value ? value : json_null());
+}
+
 json_t *json_text(const char *text)
 {
 	char out[2048];
@@ -86,11 +91,6 @@ json_t *json_flow(const struct tuple *t)
 	return flow;
 }
 
-static json_t *json_or_null(const char *text)
-{
-	return text && text[0] ? json_text(text) : json_null();
-}
-
 static json_t *json_step(const struct inquiry *q, const struct hop *h, const struct step *s,
 			 const struct resolved *r)
 {
@@ -110,32 +110,27 @@ static json_t *json_step(const struct inquiry *q, const struct hop *h, const str
 	uint8_t family = r->chain ? r->table->family : s->family;
 
 	(void)q;
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}",
-			 "at",
-			 s->kernel_time ? json_wall(hop_shown(h, hop_step_at(h, s))) : json_null(),
-			 "backend",
-			 placed ? json_string(backend_name(resolved_backend(r, s))) : json_null(),
-			 "family", placed ? json_or_null(family_name(family)) : json_null(),
-			 "table", ours ? json_null() : json_or_null(table), "chain",
-			 ours ? json_string(hook_name(s->hook))
-			      : json_or_null(r->chain ?: s->chain),
-			 "kind", kinds[r->kind], "rule",
-			 (r->kind == RESOLVED_RULE || r->chain) && r->number
-				 ? json_integer(r->number)
-				 : json_null(),
-			 "handle", s->handle ? json_integer((json_int_t)s->handle) : json_null(),
-			 "target", json_or_null(resolved_target(r)), "verdict",
-			 ours ? json_null()
-			      : json_or_null(step_verdict_name(
-					v == STEP_VERDICT_GOTO ? STEP_VERDICT_JUMP : v)),
-			 "rule_text", json_or_null(r->text), "hook",
-			 json_or_null(hook_name(s->hook)), "checkpoint",
-			 ours ? json_string(checkpoint_name(s->checkpoint)) : json_null(), "prefix",
-			 log && !kernel ? json_or_null(s->prefix) : json_null(), "kernel_time",
-			 s->kernel_time, "tuple",
-			 s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0])
-				: json_null(),
-			 "reason", json_or_null(kernel ? s->prefix : r->reason));
+	return json_pack(
+		"{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}", "at",
+		s->kernel_time ? json_wall(hop_shown(h, hop_step_at(h, s))) : json_null(),
+		"backend", placed ? json_string(backend_name(resolved_backend(r, s))) : json_null(),
+		"family", placed ? json_text(family_name(family)) : json_null(), "table",
+		ours ? json_null() : json_text(table), "chain",
+		ours ? json_string(hook_name(s->hook)) : json_text(r->chain ?: s->chain), "kind",
+		kinds[r->kind], "rule",
+		(r->kind == RESOLVED_RULE || r->chain) && r->number ? json_integer(r->number)
+								    : json_null(),
+		"handle", s->handle ? json_integer((json_int_t)s->handle) : json_null(), "target",
+		json_text(resolved_target(r)), "verdict",
+		ours ? json_null()
+		     : json_text(step_verdict_name(v == STEP_VERDICT_GOTO ? STEP_VERDICT_JUMP : v)),
+		"rule_text", json_text(r->text), "hook", json_text(hook_name(s->hook)),
+		"checkpoint", ours ? json_string(checkpoint_name(s->checkpoint)) : json_null(),
+		"prefix", log && !kernel ? json_text(s->prefix) : json_null(), "kernel_time",
+		s->kernel_time, "tuple",
+		s->ttl ? json_tuple(&j->tuples[s->tuple < j->tuple_count ? s->tuple : 0])
+		       : json_null(),
+		"reason", json_text(kernel ? s->prefix : r->reason));
 }
 
 /* --- NAT --------------------------------------------------------------------------------------------------- */
@@ -220,7 +215,7 @@ static json_t *json_nat_change(const struct inquiry *q, const struct hop *h,
 	endpoint_print(source ? &a->src : &a->dst, source ? a->sport : a->dport, a->proto, from);
 	endpoint_print(source ? &b->src : &b->dst, source ? b->sport : b->dport, b->proto, to);
 	return json_pack("{s:s,s:s,s:s,s:o}", "kind", kind, "from", from, "to", to, "rule_text",
-			 json_or_null(r.text));
+			 json_text(r.text));
 }
 
 static json_t *json_change(const char *kind, const struct addr *from, uint16_t from_port,
@@ -338,16 +333,16 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 	return json_pack(
 		"{s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:I,s:n,s:I,s:o}",
 		"host", fh ? fh->id : "?", "direction", direction_name(d), "in",
-		json_or_null(j->in_if), "out", json_or_null(j->out_if), "ttl_in",
+		json_text(j->in_if), "out", json_text(j->out_if), "ttl_in",
 		in ? json_integer(in) : json_null(), "ttl_out",
 		out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
 		json_wall(hop_shown(h, h->sj->at)), "tuple_in", json_tuple(hop_tuple_in(h)),
 		"tuple_out",
 		hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h))
 							  : json_null(),
-		"nat", json_nat(q, h, c, d), "link", json_or_null(link_kind_name(h->link)),
-		"link_confidence", json_or_null(link_surety_name(h->surety)), "steps", steps,
-		"packet", kind, "clock_error_ns", (json_int_t)h->sj->error, "stranger", "row",
+		"nat", json_nat(q, h, c, d), "link", json_text(link_kind_name(h->link)),
+		"link_confidence", json_text(link_surety_name(h->surety)), "steps", steps, "packet",
+		kind, "clock_error_ns", (json_int_t)h->sj->error, "stranger", "row",
 		(json_int_t)h->sj->row, "link_layer", json_ether(&j->ether));
 }
 
@@ -390,7 +385,7 @@ static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 			is_goto[depth++] = r.rule.is_goto;
 			json_array_append_new(jumps, json_pack("{s:s,s:I,s:o}", "chain", s->chain,
 							       "rule", (json_int_t)r.number,
-							       "rule_text", json_or_null(r.text)));
+							       "rule_text", json_text(r.text)));
 		} else if (resolved_verdict(&r, s) == STEP_VERDICT_RETURN) {
 			bool past = true;
 
@@ -410,10 +405,10 @@ static json_t *json_id(uint32_t id)
 
 static json_t *json_author(const struct author *a)
 {
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "user", json_or_null(a->user), "program",
-			 json_or_null(a->program), "command", json_or_null(a->command), "pid",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "user", json_text(a->user), "program",
+			 json_text(a->program), "command", json_text(a->command), "pid",
 			 json_id(a->pid), "uid", json_id(a->uid), "loginuid", json_id(a->loginuid),
-			 "via", json_or_null(via_name((enum via)a->via)));
+			 "via", json_text(via_name((enum via)a->via)));
 }
 
 /* One author, or several who may have been it: then they stand in `one_of`, and nobody is named. */
@@ -502,8 +497,8 @@ static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 			 family_name(s->table->family), "table", json_text(s->table->table),
 			 "chain", s->chain, "kind", death_name(f->death), "rule",
 			 s->number ? json_integer(s->number) : json_null(), "handle", "rule_text",
-			 json_text(s->text), "jumps", "reason", json_or_null(f->reason), "between",
-			 "reject_with", json_or_null(f->reject_with), "content", content);
+			 json_text(s->text), "jumps", "reason", json_text(f->reason), "between",
+			 "reject_with", json_text(f->reject_with), "content", content);
 	set_origin(died, &o);
 	return died;
 }
@@ -527,27 +522,29 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 		origin_find(&o, q, t, f->step->chain,
 			    f->death == DEATH_RULE ? f->resolved.number : 0, f->resolved.text);
 	}
-	died = json_pack(
-		"{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "host",
-		fh ? fh->id : "?", "backend",
-		by_rule ? json_string(backend_name(resolved_backend(&f->resolved, f->step)))
-			: json_null(),
-		"family", by_rule ? json_or_null(family_name(f->step->family)) : json_null(),
-		"table", by_rule ? json_or_null(f->step->table) : json_null(), "chain",
-		by_rule ? json_or_null(f->step->chain) : json_null(), "kind", death_name(f->death),
-		"rule",
-		f->death == DEATH_RULE && f->resolved.number ? json_integer(f->resolved.number)
-							     : json_null(),
-		"handle",
-		by_rule && f->step->handle ? json_integer((json_int_t)f->step->handle)
-					   : json_null(),
-		"rule_text", by_rule ? json_or_null(f->resolved.text) : json_null(), "jumps",
-		by_rule ? json_jumps(q, f) : json_array(), "reason", json_or_null(f->reason),
-		"between",
-		(f->next || f->answered_by) && f->death == DEATH_LINK
-			? json_pack("[s,s?]", fh ? fh->id : "?", f->next_sure ? f->next : NULL)
-			: json_null(),
-		"reject_with", json_or_null(f->reject_with), "content", json_or_null(content));
+	died = json_pack("{s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "host",
+			 fh ? fh->id : "?", "backend",
+			 by_rule ? json_string(
+					   backend_name(resolved_backend(&f->resolved, f->step)))
+				 : json_null(),
+			 "family", by_rule ? json_text(family_name(f->step->family)) : json_null(),
+			 "table", by_rule ? json_text(f->step->table) : json_null(), "chain",
+			 by_rule ? json_text(f->step->chain) : json_null(), "kind",
+			 death_name(f->death), "rule",
+			 f->death == DEATH_RULE && f->resolved.number
+				 ? json_integer(f->resolved.number)
+				 : json_null(),
+			 "handle",
+			 by_rule && f->step->handle ? json_integer((json_int_t)f->step->handle)
+						    : json_null(),
+			 "rule_text", by_rule ? json_text(f->resolved.text) : json_null(), "jumps",
+			 by_rule ? json_jumps(q, f) : json_array(), "reason", json_text(f->reason),
+			 "between",
+			 (f->next || f->answered_by) && f->death == DEATH_LINK
+				 ? json_pack("[s,s?]", fh ? fh->id : "?",
+					     f->next_sure ? f->next : NULL)
+				 : json_null(),
+			 "reject_with", json_text(f->reject_with), "content", json_text(content));
 	set_origin(died, &o);
 	return died;
 }
@@ -561,8 +558,8 @@ json_t *json_died_at(const struct inquiry *q, const struct fate *f)
 		return json_null();
 	died = json_died(q, f);
 	told = f->death == DEATH_KERNEL && f->reason ? reason_find(f->reason) : NULL;
-	json_object_set_new(died, "reason_text", json_or_null(told ? told->text : NULL));
-	json_object_set_new(died, "answered_by", json_or_null(f->answered_by));
+	json_object_set_new(died, "reason_text", json_text(told ? told->text : NULL));
+	json_object_set_new(died, "answered_by", json_text(f->answered_by));
 	json_object_set_new(died, "hooks", json_hooks(f));
 	json_object_set_new(died, "candidates", json_candidates(f));
 	return died;

@@ -9,6 +9,8 @@
 json_t *json_wall(struct wall_ns t); /* null for 0 */
 json_t *
 json_text(const char *text); /* null for NULL or ""; invalid UTF-8 becomes visible escapes */
+/* Sets a key; a value that could not be made is null. */
+void json_put(json_t *o, const char *key, json_t *value);
 json_t *json_flow(const struct tuple *t); /* proto, src, sport, dst, dport; icmp_type and icmp_id */
 json_t *json_tuple(const struct tuple *t);
 const char *direction_name(enum direction d);

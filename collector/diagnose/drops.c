@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "collector/diagnose/coverage.h"
+#include "collector/diagnose/question.h"
 #include "common/reasons.h"
 
 enum { DROPS_HEAP_MAX = 256 << 20, HOSTS_MAX = 1024 };
@@ -30,11 +31,6 @@ struct drops {
 static bool is_death(const struct drop_group *g)
 {
 	return g->fate.verdict < VERDICT_LOST && !strcmp(g->class, verdict_name(g->fate.verdict));
-}
-
-static void put(json_t *o, const char *key, json_t *value)
-{
-	json_object_set_new(o, key, value ? value : json_null());
 }
 
 /* --- whom ------------------------------------------------------------------------------------------------------- */
@@ -78,7 +74,7 @@ static json_t *json_drop_flow(const struct drop_group *g)
 	json_t *flow = json_flow(&j->tuples[j->tuple_count - 1]);
 
 	if (!g->one_port)
-		put(flow, "sport", NULL);
+		json_put(flow, "sport", NULL);
 	return flow;
 }
 
@@ -167,11 +163,11 @@ static json_t *json_places(const struct drops *d, uint64_t *packets)
 	for (size_t i = 0; i < n; i++) {
 		json_t *o = json_place(d, list[i].head);
 
-		put(o, "packets", json_integer((json_int_t)list[i].packets));
-		put(o, "first", json_wall(list[i].first));
-		put(o, "last", json_wall(list[i].last));
-		put(o, "flows", list[i].flows);
-		put(o, "flows_omitted", json_integer((json_int_t)list[i].omitted));
+		json_put(o, "packets", json_integer((json_int_t)list[i].packets));
+		json_put(o, "first", json_wall(list[i].first));
+		json_put(o, "last", json_wall(list[i].last));
+		json_put(o, "flows", list[i].flows);
+		json_put(o, "flows_omitted", json_integer((json_int_t)list[i].omitted));
 		json_array_append_new(out, o);
 	}
 	return out;
@@ -320,42 +316,34 @@ static json_t *answer_drops(const struct drops *d, const struct where_ask *ask)
 			next = d->list[i].row;
 	}
 	if (d->ask->follow)
-		put(o, "drops", json_drops(d, &packets));
+		json_put(o, "drops", json_drops(d, &packets));
 	else
-		put(o, "places", json_places(d, &packets));
-	put(o, "packets", json_integer((json_int_t)packets));
-	put(o, "omitted", json_integer((json_int_t)d->omitted));
-	put(o, "excess", json_excess(d, ask));
-	put(o, "next", json_integer((json_int_t)next));
-	put(o, "unknown_hosts", json_incref(d->unknown));
-	put(o, "window",
-	    json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
-	put(coverage, "missing", json_deaf(d, ask));
-	put(o, "coverage", coverage);
-	put(o, "losses", json_losses(d->q->fleet, ask->since, ask->until));
-	put(o, "cut", json_boolean(d->cut));
-	put(o, "provisional",
-	    json_boolean(reader_incomplete(d->q->fleet->reader) || coverage_late(ask)));
+		json_put(o, "places", json_places(d, &packets));
+	json_put(o, "packets", json_integer((json_int_t)packets));
+	json_put(o, "omitted", json_integer((json_int_t)d->omitted));
+	json_put(o, "excess", json_excess(d, ask));
+	json_put(o, "next", json_integer((json_int_t)next));
+	json_put(o, "unknown_hosts", json_incref(d->unknown));
+	json_put(o, "window",
+		 json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until",
+			   json_wall(ask->until)));
+	json_put(coverage, "missing", json_deaf(d, ask));
+	json_put(o, "coverage", coverage);
+	json_put(o, "losses", json_losses(d->q->fleet, ask->since, ask->until));
+	json_put(o, "cut", json_boolean(d->cut));
+	json_put(o, "provisional",
+		 json_boolean(reader_incomplete(d->q->fleet->reader) || coverage_late(ask)));
 	return o;
 }
 
 int diagnose_drops(json_t **answer, const struct drops_ask *ask, const struct where_ask *window,
 		   struct reader *r, struct where_need *need)
 {
-	struct fleet fleet;
-	struct arena arena;
-	struct suspects_memo memo = { 0 };
-	struct inquiry q = { .ask = window,
-			     .fleet = &fleet,
-			     .arena = &arena,
-			     .need = ask->follow ? NULL : need,
-			     .memo = &memo };
-	struct drops d = { .q = &q, .ask = ask };
-	int ret;
+	struct question question;
+	struct drops d = { .q = &question.q, .ask = ask };
+	int ret = question_open(&question, window, r, ask->follow ? NULL : need, DROPS_HEAP_MAX);
 
 	*answer = NULL;
-	arena_init(&arena, DROPS_HEAP_MAX);
-	ret = fleet_load(&fleet, r, &arena, window->since, window->until);
 	if (ret == 0) {
 		name_hosts(&d);
 		ret = find(&d, window);
@@ -363,7 +351,6 @@ int diagnose_drops(json_t **answer, const struct drops_ask *ask, const struct wh
 	if (ret == 0)
 		*answer = answer_drops(&d, window);
 	json_decref(d.unknown);
-	fleet_clear(&fleet);
-	arena_free(&arena);
+	question_clear(&question);
 	return ret;
 }

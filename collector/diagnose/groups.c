@@ -7,6 +7,7 @@
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/coverage.h"
+#include "collector/diagnose/question.h"
 #include "collector/stitch/stranger.h"
 
 enum {
@@ -159,42 +160,32 @@ static int groups_with(json_t **answer, struct inquiry *q)
 {
 	const struct where_ask *ask = q->ask;
 	bool provisional = reader_incomplete(q->fleet->reader) || coverage_late(ask);
-	struct ruling *list;
+	struct rulings found;
 	struct group *groups;
-	struct flows flows;
-	size_t n = 0, count;
+	size_t count;
 	json_t *told;
-	int r = flows_find(&flows, q->fleet, ask->flow, JOURNEYS_MAX);
+	int r = rulings_make(&found, q, JOURNEYS_MAX);
 
 	if (r < 0)
 		return r;
-	q->whole_from = flows.whole_from;
-	list = arena_alloc(q->arena, (flows.count + 1) * sizeof(*list));
-	groups = arena_alloc(q->arena, (flows.count + 1) * sizeof(*groups));
-	if (!list || !groups)
+	groups = arena_alloc(q->arena, (found.count + 1) * sizeof(*groups));
+	if (!groups)
 		return -ENOMEM;
-	for (size_t i = 0; i < flows.count; i++) {
-		r = ruling_make(&list[n], q, &flows.list[i]);
-		if (r < 0)
-			return r;
-		if (list[n].inside)
-			n++;
-	}
-	count = group_all(groups, list, n);
+	count = group_all(groups, found.list, found.count);
 	told = json_array();
 	for (size_t i = 0; i < count; i++) {
 		provisional |= groups[i].provisional;
 		if (i < GROUPS_MAX)
-			json_array_append_new(told, json_group(q, &groups[i], n));
+			json_array_append_new(told, json_group(q, &groups[i], found.count));
 	}
 	if (q->need)
 		q->need->patience = provisional;
-	*answer = json_pack("{s:I,s:o,s:I,s:{s:o,s:o},s:o,s:o,s:b,s:b}", "matched", (json_int_t)n,
-			    "groups", told, "omitted",
+	*answer = json_pack("{s:I,s:o,s:I,s:{s:o,s:o},s:o,s:o,s:b,s:b}", "matched",
+			    (json_int_t)found.count, "groups", told, "omitted",
 			    (json_int_t)(count > GROUPS_MAX ? count - GROUPS_MAX : 0), "window",
 			    "since", json_wall(ask->since), "until", json_wall(ask->until),
 			    "coverage", json_coverage(ask), "losses",
-			    json_losses(q->fleet, ask->since, ask->until), "cut", flows.cut,
+			    json_losses(q->fleet, ask->since, ask->until), "cut", found.cut,
 			    "provisional", provisional);
 	return *answer ? 0 : -ENOMEM;
 }
@@ -202,20 +193,12 @@ static int groups_with(json_t **answer, struct inquiry *q)
 int diagnose_groups(json_t **answer, const struct where_ask *ask, struct reader *r,
 		    struct where_need *need)
 {
-	struct fleet fleet;
-	struct arena arena;
-	struct suspects_memo memo = { 0 };
-	struct inquiry q = {
-		.ask = ask, .fleet = &fleet, .arena = &arena, .need = need, .memo = &memo
-	};
-	int ret;
+	struct question question;
+	int ret = question_open(&question, ask, r, need, HEAP_MAX);
 
 	*answer = NULL;
-	arena_init(&arena, HEAP_MAX);
-	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
 	if (ret == 0)
-		ret = groups_with(answer, &q);
-	fleet_clear(&fleet);
-	arena_free(&arena);
+		ret = groups_with(answer, &question.q);
+	question_clear(&question);
 	return ret;
 }

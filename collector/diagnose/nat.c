@@ -6,6 +6,7 @@
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/coverage.h"
+#include "collector/diagnose/question.h"
 #include "collector/stitch/translations.h"
 
 enum {
@@ -153,17 +154,12 @@ static int answer_with(json_t **answer, const struct inquiry *q)
 
 int diagnose_nat(json_t **answer, const struct where_ask *ask, struct reader *r)
 {
-	struct fleet fleet;
-	struct arena arena;
-	struct inquiry q = { .ask = ask, .fleet = &fleet, .arena = &arena };
-	int ret;
+	struct question question;
+	int ret = question_open(&question, ask, r, NULL, HEAP_MAX);
 
 	*answer = NULL;
-	arena_init(&arena, HEAP_MAX);
-	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
 	if (ret == 0)
-		ret = answer_with(answer, &q);
-	fleet_clear(&fleet);
-	arena_free(&arena);
+		ret = answer_with(answer, &question.q);
+	question_clear(&question);
 	return ret;
 }

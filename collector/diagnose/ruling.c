@@ -337,6 +337,29 @@ int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation
 	return 0;
 }
 
+int rulings_make(struct rulings *out, struct inquiry *q, size_t journeys)
+{
+	struct flows flows;
+	int r = flows_find(&flows, q->fleet, q->ask->flow, journeys);
+
+	if (r < 0)
+		return r;
+	q->whole_from = flows.whole_from;
+	*out = (struct rulings){ .list = arena_alloc(q->arena,
+						     (flows.count + 1) * sizeof(*out->list)),
+				 .cut = flows.cut };
+	if (!out->list)
+		return -ENOMEM;
+	for (size_t i = 0; i < flows.count; i++) {
+		r = ruling_make(&out->list[out->count], q, &flows.list[i]);
+		if (r < 0)
+			return r;
+		if (out->list[out->count].inside)
+			out->count++;
+	}
+	return 0;
+}
+
 /* Of the packets that ended like the one that decided, the one that was seen on most hosts: the newest may not be told everywhere yet. */
 static const struct fate *whole_of(const struct ruling *r)
 {

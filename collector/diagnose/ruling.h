@@ -39,6 +39,15 @@ struct ruling {
  */
 int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation *c);
 
+struct rulings {
+	struct ruling *list; /* in the arena; newest conversation last */
+	size_t count;
+	bool cut; /* more journeys matched than were looked at */
+};
+
+/* Those about every conversation that matches and has a packet in the window; looks at `journeys` of them, the newest. Sets q's whole_from. 0 or -errno. */
+int rulings_make(struct rulings *out, struct inquiry *q, size_t journeys);
+
 /* Do two fates name the same end? */
 bool fate_same(const struct fate *a, const struct fate *b);
 /*

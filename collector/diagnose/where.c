@@ -15,9 +15,9 @@
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/cause.h"
 #include "collector/diagnose/coverage.h"
+#include "collector/diagnose/question.h"
 #include "collector/diagnose/tracked.h"
 #include "collector/stitch/clocks.h"
-#include "collector/stitch/gather.h"
 
 enum {
 	JOURNEYS_MAX = 4000, /* that one question looks at, the newest ones */
@@ -260,41 +260,37 @@ static const char *confidence_of(const struct ruling *r)
 	return r->decisive && r->decisive->observed ? "observed" : "inferred";
 }
 
-static void put(json_t *o, const char *key, json_t *value)
-{
-	json_object_set_new(o, key, value ? value : json_null());
-}
-
 /* --- the whole ----------------------------------------------------------------------------------------------- */
 
-static json_t *answer_nothing(const struct inquiry *q, const struct where_ask *ask, bool incomplete)
+static json_t *answer_nothing(const struct inquiry *q, bool incomplete)
 {
 	json_t *o = json_object();
 	bool armed = q->fleet->arming_count > 0;
 
-	put(o, "flow", json_asked(ask->flow));
-	put(o, "matched", json_integer(0));
-	put(o, "verdict", json_string("unknown"));
-	put(o, "direction", json_null());
-	put(o, "partial", json_false());
-	put(o, "reply_seen", json_false());
-	put(o, "provisional", json_boolean(incomplete));
-	put(o, "confidence", json_null());
-	put(o, "packets", json_integer(0));
-	put(o, "first", json_null());
-	put(o, "last", json_null());
-	put(o, "died_at", json_null());
-	put(o, "hops", json_array());
-	put(o, "causes", json_array());
-	put(o, "others", json_array());
-	put(o, "others_omitted", json_integer(0));
-	put(o, "kind", json_null());
-	put(o, "unwatched", json_array());
-	put(o, "loop", json_null());
-	put(o, "reason",
-	    json_string(
-		    armed ? "no traced packet matched it in the window"
-			  : "no host traced it in the window: start a lease with lasthop trace start"));
+	json_put(o, "flow", json_asked(q->ask->flow));
+	json_put(o, "matched", json_integer(0));
+	json_put(o, "verdict", json_string("unknown"));
+	json_put(o, "direction", json_null());
+	json_put(o, "partial", json_false());
+	json_put(o, "reply_seen", json_false());
+	json_put(o, "provisional", json_boolean(incomplete));
+	json_put(o, "confidence", json_null());
+	json_put(o, "packets", json_integer(0));
+	json_put(o, "first", json_null());
+	json_put(o, "last", json_null());
+	json_put(o, "died_at", json_null());
+	json_put(o, "hops", json_array());
+	json_put(o, "causes", json_array());
+	json_put(o, "others", json_array());
+	json_put(o, "others_omitted", json_integer(0));
+	json_put(o, "kind", json_null());
+	json_put(o, "unwatched", json_array());
+	json_put(o, "loop", json_null());
+	json_put(
+		o, "reason",
+		json_string(
+			armed ? "no traced packet matched it in the window"
+			      : "no host traced it in the window: start a lease with lasthop trace start"));
 	return o;
 }
 
@@ -345,19 +341,19 @@ static void answer_tracked(json_t *o, const struct inquiry *q, const struct trac
 	snprintf(reason, sizeof(reason),
 		 "only connection tracking saw it: it passed %s; whether it arrived is not known",
 		 h ? h->id : "?");
-	put(o, "flow", json_flow(&k->t->first));
-	put(o, "matched", json_integer((json_int_t)(n + omitted)));
-	put(o, "verdict", json_string(verdict_name(k->verdict)));
-	put(o, "direction", json_string(direction_name(DIRECTION_ORIGINAL)));
-	put(o, "reply_seen", json_boolean(k->reply_seen));
-	put(o, "confidence", json_string("inferred"));
-	put(o, "first", json_wall(k->t->from));
-	put(o, "last", json_wall(tracked_last(k)));
-	put(o, "hops", hops);
-	put(o, "others", others);
-	put(o, "others_omitted",
-	    json_integer((json_int_t)(n - 1 + omitted - json_array_size(others))));
-	put(o, "reason", k->verdict == VERDICT_UNKNOWN ? json_string(reason) : json_null());
+	json_put(o, "flow", json_flow(&k->t->first));
+	json_put(o, "matched", json_integer((json_int_t)(n + omitted)));
+	json_put(o, "verdict", json_string(verdict_name(k->verdict)));
+	json_put(o, "direction", json_string(direction_name(DIRECTION_ORIGINAL)));
+	json_put(o, "reply_seen", json_boolean(k->reply_seen));
+	json_put(o, "confidence", json_string("inferred"));
+	json_put(o, "first", json_wall(k->t->from));
+	json_put(o, "last", json_wall(tracked_last(k)));
+	json_put(o, "hops", hops);
+	json_put(o, "others", others);
+	json_put(o, "others_omitted",
+		 json_integer((json_int_t)(n - 1 + omitted - json_array_size(others))));
+	json_put(o, "reason", k->verdict == VERDICT_UNKNOWN ? json_string(reason) : json_null());
 }
 
 /* Nothing was traced, and nothing died: what connection tracking tells. */
@@ -434,28 +430,29 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	}
 	add_hops(hops, q, r, DIRECTION_REPLY);
 
-	put(o, "flow", json_flow(&r->conv->tuple));
-	put(o, "matched", json_integer((json_int_t)n));
-	put(o, "verdict", json_string(verdict_name(r->verdict)));
-	put(o, "direction", json_string(direction_name(r->direction)));
-	put(o, "partial", json_boolean(r->partial));
-	put(o, "reply_seen", json_boolean(r->reply_seen));
-	put(o, "provisional", json_boolean(r->provisional || incomplete));
-	put(o, "confidence", json_string(confidence_of(r)));
-	put(o, "packets", json_integer((json_int_t)r->packets));
-	put(o, "first", json_wall(r->first));
-	put(o, "last", json_wall(r->last));
-	put(o, "died_at", json_died_at(q, died ? r->decisive : NULL));
+	json_put(o, "flow", json_flow(&r->conv->tuple));
+	json_put(o, "matched", json_integer((json_int_t)n));
+	json_put(o, "verdict", json_string(verdict_name(r->verdict)));
+	json_put(o, "direction", json_string(direction_name(r->direction)));
+	json_put(o, "partial", json_boolean(r->partial));
+	json_put(o, "reply_seen", json_boolean(r->reply_seen));
+	json_put(o, "provisional", json_boolean(r->provisional || incomplete));
+	json_put(o, "confidence", json_string(confidence_of(r)));
+	json_put(o, "packets", json_integer((json_int_t)r->packets));
+	json_put(o, "first", json_wall(r->first));
+	json_put(o, "last", json_wall(r->last));
+	json_put(o, "died_at", json_died_at(q, died ? r->decisive : NULL));
 	if (died)
 		packet_text(path_packet(r->decisive->path), kind);
-	put(o, "kind", json_text(kind));
-	put(o, "hops", hops);
-	put(o, "causes", causes);
-	put(o, "others", others);
-	put(o, "others_omitted", json_integer((json_int_t)(n - 1 + (r->healed ? 1 : 0) - told)));
-	put(o, "unwatched", json_unwatched(q, r));
-	put(o, "loop", json_loop(q, r));
-	put(o, "reason", json_text(r->reason));
+	json_put(o, "kind", json_text(kind));
+	json_put(o, "hops", hops);
+	json_put(o, "causes", causes);
+	json_put(o, "others", others);
+	json_put(o, "others_omitted",
+		 json_integer((json_int_t)(n - 1 + (r->healed ? 1 : 0) - told)));
+	json_put(o, "unwatched", json_unwatched(q, r));
+	json_put(o, "loop", json_loop(q, r));
+	json_put(o, "reason", json_text(r->reason));
 	return o;
 }
 
@@ -503,30 +500,21 @@ static json_t *coverage_of(const struct inquiry *q, const struct ruling *r, cons
 	return o;
 }
 
-static int where_with(json_t **answer, struct inquiry *q, const struct where_ask *ask)
+static int where_with(json_t **answer, struct inquiry *q)
 {
+	const struct where_ask *ask = q->ask;
 	bool late = coverage_late(ask), incomplete = late || reader_incomplete(q->fleet->reader),
 	     early;
+	struct rulings found;
 	struct ruling *list;
-	struct flows flows;
-	size_t n = 0, front;
+	size_t n, front;
 	json_t *o;
-	int r;
+	int r = rulings_make(&found, q, JOURNEYS_MAX);
 
-	r = flows_find(&flows, q->fleet, ask->flow, JOURNEYS_MAX);
 	if (r < 0)
 		return r;
-	q->whole_from = flows.whole_from;
-	list = arena_alloc(q->arena, (flows.count + 1) * sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	for (size_t i = 0; i < flows.count; i++) {
-		r = ruling_make(&list[n], q, &flows.list[i]);
-		if (r < 0)
-			return r;
-		if (list[n].inside)
-			n++;
-	}
+	list = found.list;
+	n = found.count;
 	front = newest_of_each(list, n);
 	qsort(list, front, sizeof(*list), worse_first);
 	qsort(list + front, n - front, sizeof(*list), worse_first);
@@ -534,16 +522,17 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 	early = n ? list[0].provisional : asked_early(q);
 	if (q->need)
 		q->need->patience = early || late;
-	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, ask, incomplete || early);
+	o = n ? answer_ruling(q, list, n, incomplete) : answer_nothing(q, incomplete || early);
 	if (!n && !early && (r = ask_tracking(o, q)) < 0) {
 		json_decref(o);
 		return r;
 	}
-	put(o, "window",
-	    json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until", json_wall(ask->until)));
-	put(o, "coverage", coverage_of(q, n ? &list[0] : NULL, json_object_get(o, "hops")));
-	put(o, "losses", json_losses(q->fleet, ask->since, ask->until));
-	put(o, "cut", json_boolean(flows.cut));
+	json_put(o, "window",
+		 json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until",
+			   json_wall(ask->until)));
+	json_put(o, "coverage", coverage_of(q, n ? &list[0] : NULL, json_object_get(o, "hops")));
+	json_put(o, "losses", json_losses(q->fleet, ask->since, ask->until));
+	json_put(o, "cut", json_boolean(found.cut));
 	*answer = o;
 	return 0;
 }
@@ -551,140 +540,12 @@ static int where_with(json_t **answer, struct inquiry *q, const struct where_ask
 int diagnose_where(json_t **answer, const struct where_ask *ask, struct reader *r,
 		   struct where_need *need)
 {
-	struct fleet fleet;
-	struct arena arena;
-	struct suspects_memo memo = { 0 };
-	struct inquiry q = {
-		.ask = ask, .fleet = &fleet, .arena = &arena, .need = need, .memo = &memo
-	};
-	int ret;
+	struct question question;
+	int ret = question_open(&question, ask, r, need, HEAP_MAX);
 
 	*answer = NULL;
-	arena_init(&arena, HEAP_MAX);
-	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
 	if (ret == 0)
-		ret = where_with(answer, &q, ask);
-	fleet_clear(&fleet);
-	arena_free(&arena);
-	return ret;
-}
-
-/* One host's part of a packet's way. */
-struct passage {
-	struct hop hop;
-	const struct hop *before; /* NULL: the first that is known */
-};
-
-/* Journeys of the flow on every host, also where NAT gave it other addresses: packet by packet, in the order of the way. */
-static int whole_flow(struct fleet *f, const struct flow *flow, size_t limit, struct passage **list,
-		      size_t *n)
-{
-	struct clocks clocks = { 0 };
-	struct gathered g;
-	struct paths paths;
-	int r = gather(&g, f, flow, limit);
-
-	if (r == 0)
-		r = paths_join(&paths, g.list, g.count, f->arena);
-	if (r < 0)
-		return r;
-	*list = arena_alloc(f->arena, (g.count + 1) * sizeof(**list));
-	if (!*list)
-		return -ENOMEM;
-	for (size_t i = 0; i < paths.count; i++)
-		clocks_note(&clocks, &paths.list[i]);
-	clocks_solve(&clocks);
-	for (size_t i = 0; i < paths.count; i++) {
-		const struct hop *hops = paths.list[i].hops;
-
-		clocks_apply(&clocks, &paths.list[i]);
-
-		for (size_t k = 0; k < paths.list[i].hop_count; k++)
-			(*list)[(*n)++] = (struct passage){ hops[k], k ? &hops[k - 1] : NULL };
-	}
-	clocks_clear(&clocks);
-	/* The newest packets, whole ones but perhaps for the first. */
-	if (*n > limit) {
-		*list += *n - limit;
-		*n = limit;
-	}
-	return 0;
-}
-
-/* Nobody traced it: the hosts that connection tracking saw it pass, connection by connection. */
-static int add_tracked(json_t *journeys, const struct inquiry *q)
-{
-	const struct where_ask *ask = q->ask;
-	struct translations t;
-	int r = translations_find(&t, q->fleet->reader, q->arena, ask->flow, ask->since, ask->until,
-				  OTHERS_MAX);
-
-	for (size_t i = 0; r == 0 && i < t.count; i++) {
-		struct stops s;
-
-		r = stops_of(&s, q, &t.list[i]);
-		for (size_t k = 0; r == 0 && k < s.count; k++) {
-			json_t *hop = json_stop(q, &s.list[k], k == 0);
-
-			put(hop, "direction", json_null());
-			put(hop, "outcome", json_null());
-			put(hop, "flow", json_flow(&s.list[k].in));
-			json_array_append_new(journeys, hop);
-		}
-	}
-	return r;
-}
-
-int diagnose_journeys(json_t **answer, const struct where_ask *ask, struct reader *r,
-		      uint64_t after, size_t limit)
-{
-	struct fleet fleet;
-	struct arena arena;
-	struct inquiry q = { .ask = ask, .fleet = &fleet, .arena = &arena };
-	struct journey_query query = { .since = ask->since,
-				       .until = ask->until,
-				       .flow = ask->flow,
-				       .after_row = after,
-				       .limit = limit };
-	struct stored_journey *arrived = NULL;
-	struct passage *list = NULL;
-	json_t *journeys = json_array();
-	uint64_t next = after;
-	size_t n = 0;
-	bool cut;
-	int ret;
-
-	*answer = NULL;
-	arena_init(&arena, HEAP_MAX);
-	ret = fleet_load(&fleet, r, &arena, ask->since, ask->until);
-	if (ret == 0 && after)
-		ret = reader_journeys(r, &query, &arena, &arrived, &n, &cut);
-	else if (ret == 0)
-		ret = whole_flow(&fleet, ask->flow, limit, &list, &n);
-	if (ret == 0 && !after && !n)
-		ret = add_tracked(journeys, &q);
-	for (size_t i = 0; ret == 0 && i < n; i++) {
-		const struct hop h = after ? (struct hop){ .sj = &arrived[i] } : list[i].hop;
-		json_t *hop;
-
-		if (h.sj->row > next)
-			next = h.sj->row;
-		if (!h.sj->j.tuple_count || !h.sj->j.step_count)
-			continue;
-		hop = json_hop(&q, &h, NULL, NULL, DIRECTION_UNKNOWN);
-		if (!after)
-			put(hop, "stranger",
-			    json_stranger(&q, list[i].before, &h, DIRECTION_ORIGINAL));
-		put(hop, "direction", json_null());
-		put(hop, "outcome", json_null());
-		put(hop, "flow", json_flow(&h.sj->j.tuples[0]));
-		json_array_append_new(journeys, hop);
-	}
-	if (ret == 0)
-		*answer = json_pack("{s:I,s:o}", "next", (json_int_t)next, "journeys", journeys);
-	else
-		json_decref(journeys);
-	fleet_clear(&fleet);
-	arena_free(&arena);
+		ret = where_with(answer, &question.q);
+	question_clear(&question);
 	return ret;
 }
