@@ -383,9 +383,10 @@ static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 		resolve_step(&r, q, f->hop, s);
 		if (r.kind == RESOLVED_RULE && r.is_jump && depth < CHAIN_DEPTH_MAX) {
 			is_goto[depth++] = r.rule.is_goto;
-			json_array_append_new(jumps, json_pack("{s:s,s:I,s:o}", "chain", s->chain,
-							       "rule", (json_int_t)r.number,
-							       "rule_text", json_text(r.text)));
+			json_array_append_new(jumps, json_pack("{s:o,s:I,s:o}", "chain",
+							       json_text(s->chain), "rule",
+							       (json_int_t)r.number, "rule_text",
+							       json_text(r.text)));
 		} else if (resolved_verdict(&r, s) == STEP_VERDICT_RETURN) {
 			bool past = true;
 
@@ -457,11 +458,11 @@ static json_t *json_candidates(const struct fate *f)
 		const struct suspect *s = &f->suspects.list[i];
 
 		json_array_append_new(list,
-				      json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o}", "backend",
+				      json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "backend",
 						backend_name(s->table->backend), "family",
 						family_name(s->table->family), "table",
-						json_text(s->table->table), "chain", s->chain,
-						"rule",
+						json_text(s->table->table), "chain",
+						json_text(s->chain), "rule",
 						s->number ? json_integer(s->number) : json_null(),
 						"rule_text", json_text(s->text), "packets",
 						s->counted ? json_integer((json_int_t)s->packets)
@@ -492,10 +493,10 @@ static json_t *json_died_by(const struct inquiry *q, const struct fate *f)
 
 	content_id_print(&s->table->content, content);
 	origin_find(&o, q, s->table, s->chain, s->number, s->text);
-	died = json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:n,s:o,s:[],s:o,s:n,s:o,s:s}", "host",
+	died = json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:o,s:n,s:o,s:[],s:o,s:n,s:o,s:s}", "host",
 			 fh ? fh->id : "?", "backend", backend_name(s->table->backend), "family",
 			 family_name(s->table->family), "table", json_text(s->table->table),
-			 "chain", s->chain, "kind", death_name(f->death), "rule",
+			 "chain", json_text(s->chain), "kind", death_name(f->death), "rule",
 			 s->number ? json_integer(s->number) : json_null(), "handle", "rule_text",
 			 json_text(s->text), "jumps", "reason", json_text(f->reason), "between",
 			 "reject_with", json_text(f->reject_with), "content", content);

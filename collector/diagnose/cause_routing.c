@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/diagnose/answer.h"
 #include "collector/diagnose/cause_piece.h"
 #include "collector/diagnose/routed.h"
 
@@ -159,8 +160,8 @@ static json_t *filter(const struct case_of *c, const struct inquiry *q)
 
 static json_t *culprit(const struct case_of *c, const char *kind, uint32_t number, const char *text)
 {
-	return json_pack("{s:s,s:s,s:o,s:s}", "host", c->host, "kind", kind, "rule",
-			 number ? json_integer(number) : json_null(), "rule_text", text);
+	return json_pack("{s:s,s:s,s:o,s:o}", "host", c->host, "kind", kind, "rule",
+			 number ? json_integer(number) : json_null(), "rule_text", json_text(text));
 }
 
 static const char *end_of(const struct facts_rule *r)
