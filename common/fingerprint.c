@@ -19,3 +19,10 @@ uint64_t fingerprint_long(uint64_t fp, const uint8_t fields[static FINGERPRINT_L
 
 	return h ? h : 1;
 }
+
+int fingerprint_cmp(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return (a > b) - (a < b);
+}

@@ -36,3 +36,5 @@ enum { FINGERPRINT_LEN = 24, FINGERPRINT_LONG_LEN = 40 };
 
 uint64_t fingerprint(const uint8_t fields[static FINGERPRINT_LEN]);
 uint64_t fingerprint_long(uint64_t fp, const uint8_t fields[static FINGERPRINT_LONG_LEN]);
+/* Of two uint64_t, for qsort and bsearch. */
+int fingerprint_cmp(const void *pa, const void *pb);

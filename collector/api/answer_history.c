@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "collector/api/route.h"
-#include "collector/api/text.h"
 #include "collector/diagnose/diagnose.h"
+#include "collector/diagnose/value.h"
 #include "common/content.h"
 
 enum { CONTENT_MIN = 7, LIMIT_USUAL = 50 };
@@ -73,7 +73,7 @@ static void on_diff(void *arg, struct reader *r)
 
 static json_t *not_yet(const struct answer_history *q, const struct side_text *s)
 {
-	json_t *first = time_json(q->first);
+	json_t *first = json_wall(q->first);
 	const char *when = json_string_value(first);
 	char hint[96];
 

@@ -7,7 +7,7 @@
 
 #include "collector/api/live.h"
 #include "collector/api/route.h"
-#include "collector/api/text.h"
+#include "collector/diagnose/value.h"
 #include "common/content.h"
 
 enum { ANSWER_MEMORY = 64 << 20, LOSS_WINDOW_S = 15 * 60, RETIRED_SHOWN_S = 24 * 3600 };
@@ -52,9 +52,9 @@ static json_t *sources_of(const struct sources *s)
 
 	for (i = 0; i < s->count; i++)
 		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name",
-						      text_json(s->list[i].name), "state",
+						      json_text(s->list[i].name), "state",
 						      source_state_name(s->list[i].state), "why",
-						      text_json(s->list[i].why)));
+						      json_text(s->list[i].why)));
 	return list;
 }
 
@@ -96,12 +96,12 @@ static json_t *losses_of(uint64_t host, const struct stored_loss *losses, size_t
 		if (losses[i].host == host)
 			json_array_append_new(
 				list, json_pack("{s:o, s:o, s:o, s:o}", "source",
-						text_json(losses[i].source), "count",
+						json_text(losses[i].source), "count",
 						losses[i].count_known
 							? json_integer((json_int_t)losses[i].count)
 							: json_null(),
-						"from", time_json(losses[i].from), "until",
-						time_json(losses[i].until)));
+						"from", json_wall(losses[i].from), "until",
+						json_wall(losses[i].until)));
 	return list;
 }
 
@@ -203,7 +203,7 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 		json_object_set_new(host, "conntrack", conntrack_of(r, h->host, since, arena));
 		json_object_set_new(host, "agent", json_stringn(h->id, len));
 		json_object_set_new(host, "last_seen",
-				    time_json(c && c->connected ? q->now : h->last_seen));
+				    json_wall(c && c->connected ? q->now : h->last_seen));
 		json_object_set_new(host, "addresses", addresses_of(&facts));
 		json_object_set_new(host, "tables",
 				    json_integer(tables_of(h->host, tables, table_count)));

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "collector/api/route.h"
-#include "collector/api/text.h"
+#include "collector/diagnose/value.h"
 #include "common/content.h"
 
 enum { ANSWER_MEMORY = 192 << 20, CONTENT_MIN = 7 };
@@ -71,9 +71,9 @@ static json_t *what_exists(const struct stored_table *list, size_t count)
 		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "backend",
 						     backend_name(list[i].backend), "family",
 						     family_name(list[i].family), "table",
-						     text_json(list[i].table), "content", id,
-						     "from", time_json(list[i].from), "until",
-						     time_json(list[i].until)));
+						     json_text(list[i].table), "content", id,
+						     "from", json_wall(list[i].from), "until",
+						     json_wall(list[i].until)));
 	}
 	return out;
 }
@@ -96,31 +96,25 @@ static int add_table(json_t *out, struct reader *r, const struct stored_table *t
 	json_array_append_new(out,
 			      json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "backend",
 					backend_name(t->backend), "family", family_name(t->family),
-					"table", text_json(t->table), "content", id, "text", value,
-					"from", time_json(t->from), "from_min",
-					time_json(t->from_min), "until", time_json(t->until)));
+					"table", json_text(t->table), "content", id, "text", value,
+					"from", json_wall(t->from), "from_min",
+					json_wall(t->from_min), "until", json_wall(t->until)));
 	return 0;
 }
 
-static int find_host(struct reader *r, struct arena *arena, const char *id, uint64_t *host,
-		     json_t **known)
+static int no_such_host(struct answer_rules *q, struct reader *r, struct arena *arena)
 {
 	struct stored_host *hosts = NULL;
+	json_t *known = json_array();
 	size_t count = 0, i;
 	int err = reader_hosts(r, arena, &hosts, &count);
 
-	if (err < 0)
-		return err;
-	for (i = 0; i < count; i++) {
-		if (!strcmp(hosts[i].id, id)) {
-			*host = hosts[i].host;
-			return 0;
-		}
-	}
-	*known = json_array();
-	for (i = 0; i < count; i++)
-		json_array_append_new(*known, json_string(hosts[i].id));
-	return -ENOENT;
+	for (i = 0; err == 0 && i < count; i++)
+		json_array_append_new(known, json_string(hosts[i].id));
+	q->status = 404;
+	q->answer = json_pack("{s:s, s:s, s:o}", "error", "there is no such host", "hint",
+			      "lasthop hosts", "hosts", known);
+	return err;
 }
 
 static int build(struct answer_rules *q, struct reader *r, struct arena *arena)
@@ -129,16 +123,12 @@ static int build(struct answer_rules *q, struct reader *r, struct arena *arena)
 	struct wall_ns until = q->content[0] ? wall_now() : q->at;
 	struct stored_table *list = NULL, **chosen;
 	size_t count = 0, chosen_count = 0, i;
-	json_t *out, *known = NULL;
+	json_t *out;
 	uint64_t host;
-	int err = find_host(r, arena, q->host, &host, &known);
+	int err = reader_host(r, q->host, arena, &host);
 
-	if (err == -ENOENT) {
-		q->status = 404;
-		q->answer = json_pack("{s:s, s:s, s:o}", "error", "there is no such host", "hint",
-				      "lasthop hosts", "hosts", known);
-		return 0;
-	}
+	if (err == -ENOENT)
+		return no_such_host(q, r, arena);
 	if (err == 0)
 		err = reader_tables(r, host, since, until, arena, &list, &count);
 	if (err < 0)
@@ -165,7 +155,7 @@ static int build(struct answer_rules *q, struct reader *r, struct arena *arena)
 		err = add_table(out, r, chosen[i], arena);
 	}
 	q->status = 200;
-	q->answer = json_pack("{s:s, s:o, s:o}", "host", q->host, "at", time_json(q->at), "tables",
+	q->answer = json_pack("{s:s, s:o, s:o}", "host", q->host, "at", json_wall(q->at), "tables",
 			      out);
 	return err;
 }

@@ -2,7 +2,7 @@
  * GET /api/v1/status: is the collector itself well?
  */
 #include "collector/api/route.h"
-#include "collector/api/text.h"
+#include "collector/diagnose/value.h"
 
 void get_status(struct exchange *x)
 {
@@ -13,9 +13,9 @@ void get_status(struct exchange *x)
 
 	exchange_answer(x, 200,
 			json_pack("{s:s, s:o, s:I, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
-				  "version", LASTHOP_VERSION, "started", time_json(x->api->started),
+				  "version", LASTHOP_VERSION, "started", json_wall(x->api->started),
 				  "uptime_s", (json_int_t)((now.v - x->api->started.v) / NS_PER_S),
-				  "trouble", text_json(trouble), "ingest", "connections",
+				  "trouble", json_text(trouble), "ingest", "connections",
 				  (json_int_t)c->connections, "refused", (json_int_t)c->refused,
 				  "protocol_errors", (json_int_t)c->protocol_errors,
 				  "unknown_messages", (json_int_t)c->unknown_messages, "batches",

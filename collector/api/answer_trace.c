@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "collector/api/route.h"
-#include "collector/api/text.h"
+#include "collector/diagnose/value.h"
 
 enum { FOR_DEFAULT_MS = 60 * 1000, RATE_DEFAULT = 100, PATTERN_TEXT_MAX = 200 };
 
@@ -39,7 +39,7 @@ static json_t *hosts_json(const struct lease_view *v, bool patterns)
 	for (i = 0; i < v->host_count; i++) {
 		host = json_pack("{s:s, s:s, s:o}", "id", v->hosts[i].id, "state",
 				 lease_state_name(v->hosts[i].state), "why",
-				 text_json(v->hosts[i].why));
+				 json_text(v->hosts[i].why));
 		if (patterns) {
 			json_t *texts = json_array();
 
@@ -71,7 +71,7 @@ static void on_started(void *arg, const struct lease_view *v)
 		exchange_answer(s->x, 200,
 				json_pack("{s:o, s:o, s:s, s:o}", "lease",
 					  s->dry_run ? json_null() : json_string(id), "until",
-					  s->dry_run ? json_null() : time_json(v->until), "flow",
+					  s->dry_run ? json_null() : json_wall(v->until), "flow",
 					  v->flow, "hosts", hosts_json(v, s->dry_run)));
 	}
 	exchange_unref(s->x);
@@ -180,8 +180,8 @@ static void list_one(void *arg, const struct lease_view *v)
 
 	lease_print(v->id, id);
 	json_array_append_new(arg, json_pack("{s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:o}", "lease",
-					     id, "flow", v->flow, "from", time_json(v->from),
-					     "until", time_json(v->until), "by", text_json(v->by),
+					     id, "flow", v->flow, "from", json_wall(v->from),
+					     "until", json_wall(v->until), "by", json_text(v->by),
 					     "rate", v->rate, "modulus", v->modulus, "hosts",
 					     hosts_json(v, false)));
 }

@@ -1,18 +1,12 @@
 /*
  * The words of the answer: hops, steps and ends as JSON objects. Every key is always there; what is unknown or does
- * not apply is null. Times are UTC with nine digits.
+ * not apply is null.
  */
 #pragma once
 
 #include "collector/diagnose/ruling.h"
+#include "collector/diagnose/value.h"
 
-json_t *json_wall(struct wall_ns t); /* null for 0 */
-json_t *
-json_text(const char *text); /* null for NULL or ""; invalid UTF-8 becomes visible escapes */
-/* Sets a key; a value that could not be made is null. */
-void json_put(json_t *o, const char *key, json_t *value);
-json_t *json_flow(const struct tuple *t); /* proto, src, sport, dst, dport; icmp_type and icmp_id */
-json_t *json_tuple(const struct tuple *t);
 const char *direction_name(enum direction d);
 /* "SYN", "echo-request" ... */
 void packet_text(const struct journey *j, char text[static 32]);

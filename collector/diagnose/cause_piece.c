@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "collector/diagnose/answer.h"
+#include "collector/diagnose/value.h"
 
 /* It may quote a rule, whose comments and names may be of any bytes. */
 static __attribute__((format(printf, 1, 0))) json_t *sentence(const char *fmt, va_list ap)

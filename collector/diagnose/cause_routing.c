@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "collector/diagnose/answer.h"
 #include "collector/diagnose/cause_piece.h"
 #include "collector/diagnose/routed.h"
+#include "collector/diagnose/value.h"
 
 #define THEN_RULES "routing takes it then; what the rules of its firewall say is not looked at here"
 

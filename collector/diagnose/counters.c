@@ -2,13 +2,15 @@
  * The answer to `counters`: what each rule and policy counted in the window, how fast, and since when it has not. Rates are by
  * the time that lies between readings, not by the window.
  */
+#include "collector/diagnose/diagnose.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/diagnose/answer.h"
 #include "collector/diagnose/hits.h"
+#include "collector/diagnose/value.h"
 #include "common/content.h"
 
 enum {
@@ -227,21 +229,6 @@ static int build(json_t **answer, const struct counters_ask *c, const struct whe
 	return *answer ? 0 : -ENOMEM;
 }
 
-static int find_host(struct reader *r, const char *id, struct arena *arena, uint64_t *host)
-{
-	struct stored_host *list = NULL;
-	size_t count = 0;
-	int err = reader_hosts(r, arena, &list, &count);
-
-	for (size_t i = 0; err == 0 && i < count; i++) {
-		if (strcmp(list[i].id, id) == 0) {
-			*host = list[i].host;
-			return 0;
-		}
-	}
-	return err < 0 ? err : -ENOENT;
-}
-
 int diagnose_counters(json_t **answer, const struct counters_ask *c, const struct where_ask *w,
 		      struct reader *r, struct where_need *need)
 {
@@ -250,7 +237,7 @@ int diagnose_counters(json_t **answer, const struct counters_ask *c, const struc
 	int err;
 
 	arena_init(&arena, HEAP_MAX);
-	err = find_host(r, c->host, &arena, &host);
+	err = reader_host(r, c->host, &arena, &host);
 	/* What was counted until now is told when somebody asks. */
 	if (err == 0 && w->until.v >= w->now.v - NOW_NS)
 		need->hosts[need->count++] = host;

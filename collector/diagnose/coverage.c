@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "collector/diagnose/answer.h"
+#include "collector/diagnose/value.h"
 
 enum { MISSING_MAX = 64 };
 

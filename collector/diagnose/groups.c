@@ -1,6 +1,8 @@
 /*
  * Many flows at once: those that went the same way to the same end are one group, with one of them as an example.
  */
+#include "collector/diagnose/diagnose.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /*
  * The history of a host's tables: what changed, when and by whom, and what makes two of their contents different.
  */
+#include "collector/diagnose/diagnose.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,21 +19,6 @@ enum {
 static const char not_here[] = "its text has not arrived";
 static const char not_read[] = "its text cannot be taken apart";
 static const char no_memory[] = "it is too large to be compared";
-
-static int find_host(struct reader *r, const char *id, struct arena *arena, uint64_t *host)
-{
-	struct stored_host *list = NULL;
-	size_t count = 0;
-	int err = reader_hosts(r, arena, &list, &count);
-
-	for (size_t i = 0; err == 0 && i < count; i++) {
-		if (strcmp(list[i].id, id) == 0) {
-			*host = list[i].host;
-			return 0;
-		}
-	}
-	return err < 0 ? err : -ENOENT;
-}
 
 static bool wanted(const struct tables_ask *w, const struct stored_table *t)
 {
@@ -289,7 +276,7 @@ int diagnose_rules_log(json_t **answer, const char *host, const struct tables_as
 	int err;
 
 	arena_init(&arena, HEAP_MAX);
-	err = find_host(r, host, &arena, &id);
+	err = reader_host(r, host, &arena, &id);
 	if (err == 0)
 		err = build_log(answer, host, id, which, since, until, patch,
 				limit < LOG_ENTRIES_MAX ? limit : LOG_ENTRIES_MAX, r, &arena);
@@ -349,7 +336,7 @@ static int choose(struct side *s, const struct tables_side *ask, const struct ta
 	int err;
 
 	*s = (struct side){ .ask = ask };
-	err = find_host(r, ask->host, arena, &s->host);
+	err = reader_host(r, ask->host, arena, &s->host);
 	if (err == 0)
 		err = reader_tables(r, s->host, from, until, arena, &list, &count);
 	if (err < 0)

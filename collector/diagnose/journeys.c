@@ -1,6 +1,8 @@
 /*
  * Journeys of a flow, packet by packet, for `path` and for those who follow a flow while it runs.
  */
+#include "collector/diagnose/diagnose.h"
+
 #include <errno.h>
 
 #include "collector/diagnose/answer.h"

@@ -2,6 +2,8 @@
  * The answer to `nat`: connection tracking knows every translation of a connection without anybody tracing it. Where one of its
  * packets was traced as well, the rule that translates it is named.
  */
+#include "collector/diagnose/diagnose.h"
+
 #include <errno.h>
 
 #include "collector/diagnose/answer.h"

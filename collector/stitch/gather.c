@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "collector/stitch/fragments.h"
+#include "common/fingerprint.h"
 
 enum {
 	ROUNDS_MAX = 8,
@@ -114,13 +115,6 @@ static int ask(struct gathering *w, struct journey_query *q)
 	return take(w, list, n);
 }
 
-static int by_value(const void *pa, const void *pb)
-{
-	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
-
-	return (a > b) - (a < b);
-}
-
 static int ask_fingerprints(struct gathering *w)
 {
 	size_t n = w->g->count - w->fps_done, count = 0;
@@ -147,7 +141,7 @@ static int ask_fingerprints(struct gathering *w)
 	w->fps_done = w->g->count;
 	if (!count)
 		return 0;
-	qsort(fps, count, sizeof(*fps), by_value);
+	qsort(fps, count, sizeof(*fps), fingerprint_cmp);
 	q.fps = fps;
 	for (size_t i = 0; i < count; i++)
 		if (!i || fps[i] != fps[i - 1])
@@ -428,15 +422,6 @@ static int join_ends(struct gathering *w)
 	return 0;
 }
 
-static int by_time(const void *pa, const void *pb)
-{
-	const struct stored_journey *a = pa, *b = pb;
-
-	if (a->at.v != b->at.v)
-		return a->at.v < b->at.v ? -1 : 1;
-	return (a->row > b->row) - (a->row < b->row);
-}
-
 int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t limit)
 {
 	const int64_t margin = (int64_t)JOIN_MARGIN_MS * NS_PER_MS;
@@ -489,6 +474,6 @@ int gather(struct gathered *g, struct fleet *f, const struct flow *flow, size_t 
 	if (r < 0)
 		return r;
 	if (g->count)
-		qsort(g->list, g->count, sizeof(*g->list), by_time);
+		qsort(g->list, g->count, sizeof(*g->list), stored_journey_cmp);
 	return join_ends(w);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "collector/store/internal.h"
+#include "common/fingerprint.h"
 
 enum {
 	SEGMENTS_CACHED = 64,
@@ -157,17 +158,11 @@ static bool flow_fits(const struct flow *f, const struct journey *j)
 	return false;
 }
 
-static int compare_fp(const void *pa, const void *pb)
-{
-	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
-
-	return (a > b) - (a < b);
-}
-
 static bool fits(const struct journey_query *q, const struct journey *j)
 {
 	if (q->fp_count)
-		return bsearch(&j->fp, q->fps, q->fp_count, sizeof(*q->fps), compare_fp) != NULL;
+		return bsearch(&j->fp, q->fps, q->fp_count, sizeof(*q->fps), fingerprint_cmp) !=
+		       NULL;
 	if ((q->ends && !journey_may_end(j)))
 		return false;
 	return !q->flow || flow_fits(q->flow, j);
@@ -440,15 +435,6 @@ static int hunt_segment(struct hunt *h, const struct known_segment *k)
 	return r < 0 ? r : ended;
 }
 
-static int by_time(const void *pa, const void *pb)
-{
-	const struct stored_journey *a = pa, *b = pb;
-
-	if (a->at.v != b->at.v)
-		return a->at.v < b->at.v ? -1 : 1;
-	return (a->row > b->row) - (a->row < b->row);
-}
-
 int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena,
 		    struct stored_journey **out, size_t *count, bool *cut)
 {
@@ -476,7 +462,7 @@ int reader_journeys(struct reader *r, const struct journey_query *q, struct aren
 	if (ret == -E2BIG)
 		ret = 0;
 	if (h.count)
-		qsort(h.list, h.count, sizeof(*h.list), by_time);
+		qsort(h.list, h.count, sizeof(*h.list), stored_journey_cmp);
 	*out = h.list;
 	*count = h.count;
 	*cut = h.cut;

@@ -112,6 +112,8 @@ struct stored_journey {
 	int64_t offset; /* wall - boot that was applied: step times are boot times */
 	struct journey j;
 };
+/* For qsort: by time; of one time, by arrival. */
+int stored_journey_cmp(const void *pa, const void *pb);
 
 struct journey_query {
 	struct wall_ns since, until;
@@ -129,7 +131,7 @@ struct journey_query {
 	size_t limit;       /* newest first beyond it are kept; *cut tells */
 };
 
-/* Appends to *out (arena memory). Order: by time. 0 or -errno. */
+/* Appends to *out (arena memory), in the order of stored_journey_cmp(). 0 or -errno. */
 int reader_journeys(struct reader *r, const struct journey_query *q, struct arena *arena,
 		    struct stored_journey **out, size_t *count, bool *cut);
 
@@ -171,6 +173,8 @@ int reader_content(struct reader *r, const struct content_id *id, struct arena *
 		   const char **text, size_t *len);
 
 int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out, size_t *count);
+/* The store's id of the host of that name. -ENOENT: there is none. */
+int reader_host(struct reader *r, const char *id, struct arena *arena, uint64_t *host);
 /* The newest facts of a host at or before t (else the first after it). -ENOENT: none. */
 int reader_facts(struct reader *r, uint64_t host, struct wall_ns t, struct arena *arena,
 		 struct facts *out);
