@@ -3,19 +3,13 @@
  */
 #pragma once
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/addr.h"
+#include "collector/endpoint.h"
 #include "common/why.h"
 
 enum { PATH_TEXT_MAX = 1024 };
-
-struct endpoint {
-	char address[ADDR_TEXT_MAX]; /* numeric; "" not given */
-	uint16_t port;               /* 0: any */
-};
 
 struct options {
 	struct endpoint listen, http;
@@ -29,8 +23,3 @@ struct options {
 int options_read(struct options *o, int argc, char **argv, struct why *why);
 /* Fills what the command line left open from a YAML file. 0 or -EINVAL with why. */
 int options_load(struct options *o, const char *file, struct why *why);
-
-/* "127.0.0.1:9470", "[::1]:9470". */
-bool endpoint_parse(struct endpoint *e, const char *text);
-bool endpoint_is_loopback(const struct endpoint *e);
-void endpoint_sockaddr(const struct endpoint *e, struct sockaddr_storage *ss);
