@@ -11,7 +11,8 @@
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
-static const int64_t TOLD_NS = 500LL * NS_PER_MS; /* less than a SYN waits for its next try */
+/* Its own entry may be told that much later; a SYN waits longer for its next try. */
+static const int64_t TOLD_NS = 500LL * NS_PER_MS;
 static const int64_t REJECT_NS = 2LL * NS_PER_S;
 
 static bool is_death(enum verdict v)
@@ -132,21 +133,34 @@ static bool retransmission_arrived(const struct conversation *c, const struct fa
 	return false;
 }
 
+/* Had it left the host before it came to its end there, as what a host sends to itself does? Then the host's entry is its own. */
+static bool had_passed(const struct fate *f)
+{
+	const struct path *p = f->path;
+
+	if (!strcmp(f->hop->sj->j.in_if, "lo"))
+		return true;
+	for (size_t i = 0; i < p->hop_count && &p->hops[i] != f->hop; i++) {
+		if (p->hops[i].sj->host == f->hop->sj->host)
+			return true;
+	}
+	return false;
+}
+
 /* 3a */
 static bool another_passed(struct ruling *r, const struct inquiry *q, const struct fate *f)
 {
 	const struct journey *j = path_packet(f->path);
-	struct wall_ns death = path_last(f->path);
+	struct wall_ns later = { path_last(f->path).v + TOLD_NS };
 	struct stops stops;
 
-	/* What the kernel threw away behind the last hook had an entry, too, told a little later. */
-	if (f->death == DEATH_KERNEL)
-		death.v += TOLD_NS;
-	/* One that passed the host's last hook made an entry there itself; one that was refused, at its receiver. */
 	if (j->tuples[0].proto != IPPROTO_TCP || f->path->direction == DIRECTION_REPLY ||
-	    (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || f->verdict == VERDICT_REFUSED ||
+	    (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || r->conv->shared)
+		return false;
+	/* One that passed the host's last hook made an entry there itself; one that was refused, at its receiver. */
+	if (f->verdict == VERDICT_REFUSED || had_passed(f) ||
 	    !stops_passed(&stops, q, r->conv,
-			  hop_reached(f->hop, CHECKPOINT_POST_LAST) ? 0 : f->hop->sj->host, death))
+			  hop_reached(f->hop, CHECKPOINT_POST_LAST) ? 0 : f->hop->sj->host, later))
 		return false;
 	r->tracked = stops_verdict(q, &stops, &r->tracked_reply);
 	return true;

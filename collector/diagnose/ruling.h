@@ -32,7 +32,8 @@ struct ruling {
  *  1. an RST from a host that rejected a packet of it is that host's answer, no reply
  *  2. a packet that the other side acknowledged arrived, whatever was seen of it
  *  3. a segment of which any transmission arrived has arrived, and data that the other side acknowledged, however it was cut
- *  3a. of a SYN that died connection tracking tells that a later one passed there: how the flow went on, it tells, too
+ *  3a. of a SYN that died connection tracking tells that a later one passed there, unless another flow bore these addresses
+ *     (private ones of two sites, a port used again, zones): how the flow went on, it tells, too
  *  4. deaths before a change of their host's tables after which packets of the same kind arrive are healed: they do not decide
  *  5. of the other deaths the worst decides, the newest among equals
  *  6. without deaths: delivered when a packet arrived or a reply was seen; else left; else unknown

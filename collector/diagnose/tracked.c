@@ -152,8 +152,9 @@ bool stops_passed(struct stops *out, const struct inquiry *q, const struct conve
 	for (size_t i = 0; i < out->count; i++) {
 		const struct stored_conn *conn = out->list[i].conn;
 
-		if ((conn->host == host || owns(q, conn, &out->list[i].out.dst)) &&
-		    conn->from.v > death.v && !fleet_lost(q->fleet, conn->host, death, conn->from))
+		if (conn->c.zone == 0 && conn->from.v > death.v &&
+		    (conn->host == host || owns(q, conn, &out->list[i].out.dst)) &&
+		    !fleet_lost(q->fleet, conn->host, death, conn->from))
 			return true;
 	}
 	return false;

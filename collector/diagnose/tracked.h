@@ -33,8 +33,9 @@ json_t *json_stop(const struct inquiry *q, const struct stop *s, bool first);
  */
 enum verdict stops_verdict(const struct inquiry *q, const struct stops *s, bool *reply_seen);
 /*
- * Did the host at which a packet of the conversation died, or its receiver, begin to track it later? Then another one passed there.
- * Entries that were found long after they were made (events had been lost) tell nothing.
+ * Did the host at which a packet of the conversation died, or its receiver, begin to track it after `death`? Then another one
+ * passed there. Entries that were found long after they were made (events had been lost) tell nothing, nor do those of zones:
+ * in which one the packet was is not known.
  */
 bool stops_passed(struct stops *out, const struct inquiry *q, const struct conversation *c,
 		  uint64_t host, struct wall_ns death);

@@ -7,7 +7,8 @@
  *  3. a SYN with another sequence number on the same tuple begins a new one, and so does a packet that another host sent,
  *     or that another gateway translated otherwise: private addresses are used at several sites
  *  4. other original packets belong to the conversation that knows their tuple
- *  5. replies belong to the newest conversation that began before them and knows the reverse of their tuple
+ *  5. replies belong to the newest conversation that began before them and knows the reverse of their tuple; of several with the
+ *     same addresses to the one whose sender they reach, or whose gate they pass
  *  6. an RST or ICMP from a host that does not own its source address, or that embeds a packet, is an answer about
  *     the conversation, not a part of it
  *  7. where nobody saw the packet before it was translated, conntrack tells what its sender called it
@@ -323,6 +324,17 @@ static bool is_contested(const struct work *w, const struct stored_conn *c)
 	return false;
 }
 
+/* Could the entry, which made `after` of the conversation's addresses, be its own? */
+static bool may_be_entry_of(const struct work *w, const struct conversation *c,
+			    const struct stored_conn *conn, const struct tuple *after)
+{
+	if (c->shared && c->gate == conn->host)
+		return tuple_equal(&c->beyond, after);
+	if (c->shared && conn->c.zone) /* which of them is in it? */
+		return false;
+	return passed(c, conn->host) || !is_contested(w, conn);
+}
+
 /* Conntrack's mappings belong to the conversation, too: they tell what a packet became where nobody saw it leave. */
 static void draft_learn_conns(struct work *w, struct draft *d)
 {
@@ -330,8 +342,7 @@ static void draft_learn_conns(struct work *w, struct draft *d)
 		struct stored_conn *c = &w->g->conns[i];
 		struct tuple after = tuple_reverse(&c->c.reply);
 
-		if (!draft_knows(d, &c->c.orig) ||
-		    (!passed(&d->conv, c->host) && is_contested(w, c)))
+		if (!draft_knows(d, &c->c.orig) || !may_be_entry_of(w, &d->conv, c, &after))
 			continue;
 		draft_learn(d, &after);
 		if (!d->conv.conn || c->from.v > d->conv.conn->from.v)
@@ -382,6 +393,10 @@ static struct draft *draft_begin(struct work *w, const struct tuple *t)
 	memset(d, 0, sizeof(*d));
 	d->conv.tuple = *t;
 	draft_learn(d, t);
+	for (struct draft *other = w->drafts; other < d; other++) {
+		if (tuple_equal(&other->conv.tuple, t))
+			other->conv.shared = d->conv.shared = true;
+	}
 	return d;
 }
 
@@ -494,19 +509,33 @@ static int name_conversations(struct work *w)
 	return 0;
 }
 
-/* The newest conversation that knows the tuple and had begun at `at`; else the oldest one that knows it. */
-static struct draft *draft_of(struct work *w, const struct tuple *t, struct wall_ns at,
-			      int64_t error)
+/* How much of the way says that the reply p is of c: it came to c's sender, and bore what c's gate made of its addresses. */
+static int kinship(const struct conversation *c, const struct path *p)
 {
+	struct tuple back = tuple_reverse(&c->beyond);
+
+	if (p->direction != DIRECTION_REPLY)
+		return 0;
+	return (c->sender && c->sender == p->hops[p->hop_count - 1].sj->host) +
+	       (c->gate && path_has_tuple(p, &back));
+}
+
+/* Of the conversations that know the tuple of p those next of kin, of these the newest that had begun before; else the oldest. */
+static struct draft *draft_of(struct work *w, const struct tuple *t, const struct path *p)
+{
+	int64_t at = path_first(p).v + p->hops[0].sj->error;
 	struct draft *best = NULL;
 
 	for (size_t i = 0; i < w->count; i++) {
 		struct draft *d = &w->drafts[i];
+		int nearer;
 
 		if (!draft_knows(d, t))
 			continue;
-		if (!best ||
-		    (d->conv.first.v <= at.v + error && d->conv.first.v >= best->conv.first.v))
+		nearer =
+			best && d->conv.shared ? kinship(&d->conv, p) - kinship(&best->conv, p) : 0;
+		if (!best || nearer > 0 ||
+		    (nearer == 0 && d->conv.first.v <= at && d->conv.first.v >= best->conv.first.v))
 			best = d;
 	}
 	return best;
@@ -532,9 +561,9 @@ static int attach_rest(struct work *w, enum direction direction)
 			t = tuple_reverse(&t);
 			end = tuple_reverse(&end);
 		}
-		d = draft_of(w, &t, path_first(p), first->sj->error);
+		d = draft_of(w, &t, p);
 		if (!d)
-			d = draft_of(w, &end, path_first(p), first->sj->error);
+			d = draft_of(w, &end, p);
 		new = !d;
 		if (new)
 			d = draft_begin(w, direction == DIRECTION_REPLY ? &end : &t);
@@ -608,18 +637,17 @@ static int attach_answers(struct work *w)
 		if (j->is_icmp_error && j->has_inner_tuple) {
 			struct tuple back = tuple_reverse(&j->inner);
 
-			d = draft_of(w, &j->inner, path_first(p), p->hops[0].sj->error);
+			d = draft_of(w, &j->inner, p);
 			if (!d)
-				d = draft_of(w, &back, path_first(p), p->hops[0].sj->error);
+				d = draft_of(w, &back, p);
 		} else if (j->is_icmp_error && j->has_inner) {
 			d = draft_embedded(w, p->hops[0].sj);
 		} else if (p->answer) {
 			struct tuple back = tuple_reverse(hop_tuple_in(&p->hops[0]));
 
-			d = draft_of(w, &back, path_first(p), p->hops[0].sj->error);
+			d = draft_of(w, &back, p);
 			if (!d)
-				d = draft_of(w, hop_tuple_in(&p->hops[0]), path_first(p),
-					     p->hops[0].sj->error);
+				d = draft_of(w, hop_tuple_in(&p->hops[0]), p);
 		}
 		if (!d)
 			continue;

@@ -16,6 +16,7 @@ struct conversation {
 	uint64_t sender;          /* the host whose OUTPUT it came from; 0: not seen */
 	uint64_t gate;            /* the host that translated it first; 0: not seen */
 	struct tuple beyond;      /* what that one made of it */
+	bool shared;              /* other conversations bear the same addresses and ports */
 	struct wall_ns first, last;
 };
 
