@@ -168,6 +168,24 @@ static uint32_t hooks_out(const struct drop_event *e, struct net_device *dev, st
 }
 
 /*
+ * What a received packet, still on the device that it came by, has as its route may be its refusal's: nftables refuses in
+ * PREROUTING, too, and leaves the way back to the sender there. IPv6's routes do not say which way they are for.
+ */
+static uint32_t hooks_unmoved(const struct drop_event *e, struct net_device *dev,
+			      struct dst_entry *dst)
+{
+	struct rtable *rt = (struct rtable *)dst;
+
+	if (e->protocol == ETH_P_IP && bpf_core_field_exists(rt->rt_is_input) &&
+	    !BPF_CORE_READ(rt, rt_is_input))
+		return 1 << HOOK_PREROUTING;
+	if (BPF_CORE_READ(dst, dev) != dev)
+		return 1 << HOOK_FORWARD;
+	return 1 << HOOK_FORWARD | 1 << HOOK_POSTROUTING |
+	       (e->protocol == ETH_P_IP ? 0 : 1 << HOOK_PREROUTING);
+}
+
+/*
  * Received: not routed yet, PREROUTING; routed to this host, INPUT; to another one, FORWARD while it has the device that it came
  * in by, POSTROUTING with another, and either of them where both are the same. What this host hears of its own (lo, groups)
  * keeps its route on the way in.
@@ -184,9 +202,9 @@ static uint32_t hooks_in(const struct drop_event *e, struct net_device *dev, str
 	if (is_local(e, dst))
 		return 1 << HOOK_INPUT |
 		       (BPF_CORE_READ(dev, flags) & IFF_LOOPBACK ? 1 << HOOK_PREROUTING : 0);
-	if (port || (e->dev == e->iif && BPF_CORE_READ(dst, dev) == dev))
+	if (port)
 		return 1 << HOOK_FORWARD | 1 << HOOK_POSTROUTING;
-	return e->dev == e->iif ? 1 << HOOK_FORWARD : 1 << HOOK_POSTROUTING;
+	return e->dev == e->iif ? hooks_unmoved(e, dev, dst) : 1 << HOOK_POSTROUTING;
 }
 
 /* The device's own hooks, where it has rules there: nothing else tells their drops from those of the hook beside them. */

@@ -63,7 +63,7 @@ struct dst_entry {
 
 struct rtable {
 	struct dst_entry dst;
-	uint8_t rt_type;
+	uint8_t rt_type, rt_is_input;
 };
 
 struct rt6_info {
