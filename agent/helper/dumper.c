@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -53,12 +54,19 @@ static bool listen_to(int fd, struct why *why)
 	return true;
 }
 
+static int64_t cpu_of(const struct rusage *u)
+{
+	return (u->ru_utime.tv_sec + u->ru_stime.tv_sec) * NS_PER_S +
+	       (u->ru_utime.tv_usec + u->ru_stime.tv_usec) * (int64_t)1000;
+}
+
 /*
  * Waits for the child's end, for the helper's end, or for too long. 0 or -errno with why; the child
  * is gone then.
  */
 static int child_await(struct dumper *d, pid_t pid, int errors, struct why *why)
 {
+	struct rusage used = { 0 };
 	struct pollfd polls[] = {
 		{ .fd = pidfd_open(pid, 0), .events = POLLIN },
 		{ .fd = d->quit, .events = POLLIN },
@@ -83,8 +91,9 @@ static int child_await(struct dumper *d, pid_t pid, int errors, struct why *why)
 		kill(pid, SIGKILL);
 		why_set(why, r, "reading the ruleset was given up: %s", strerror(-r));
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while (wait4(pid, &status, 0, &used) < 0 && errno == EINTR)
 		;
+	d->answer.spent_ns += cpu_of(&used);
 	if (polls[0].fd >= 0)
 		close(polls[0].fd);
 	if (r < 0)

@@ -126,8 +126,9 @@ struct helper_answer {
 	int32_t error;   /* 0 or -errno */
 	uint32_t value;  /* RCVBUF: what the kernel gave; DUMP: nftables' generation, 0: not read */
 	uint64_t digest; /* DUMP_RULESET, DUMP_SETS: of them; equal to `known`: unchanged, no fd */
-	int64_t before, after;    /* both: CLOCK_BOOTTIME around the read */
-	int64_t cpu_ns;           /* both: what the unchanged check cost */
+	int64_t before, after; /* both: CLOCK_BOOTTIME around the read */
+	int64_t cpu_ns;        /* both: what the unchanged check cost */
+	int64_t spent_ns;      /* DUMP_RULESET: CPU that making the texts cost, programs included */
 	uint64_t traced, refused; /* LEASE_STATE, STOP: packets since the lease began */
 	char why[WHY_MAX +
 		 1]; /* error != 0: for people ("group 0 is owned by portid 812 (ulogd)") */

@@ -657,8 +657,7 @@ int host_content(const struct host *h, const struct content_id *id, const struct
 
 void host_snapshot(struct host *h)
 {
-	h->rules.check_wanted = true;
-	h->rules.due.v = 0;
+	rules_ask(&h->rules);
 	sets_snapshot(h);
 	counting_now(&h->counting, false);
 	want_facts(h, boot_now());

@@ -164,9 +164,9 @@ static void on_counters(void *arg, const struct helper_request *q, const struct 
 /* When to look at the tables next: a read of the counters tells whether rules have changed, too, so both wait for each other. */
 static struct boot_ns next_read(const struct host *h)
 {
-	const struct boot_ns rules = h->rules.due, counters = h->counting.due;
+	const struct boot_ns rules = rules_due(&h->rules), counters = h->counting.due;
 
-	if (!h->rules.known || h->counting.seconds == 0 ||
+	if (!h->rules.known || h->rules.stale || h->counting.seconds == 0 ||
 	    rules.v <= counters.v + h->rules.every / 2)
 		return rules;
 	return counters;

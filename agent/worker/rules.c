@@ -184,6 +184,27 @@ static void set_due(struct rules *r, const struct helper_answer *a)
 	r->again = false;
 }
 
+static void pay(struct rules *r, const struct helper_answer *a)
+{
+	if (r->paid.v < a->after)
+		r->paid.v = a->after;
+	r->paid.v += a->spent_ns * TEXTS_CPU_SHARE;
+}
+
+struct boot_ns rules_due(const struct rules *r)
+{
+	struct boot_ns from = { r->paid.v - (int64_t)TEXTS_AHEAD_S * NS_PER_S };
+
+	return r->urgent || r->due.v >= from.v ? r->due : from;
+}
+
+void rules_ask(struct rules *r)
+{
+	r->check_wanted = true;
+	r->urgent = true;
+	r->due.v = 0;
+}
+
 /* Nothing has changed; true when that was to be told. */
 static bool unchanged(struct rules *r, const struct helper_answer *a, uint32_t host,
 		      rules_emit *emit, void *arg)
@@ -229,6 +250,8 @@ bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t
 		return false;
 	}
 	r->stale = false;
+	r->urgent = false;
+	pay(r, a);
 	set_due(r, a);
 	r->generation = a->value;
 	r->showing = a->value;

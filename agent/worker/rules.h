@@ -11,6 +11,8 @@
 #include "common/record.h"
 
 enum { TABLES_CPU_SHARE = 125 }; /* looking for changes costs less than 1 % of a core */
+/* Reading texts that changed costs one part in so many of a core, after as much at once as is paid for in so many seconds. */
+enum { TEXTS_CPU_SHARE = 20, TEXTS_AHEAD_S = 20 };
 
 struct rules {
 	enum helper_dump what; /* DUMP_RULESET, or DUMP_SETS */
@@ -30,7 +32,9 @@ struct rules {
 	struct boot_ns due;  /* of the next read */
 	int64_t cpu_ns;      /* what looking for changes cost last */
 	int64_t every;       /* ns from one read to the next while nothing changes */
+	struct boot_ns paid; /* when the texts that were read have been paid for */
 	bool asked, check_wanted;
+	bool urgent;            /* somebody waits for the next read */
 	bool again;             /* something changed while a read was under way */
 	bool stale;             /* another read has shown that they changed */
 	char why[WHY_MAX + 1];  /* of the last failure; "" none */
@@ -55,6 +59,13 @@ bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t
  */
 bool rules_check(struct rules *r, const struct helper_answer *a, uint32_t host, rules_emit *emit,
 		 void *arg);
+/* Somebody waits for what stands now, and that it does. */
+void rules_ask(struct rules *r);
+/*
+ * When to read next: at once when something changed or somebody asked; but what changes all the time is read as rarely as the
+ * texts cost.
+ */
+struct boot_ns rules_due(const struct rules *r);
 /* Emits all tables as they stand: the collector has forgotten them. */
 void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *arg);
 /* The index of the table of this name; -1 none. */

@@ -27,7 +27,7 @@ DUMP_CONNTRACK, DUMP_RULESET, DUMP_COUNTERS = range(3)
 PATTERNS_MAX = 32
 CT, TRANSLATES, BLIND = 1, 3, 4
 
-ANSWER = struct.Struct("=IIiIQqqqQQ200s")
+ANSWER = struct.Struct("=IIiIQqqqqQQ200s")
 PART = struct.Struct("=IIIII64s4xQ")
 TEXT, HANDLES = range(2)
 SECOND = 10**9
@@ -63,7 +63,7 @@ def lease_bytes(lease_id, seconds, patterns, rate=100, modulus=1, site=0, count=
 
 class Answer:
     def __init__(self, raw, fds):
-        (self.op, self.tag, self.error, self.value, self.digest, self.before, self.after, self.cpu_ns, self.traced,
+        (self.op, self.tag, self.error, self.value, self.digest, self.before, self.after, self.cpu_ns, self.spent_ns, self.traced,
          self.refused, why) = ANSWER.unpack(raw)
         self.why = why.split(b"\0")[0].decode()
         self.fds = list(fds)
@@ -647,7 +647,8 @@ def test_ruleset_is_what_iptables_save_prints(ns, start):
     h = start(ns.name)
     a = h.ask(DUMP, what=DUMP_RULESET)
     found = parts(a.fd())
-    assert a.digest != 0 and a.before <= a.after <= boot_now()
+    assert a.digest != 0 and a.before <= a.after <= boot_now() and a.spent_ns > 0
+    assert h.ask(DUMP, what=DUMP_RULESET, known=a.digest).spent_ns == 0
     assert [(p[0], p[1], p[2], p[3]) for p in found] == [
         (0, 1, 0, "raw"), (0, 1, 0, "mangle"), (0, 1, 0, "nat"), (0, 1, 0, "filter"),
         (0, 2, 0, "mangle"), (0, 2, 0, "filter")]

@@ -55,11 +55,41 @@ static void at_once_when_somebody_tells_of_one(void **state)
 	rules_clear(&r);
 }
 
+/* A table changes all the time, and each of its texts costs half a second. */
+static void texts_are_read_for_a_share_of_a_core(void **state)
+{
+	struct rules r;
+	struct helper_answer a = { .op = HELPER_DUMP, .spent_ns = NS_PER_S / 2 };
+	int64_t now = NS_PER_S, reads = 0, first = 0, seconds = 600;
+
+	(void)state;
+	rules_init(&r, DUMP_RULESET, TABLES_CPU_SHARE);
+	for (; now < seconds * NS_PER_S; now += 100 * NS_PER_MS) {
+		r.due.v = 0; /* something changed, as host_look() says */
+		if (rules_due(&r).v > now)
+			continue;
+		reads++;
+		first += now < 2 * NS_PER_S;
+		a.before = a.after = now;
+		a.digest = (uint64_t)reads;
+		assert_true(rules_take(&r, &a, -1, 0, emit, NULL));
+	}
+	assert_true(first >= 2); /* the first changes are read at once */
+	assert_true(reads * a.spent_ns <= seconds * NS_PER_S / TEXTS_CPU_SHARE + 2 * NS_PER_S);
+	assert_true(reads * a.spent_ns >= seconds * NS_PER_S / TEXTS_CPU_SHARE);
+	/* Who asks what stands now does not wait. */
+	assert_true(rules_due(&r).v > now);
+	rules_ask(&r);
+	assert_int_equal(rules_due(&r).v, 0);
+	rules_clear(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rarely_enough_for_one_per_cent_of_a_core),
 		cmocka_unit_test(at_once_when_somebody_tells_of_one),
+		cmocka_unit_test(texts_are_read_for_a_share_of_a_core),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
