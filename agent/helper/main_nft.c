@@ -35,6 +35,13 @@ static int complain(const char *what, const char *name)
 	return 1;
 }
 
+static void complain_left_out(uint32_t count)
+{
+	fprintf(stderr,
+		"%u tables of nftables are not read: more than %d, or names that nft does not read\n",
+		count, (int)NFT_TABLES_MAX);
+}
+
 static void run(const char *const *argv, int out)
 {
 	static const char *const folders[] = { "/usr/sbin", "/sbin", "/usr/bin", "/bin" };
@@ -99,8 +106,6 @@ static int put_part(uint32_t backend, const struct nft_table *t, uint32_t kind, 
 				     .kind = kind,
 				     .len = (uint32_t)len };
 
-	if (len > CONTENT_MAX || strlen(t->name) >= sizeof(part.table))
-		return complain("cannot hold the table", t->name);
 	memcpy(part.table, t->name, strlen(t->name));
 	if (fwrite(&part, sizeof(part), 1, stdout) != 1 ||
 	    (len && fwrite(text, len, 1, stdout) != 1))
@@ -232,7 +237,7 @@ static int put_native(const struct nft_table *t)
 	else if (r != 0)
 		complain("nft cannot print the table", t->name);
 	else if (w.len && nfttext_settle(&b, w.text, w.len) < 0)
-		r = complain("cannot hold the table", t->name);
+		r = complain("too large to be held is the table", t->name);
 	r = put_table(BACKEND_NATIVE, t, b.p, r == 0 ? b.len : 0);
 	buf_clear(&b);
 	writer_clear(&w);
@@ -283,6 +288,8 @@ int dump_nft_main(void)
 			r = put_native(&l.tables[i]);
 	for (int s = 0; s < 2; s++)
 		writer_clear(&w[s]);
+	if (r == 0 && l.left_out)
+		complain_left_out(l.left_out);
 	nftlist_clear(&l);
 	if (fflush(stdout) != 0)
 		r = 1;

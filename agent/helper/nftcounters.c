@@ -18,6 +18,7 @@
 
 #include "agent/helper/ipc.h"
 #include "agent/helper/rawcounters.h"
+#include "agent/helper/nftlist.h"
 #include "agent/helper/nfttalk.h"
 #include "common/journey.h"
 
@@ -40,6 +41,7 @@ struct nftcounters {
 	struct arena names;
 	struct nftchain *chains; /* owned */
 	uint32_t count, cap;
+	uint32_t tables;           /* that the chains are of */
 	struct counters_part part; /* the table being written */
 	struct buf heads, values;
 	struct counters_chain head;
@@ -86,6 +88,18 @@ static const char *name_of(struct nftcounters *n, const struct nlattr *a)
 	return s;
 }
 
+/* Is its table one of which there is a text? The kernel lists table by table, in the same order for both. */
+static bool is_told(struct nftcounters *n, const struct nftchain *c)
+{
+	const struct nftchain *last = n->count ? &n->chains[n->count - 1] : NULL;
+
+	if (strcmp(c->table, PROBE_TABLE) == 0 || !nft_readable(c->table))
+		return false;
+	if (last && last->nfproto == c->nfproto && strcmp(last->table, c->table) == 0)
+		return true;
+	return n->tables < NFT_TABLES_MAX && ++n->tables;
+}
+
 static int chain_add(struct nftcounters *n, const struct nftchain *c)
 {
 	if (n->count == TABLE_CHAINS_MAX)
@@ -130,8 +144,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 			break;
 		}
 	}
-	if (n->error == 0 && c.table && c.name && c.table[0] && c.name[0] &&
-	    strcmp(c.table, PROBE_TABLE) != 0)
+	if (n->error == 0 && c.table && c.name && c.name[0] && is_told(n, &c))
 		n->error = chain_add(n, &c);
 	return n->error < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
@@ -237,7 +250,7 @@ static int read_once(struct nftcounters *n, uint32_t *gen)
 	uint32_t after = 0;
 	int r = nfttalk_generation(&n->talk, gen);
 
-	n->count = 0;
+	n->count = n->tables = 0;
 	arena_reset(&n->names);
 	if (r == 0)
 		r = ask(n,

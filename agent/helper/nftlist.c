@@ -45,6 +45,26 @@ bool nft_present(void)
 	return found;
 }
 
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* As nft's own scanner has it. */
+bool nft_readable(const char *name)
+{
+	size_t len = 0;
+
+	if (!is_letter(name[0]) && name[0] != '_' && name[0] != '.')
+		return false;
+	for (; name[len]; len++) {
+		if (!is_letter(name[len]) && !(name[len] >= '0' && name[len] <= '9') &&
+		    !strchr("/-_.\\", name[len]))
+			return false;
+	}
+	return len <= TABLE_NAME_MAX;
+}
+
 /* The name under type in a message; NULL: none that we can hold. */
 static const char *name_in(const struct nlmsghdr *nlh, uint16_t type)
 {
@@ -67,9 +87,13 @@ static int on_table(const struct nlmsghdr *nlh, void *arg)
 	const char *name = name_in(nlh, NFTA_TABLE_NAME);
 	struct nft_table *t = &l->tables[l->count];
 
-	if (!name || nft_family(nfg->nfgen_family) == FAMILY_NONE ||
-	    strcmp(name, PROBE_TABLE) == 0 || l->count == NFT_TABLES_MAX)
+	if (nft_family(nfg->nfgen_family) == FAMILY_NONE ||
+	    (name && strcmp(name, PROBE_TABLE) == 0))
 		return MNL_CB_OK;
+	if (!name || !nft_readable(name) || l->count == NFT_TABLES_MAX) {
+		l->left_out++;
+		return MNL_CB_OK;
+	}
 	t->nfproto = nfg->nfgen_family;
 	snprintf(t->name, sizeof(t->name), "%s", name);
 	buf_init(&t->handles, HANDLES_MAX);
@@ -128,7 +152,7 @@ static int read_tables(struct asking *a)
 {
 	char room[NFT_ASK_MAX] __attribute__((aligned(8)));
 
-	a->list->count = 0;
+	a->list->count = a->list->left_out = 0;
 	return nfttalk_ask(&a->talk,
 			   nfttalk_message(&a->talk, room, NFT_MSG_GETTABLE, NLM_F_DUMP,
 					   NFPROTO_UNSPEC),

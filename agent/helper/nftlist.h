@@ -9,7 +9,8 @@
 
 #include "common/buf.h"
 
-enum { NFT_TABLES_MAX = 256, NFT_NAME_MAX = 256 };
+/* Each table is two parts of a ruleset's memfd, beside those of ten legacy tables. */
+enum { NFT_TABLES_MAX = 120, NFT_NAME_MAX = 256 };
 
 struct nft_table {
 	uint8_t nfproto;
@@ -21,7 +22,14 @@ struct nft_table {
 struct nftlist {
 	struct nft_table *tables; /* owned; without our own */
 	uint32_t count;
+	uint32_t left_out; /* more than we hold, or with names that are not readable */
 };
+
+/*
+ * May a table of this name be asked of nft, which takes its arguments for a line of its language? Over netlink names may be made
+ * of any letters, and would be read as other commands. Also bounded as ours are.
+ */
+bool nft_readable(const char *name);
 
 /* Does the kernel have nf_tables loaded? */
 bool nft_present(void);

@@ -1,9 +1,14 @@
 """Hosts whose rules are nftables': iptables-nft's and native ones, alone and beside legacy tables."""
+import json
 import re
+import socket
+import struct
 
 import pytest
 
+import traffic
 from fleet import Standard, part, run
+from test_render import attr
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
 
@@ -352,3 +357,49 @@ def test_a_table_that_nft_cannot_print_does_not_hide_the_others(fleet, std, tmp_
     check(fleet.where(FLOW), verdict="dropped", died_at={
         "host": "gw", "backend": "nft", "table": "filter", "chain": "FORWARD", "rule": 1,
         "rule_text": "-A FORWARD -p tcp -m tcp --dport 443 -j DROP"})
+
+
+def add_tables(host, *names):
+    """Over netlink a table may have any name; nft itself does not make these."""
+    def message(kind, body, flags, seq):
+        return struct.pack("=IHHII", 16 + len(body), kind, flags, seq, 0) + body
+
+    def make():
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as s:
+            s.bind((0, 0))
+            batch = struct.pack("=BBH", 0, 0, socket.htons(10))
+            out = message(0x10, batch, 1, 1)
+            for seq, name in enumerate(names, 2):
+                body = struct.pack("=BBH", 2, 0, 0) + attr(1, name.encode() + b"\0")
+                out += message(10 << 8, body, 1 | 4 | 0x400, seq)
+            s.send(out + message(0x11, batch, 1, 99))
+            for _ in names:
+                assert struct.unpack_from("=i", s.recv(65536), 16)[0] == 0
+
+    traffic.inside(host.path, make)
+    host.changed()
+
+
+def test_tables_that_cannot_be_held_do_not_hide_the_others(fleet, std):
+    """Too many of them, names too long, and names that nft would read as commands: told, and never run."""
+    std.gw.nft("".join("table inet t%d { chain f { type filter hook forward priority %d; tcp dport %d drop; }; }\n" % (n, n, 400 + n)
+                       for n in range(100)))
+    std.sv.nft("".join("table inet t%d { chain i { type filter hook input priority %d; udp dport %d counter; }; }\n" % (n, n, 400 + n)
+                       for n in range(130)) + "table inet last { chain i { type filter hook input priority 999; drop; }; }")
+    add_tables(std.gw, "x; add table ip pwned", "two words", "x\ninclude \"/etc/passwd\"", "-h", "A" * 200, "", "q\"q")
+    before = std.gw.run("nft", "list", "tables").stdout
+    fleet.start_collector()
+    fleet.start_agents()
+    why = {h["id"]: s["why"] for h in fleet.host_list() for s in h["sources"] if s["name"] == "ruleset"}
+    assert why["gw"].startswith("7 tables of nftables are not read") and why["sv"].startswith("11 tables of nftables are not read")
+    fleet.trace("tcp 10.0.1.2 10.0.3.2")
+    std.cl.tcp("10.0.3.2", 443)
+    std.cl.tcp("10.0.3.2", 80)
+    check(fleet.where(FLOW), verdict="dropped", died_at={
+        "host": "gw", "table": "t43", "chain": "f", "rule": 1, "rule_text": "tcp dport 443 drop"})
+    # That rule has no text here; that it was one of this table the trace told.
+    check(fleet.where("tcp 10.0.1.2 10.0.3.2:80"), verdict="dropped", died_at={
+        "host": "sv", "table": "last", "chain": "i", "kind": "rule", "rule": None, "rule_text": None})
+    counted = json.loads(fleet.lasthop("counters", "sv", "--json", status=(0, 3)).stdout)
+    assert {r["table"] for r in counted["rules"]} >= {"t0", "t99"}
+    assert std.gw.run("nft", "list", "tables").stdout.replace("table inet lasthop\n", "") == before
