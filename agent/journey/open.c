@@ -15,8 +15,33 @@ static int64_t log_place(const struct trace_event *e)
 	return e->step.hook * (INT64_C(1) << 33) + UINT32_MAX - 1;
 }
 
-/* The next step of the three lists that have places; equal ones in the order of enum from. NULL: there is none. */
-static const struct step *next_step(const struct open *o, uint16_t at[static FROM_KERNEL])
+enum { NO_PLACE = -1 };
+
+/*
+ * Which of two chains at one place was first, nobody says. But if the packet came no further, and nftables' let it pass, what the
+ * legacy one did was the last of it. Returns that place, or NO_PLACE.
+ */
+static int64_t legacy_ends_at(const struct open *o)
+{
+	const struct told *legacy = &o->told[FROM_LEGACY], *nft = &o->told[FROM_NFT];
+	const struct placed *end;
+
+	if (!legacy->count || !nft->count)
+		return NO_PLACE;
+	end = &nft->list[nft->count - 1];
+	if (end->place != legacy->list[legacy->count - 1].place ||
+	    (end->step.verdict != STEP_VERDICT_ACCEPT &&
+	     end->step.verdict != STEP_VERDICT_CONTINUE))
+		return NO_PLACE;
+	return end->place;
+}
+
+/*
+ * The next step of the three lists that have places; equal ones in the order of enum from, but for those at `turned`, where
+ * nftables is the first. NULL: there is none.
+ */
+static const struct step *next_step(const struct open *o, uint16_t at[static FROM_KERNEL],
+				    int64_t turned)
 {
 	const struct placed *best = NULL;
 	int from = 0;
@@ -24,7 +49,10 @@ static const struct step *next_step(const struct open *o, uint16_t at[static FRO
 	for (int i = 0; i < FROM_KERNEL; i++) {
 		const struct placed *p = &o->told[i].list[at[i]];
 
-		if (at[i] < o->told[i].count && (!best || p->place < best->place)) {
+		if (at[i] == o->told[i].count)
+			continue;
+		if (!best || p->place < best->place ||
+		    (i == FROM_NFT && p->place == turned && best->place == turned)) {
 			best = p;
 			from = i;
 		}
@@ -249,11 +277,12 @@ void open_merge(struct open *o, struct step *room)
 	const struct told *k = &o->told[FROM_KERNEL];
 	uint16_t at[FROM_KERNEL] = { 0 };
 	struct journey *j = &o->j;
+	int64_t turned = legacy_ends_at(o);
 	const struct step *s;
 
 	j->steps = room;
 	j->step_count = 0;
-	while ((s = next_step(o, at))) {
+	while ((s = next_step(o, at, turned))) {
 		j->steps[j->step_count] = *s;
 		/* No step is earlier than the first: the best time for it is the earliest of all. */
 		if (j->step_count == 0 || j->steps[j->step_count].at.v < j->at.v)

@@ -403,3 +403,24 @@ def test_tables_that_cannot_be_held_do_not_hide_the_others(fleet, std):
     counted = json.loads(fleet.lasthop("counters", "sv", "--json", status=(0, 3)).stdout)
     assert {r["table"] for r in counted["rules"]} >= {"t0", "t99"}
     assert std.gw.run("nft", "list", "tables").stdout.replace("table inet lasthop\n", "") == before
+
+
+@pytest.mark.parametrize("last", ["legacy", "nft"])
+def test_two_firewalls_at_one_place(fleet, std, last):
+    """The one that is registered later comes first: whichever it is, the packet died in the other."""
+    def load(which):
+        if which == "legacy":
+            std.gw.rules("-A FORWARD -p tcp --dport 443 -j DROP", "-A FORWARD -p udp -j ACCEPT")
+        else:
+            xtables(std.gw, "-A FORWARD -p udp -j DROP", "-A FORWARD -p tcp --dport 444 -j DROP")
+    load("nft" if last == "legacy" else "legacy")
+    load(last)
+    answers = [traced(fleet, std)]
+    for proto, port in (("tcp", 444), ("udp", 443)):
+        flow = "%s 10.0.1.2 10.0.3.2:%d" % (proto, port)
+        fleet.trace(flow)
+        getattr(std.cl, proto)("10.0.3.2", port)
+        answers.append(fleet.where(flow))
+    for answer, backend, rule in zip(answers, ("legacy", "nft", "nft"), (1, 2, 1)):
+        check(answer, verdict="dropped", confidence="observed", died_at={
+            "host": "gw", "backend": backend, "table": "filter", "chain": "FORWARD", "kind": "rule", "rule": rule})

@@ -279,6 +279,51 @@ static void native_steps_stay_behind_their_neighbours(void **state)
 	expect(&b->got[0], "<pre_first> raw1 <fwd_first> forward#3 <post_last>");
 }
 
+/* The policy of nft's own chain at the place of legacy filter/FORWARD. */
+static void nft_forward(struct bench *b, enum step_verdict verdict, uint32_t id,
+			const struct packet *p)
+{
+	struct trace_event e = { .trace_id = id, .has_packet = true, .packet = *p };
+
+	e.step.hook = HOOK_FORWARD;
+	e.step.backend = BACKEND_NATIVE;
+	e.step.family = FAMILY_INET;
+	e.step.label = LABEL_POLICY;
+	e.step.table = "t";
+	e.step.chain = "forward";
+	e.step.verdict = (uint8_t)verdict;
+	e.priority = legacy_priority("filter", HOOK_FORWARD);
+	e.priority_known = true;
+	add(b, &e);
+}
+
+static void what_ended_the_packet_is_last_among_equals(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = packet("10.0.0.1", "10.0.0.2", 8),
+		      r = packet("10.0.0.1", "10.0.0.2", 9);
+
+	/* nft's let it pass, and nothing followed: the legacy chain had it last. */
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	nft_forward(b, STEP_VERDICT_ACCEPT, 1, &p);
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &p);
+	legacy(b, HOOK_FORWARD, "filter", "user", 2, &p);
+	/* nft's dropped it. */
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &q);
+	nft_forward(b, STEP_VERDICT_DROP, 2, &q);
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &q);
+	/* Neither ended it. */
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 3, &r);
+	nft_forward(b, STEP_VERDICT_ACCEPT, 3, &r);
+	checkpoint(b, CHECKPOINT_POST_LAST, 3, &r);
+	legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &r);
+	settle(b);
+	assert_int_equal(b->count, 3);
+	expect(&b->got[0], "<pre_first> forward#0 filter1 filter2");
+	expect(&b->got[1], "<pre_first> filter1 forward#0");
+	expect(&b->got[2], "<pre_first> filter1 forward#0 <post_last>");
+}
+
 static void events_without_a_packet_are_counted_orphans(void **state)
 {
 	struct bench *b = bench_of(state);
@@ -471,6 +516,7 @@ int main(void)
 		TEST(a_checkpoint_met_twice_is_one),
 		TEST(a_trace_id_goes_with_its_last_headers),
 		TEST(native_steps_stay_behind_their_neighbours),
+		TEST(what_ended_the_packet_is_last_among_equals),
 		TEST(events_without_a_packet_are_counted_orphans),
 		TEST(more_steps_than_we_keep_are_cut_and_say_so),
 		TEST(more_tuples_than_we_keep_are_cut_and_say_so),
