@@ -1,0 +1,22 @@
+/*
+ * Connection tracking's entries, found by what a packet bore before and after its translation.
+ */
+#pragma once
+
+#include "collector/stitch/tuples.h"
+#include "collector/store/store.h"
+
+struct entries {
+	struct stored_conn *list; /* borrowed; lists name its entries by their index */
+	size_t count;
+	struct tuple_lists before; /* by what its first packet bore when it came */
+	struct tuple_lists after;  /* ... and when it left */
+};
+
+/* 0 or -ENOMEM. */
+int entries_init(struct entries *e, struct stored_conn *list, size_t count, struct arena *arena);
+/* Does another gateway make something else of the same tuple? Then it is that of another site, or this one is. */
+bool entries_contest(const struct entries *e, const struct stored_conn *c);
+/* The entry that made t of something else, between from and until; NULL: none, or it could be one of two. */
+struct stored_conn *entries_made(const struct entries *e, const struct tuple *t,
+				 struct wall_ns from, struct wall_ns until);
