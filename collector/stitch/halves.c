@@ -28,6 +28,30 @@ static bool are_complements(const struct journey *a, const struct journey *b)
 	       (hb & 1u << HOOK_POSTROUTING);
 }
 
+static size_t steps_in_prerouting(const struct journey *j)
+{
+	size_t n = 0;
+
+	for (uint16_t i = 0; i < j->step_count; i++)
+		n += j->steps[i].hook == HOOK_PREROUTING;
+	return n;
+}
+
+/*
+ * Handed up, a packet meets nothing in PREROUTING but the chain that stands before all others: the kernel has it skip the rest,
+ * which it met at the port. What is behind PREROUTING our checkpoints told of the second half; the rules there, of any.
+ */
+static bool was_handed_up(const struct journey *a, const struct journey *b)
+{
+	for (uint16_t i = 0; i < a->step_count; i++) {
+		if (a->steps[i].label == LABEL_CHECKPOINT && a->steps[i].hook != HOOK_PREROUTING)
+			return false;
+	}
+	return steps_in_prerouting(a) > 1 && steps_in_prerouting(b) == 1 &&
+	       b->steps[0].label == LABEL_CHECKPOINT &&
+	       b->steps[0].checkpoint == CHECKPOINT_PRE_FIRST;
+}
+
 /* All that PREROUTING changes is where a packet goes. */
 static bool same_source(const struct tuple *a, const struct tuple *b)
 {
@@ -44,13 +68,27 @@ bool are_halves(const struct hop *a, const struct hop *b)
 	    hop_ttl_in(a) != hop_ttl_in(b) || apart <= -BETWEEN_NS || apart >= BETWEEN_NS)
 		return false;
 	if (tuple_equal(&ja->tuples[0], &jb->tuples[0]))
-		return are_complements(ja, jb);
+		return are_complements(ja, jb) || was_handed_up(ja, jb);
 	if (ja->tuple_count > 1)
 		return journey_tuple(ja, &jb->tuples[0]) < ja->tuple_count;
 	return hooks_of(ja) == 1u << HOOK_PREROUTING && same_source(&ja->tuples[0], &jb->tuples[0]);
 }
 
-/* Each step of b where a's steps of its hook end. */
+/* By hook; in it first and last checkpoints are that. What the kernel says of a packet's end is the last of all. */
+static int rank(const struct step *s)
+{
+	enum { BEFORE, AMONG, BEHIND, PLACES };
+	enum checkpoint c = s->label == LABEL_CHECKPOINT ? s->checkpoint : CHECKPOINT_NONE;
+	int place = AMONG;
+
+	if (c == CHECKPOINT_FWD_FIRST || c == CHECKPOINT_IN_FIRST)
+		place = BEFORE;
+	else if (c == CHECKPOINT_IN_LAST || c == CHECKPOINT_POST_LAST)
+		place = BEHIND;
+	return (s->label == LABEL_KERNEL ? HOOK_COUNT : s->hook) * PLACES + place;
+}
+
+/* Each step of b where a's steps of its rank end. */
 static void merge_steps(struct journey *to, const struct journey *a, const struct journey *b,
 			const uint8_t number[static TUPLES_MAX])
 {
@@ -58,7 +96,7 @@ static void merge_steps(struct journey *to, const struct journey *a, const struc
 
 	while (ia < a->step_count || ib < b->step_count) {
 		bool from_a = ib == b->step_count ||
-			      (ia < a->step_count && a->steps[ia].hook <= b->steps[ib].hook);
+			      (ia < a->step_count && rank(&a->steps[ia]) <= rank(&b->steps[ib]));
 
 		to->steps[n] = from_a ? a->steps[ia++] : b->steps[ib++];
 		if (!from_a)

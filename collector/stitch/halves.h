@@ -1,7 +1,8 @@
 /*
  * A bridge that asks iptables shows a packet to PREROUTING twice, when it is not for one of its ports: at the port, and again when the
- * bridge hands it up. The agent may take it for two packets: of which only one met FORWARD, only the other POSTROUTING, or, where
- * conntrack has translated it meanwhile, of which one came as the other left PREROUTING.
+ * bridge hands it up. The agent may take it for two packets: of which only one met FORWARD, only the other POSTROUTING; of which
+ * only one met more than the beginning of PREROUTING, only the other our checkpoints behind it; or, where conntrack has translated
+ * it meanwhile, of which one came as the other left PREROUTING.
  */
 #pragma once
 

@@ -3,11 +3,17 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 
+/* A bridge beside a one-armed router sees each packet twice: on its way there, and back. */
+static bool is_bridged(const struct hop *h)
+{
+	return hop_ttl_in(h) && hop_ttl_in(h) == hop_ttl_out(h);
+}
+
 static bool same_passage(const struct hop *a, const struct hop *b)
 {
 	const struct journey *x = &a->sj->j, *y = &b->sj->j;
 
-	return a->sj->host == b->sj->host && x->in_if[0] && x->out_if[0] &&
+	return a->sj->host == b->sj->host && !is_bridged(a) && x->in_if[0] && x->out_if[0] &&
 	       !strcmp(x->in_if, y->in_if) && !strcmp(x->out_if, y->out_if) &&
 	       tuple_equal(hop_tuple_in(a), hop_tuple_in(b)) &&
 	       tuple_equal(hop_tuple_out(a), hop_tuple_out(b));

@@ -16,8 +16,8 @@ struct loop {
 };
 
 /*
- * Did the packet go round? It did when it passed a host again by the same interfaces, with the same addresses: a packet
- * that a firewall or a hairpin sends back passes otherwise the second time.
+ * Did the packet go round? It did when it passed a router again by the same interfaces, with the same addresses: a packet
+ * that a firewall or a hairpin sends back passes otherwise the second time, and a bridge may see it on both ways.
  */
 bool loop_of_path(struct loop *l, const struct fleet *f, const struct path *p);
 /* Would it go round, by the best routes of the hosts' main tables, from this host on? */

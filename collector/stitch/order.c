@@ -48,8 +48,21 @@ bool ttl_was_raised(const struct stored_journey *const *list, size_t count)
 	return rose(&t);
 }
 
+/* What it left with, or last had there. */
+static uint8_t last_ttl(const struct hop *h)
+{
+	const struct journey *j = &h->sj->j;
+
+	for (uint16_t i = j->step_count; i-- > 0;) {
+		if (j->steps[i].ttl)
+			return j->steps[i].ttl;
+	}
+	return 0;
+}
+
 /*
- * Of hops with one TTL: who sent it, whose routing has lowered it before it was seen, who passed it on (a bridge), who got it.
+ * Of hops with one TTL: who sent it, whose routing has lowered it before it was seen, who passed it on (a bridge), who got it or
+ * lowered it then: behind a router it has another one.
  */
 static int place(const struct hop *h)
 {
@@ -62,7 +75,7 @@ static int place(const struct hop *h)
 		return 1;
 	for (uint16_t i = 0; i < j->step_count; i++) {
 		if (j->steps[i].hook == HOOK_FORWARD || j->steps[i].hook == HOOK_POSTROUTING)
-			return 2;
+			return last_ttl(h) < journey_first_ttl(j) ? 3 : 2;
 	}
 	return 3;
 }
@@ -78,18 +91,6 @@ static int hop_cmp(const void *pa, const void *pb)
 	if (place_a != place_b)
 		return place_a < place_b ? -1 : 1;
 	return (a->sj->at.v > b->sj->at.v) - (a->sj->at.v < b->sj->at.v);
-}
-
-/* What it left with, or last had there. */
-static uint8_t last_ttl(const struct hop *h)
-{
-	const struct journey *j = &h->sj->j;
-
-	for (uint16_t i = j->step_count; i-- > 0;) {
-		if (j->steps[i].ttl)
-			return j->steps[i].ttl;
-	}
-	return 0;
 }
 
 static bool came_from_another(const struct path *p, const struct hop *h)

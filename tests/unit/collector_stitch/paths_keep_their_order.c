@@ -5,10 +5,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "collector/stitch/loop.h"
 #include "collector/stitch/path.h"
 
 enum { FP = 0x1234, STEPS = 4, JOURNEYS = 8, MS = 1000000 };
@@ -112,6 +114,32 @@ static void path_6_who_lowered_it_unseen_stands_before_the_next(void **state)
 	seen(3, 0, 63, gets, true, t);
 	seen(2, 100, 63, goes, true, t);
 	seen(1, 200, 64, sends, true, t);
+	leads((uint64_t[]){ 1, 2, 3, 0 });
+}
+
+/* A one-armed router behind a bridge: the bridge sees it with the TTL that it came with, and again with the next one. */
+static void path_6_a_bridge_stands_before_the_router_that_lowers_it(void **state)
+{
+	struct tuple t = udp("10.1.0.2", 5, "10.2.0.2", 53);
+	const struct path *p;
+	struct loop loop;
+
+	(void)state;
+	seen(3, 0, 64, passes, true, t)->j.steps[1].ttl = 63; /* its clock is fast */
+	seen(1, 1, 64, sends, true, t);
+	seen(2, 2, 64, passes, true, t);
+	seen(2, 3, 63, passes, true, t);
+	seen(4, 4, 63, gets, true, t);
+	for (size_t i = 0; i < count; i++) {
+		snprintf(list[i].j.in_if, sizeof(list[i].j.in_if), "br0");
+		snprintf(list[i].j.out_if, sizeof(list[i].j.out_if), "br0");
+	}
+	p = leads((uint64_t[]){ 1, 2, 3, 2, 4, 0 });
+	assert_false(loop_of_path(&loop, &(struct fleet){ 0 }, p));
+	/* ... also where the router ended it. */
+	list[0].j.steps[1].hook = HOOK_FORWARD;
+	list[0].j.steps[1].checkpoint = CHECKPOINT_FWD_FIRST;
+	count = 3;
 	leads((uint64_t[]){ 1, 2, 3, 0 });
 }
 
@@ -234,12 +262,60 @@ static void path_6_halves_with_equal_addresses_are_one_hop(void **state)
 	assert_true(hop_reached(&p->hops[1], CHECKPOINT_POST_LAST));
 }
 
+/* The first half met the rules of the way, the second one our checkpoints, and nothing of PREROUTING but its beginning. */
+static void path_6_halves_of_what_a_bridge_handed_up_are_one_hop(void **state)
+{
+	static const enum hook half[] = { HOOK_PREROUTING, HOOK_PREROUTING, HOOK_INPUT, HOOK_NONE };
+	struct tuple t = udp("172.17.0.2", 5, "172.17.0.1", 53);
+	struct stored_journey *first, *second;
+	const struct path *p;
+
+	(void)state;
+	seen(1, 0, 64, sends, true, t);
+	first = seen(2, 1, 64, half, false, t);
+	first->j.steps[0].checkpoint = CHECKPOINT_PRE_FIRST;
+	first->j.steps[1].label = LABEL_POLICY;
+	first->j.steps[2].label = LABEL_RULE;
+	second = seen(2, 2, 64, gets, false, t);
+	second->j.steps[0].checkpoint = CHECKPOINT_PRE_FIRST;
+	second->j.steps[1].checkpoint = CHECKPOINT_IN_FIRST;
+	second->j.steps[2] = (struct step){ .label = LABEL_KERNEL, .prefix = "NETFILTER_DROP" };
+	second->j.step_count = 3;
+	p = leads((uint64_t[]){ 1, 2, 0 });
+	assert_int_equal(p->hops[1].sj->j.step_count, 6);
+	assert_int_equal(p->hops[1].sj->j.steps[3].checkpoint, CHECKPOINT_IN_FIRST);
+	assert_int_equal(p->hops[1].sj->j.steps[4].label, LABEL_RULE);
+	assert_int_equal(p->hops[1].sj->j.steps[5].label, LABEL_KERNEL);
+}
+
+/* A second packet with equal contents meets all of PREROUTING itself. */
+static void path_6_what_met_all_of_prerouting_is_no_half(void **state)
+{
+	static const enum hook whole[] = { HOOK_PREROUTING, HOOK_PREROUTING, HOOK_INPUT,
+					   HOOK_NONE };
+	struct tuple t = udp("172.17.0.2", 5, "172.17.0.1", 53);
+	struct paths paths;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct stored_journey *sj = seen(2, i, 64, whole, i > 0, t);
+
+		sj->j.steps[0].checkpoint = CHECKPOINT_PRE_FIRST;
+		sj->j.steps[1].label = LABEL_POLICY;
+		if (i == 0)
+			sj->j.steps[2].label = LABEL_RULE;
+	}
+	assert_int_equal(paths_join(&paths, list, count, &arena), 0);
+	assert_int_equal(paths.count, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
 		T(path_6_a_bridge_stands_before_the_receiver_whatever_the_time),
 		T(path_6_who_lowered_it_unseen_stands_before_the_next),
+		T(path_6_a_bridge_stands_before_the_router_that_lowers_it),
 		T(path_1_fragments_are_hops_of_their_packet),
 		T(path_1_the_fragment_that_got_least_far_stands_for_all),
 		T(path_1_fragments_of_another_packet_stand_alone),
@@ -247,6 +323,8 @@ int main(void)
 		T(path_6_a_rule_that_raises_the_ttl_turns_nothing_round),
 		T(path_6_halves_are_one_hop_where_only_one_tells_of_a_translation),
 		T(path_6_halves_with_equal_addresses_are_one_hop),
+		T(path_6_halves_of_what_a_bridge_handed_up_are_one_hop),
+		T(path_6_what_met_all_of_prerouting_is_no_half),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
