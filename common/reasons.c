@@ -166,10 +166,3 @@ const struct reason *reason_find(const char *name)
 	}
 	return NULL;
 }
-
-const struct reason *reason_next(const struct reason *r)
-{
-	size_t next = r ? (size_t)(r - reasons) + 1 : 0;
-
-	return next < COUNT ? &reasons[next] : NULL;
-}

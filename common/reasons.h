@@ -33,5 +33,3 @@ struct reason {
 /* NULL for a name that no kernel had when this was written: evidence, never a verdict. */
 const struct reason *reason_find(const char *name);
 const char *reason_class_name(enum reason_class c);
-/* All of them: the next after r, the first for NULL; NULL at the end. */
-const struct reason *reason_next(const struct reason *r);

@@ -141,7 +141,8 @@ static struct dweller *census_add(struct census *c, uint64_t inode)
 	return &c->list[c->count++];
 }
 
-uint64_t census_own(void)
+/* The inode of the calling thread's own network namespace; 0: it cannot be told. */
+static uint64_t census_own(void)
 {
 	struct stat st;
 

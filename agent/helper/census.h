@@ -37,8 +37,6 @@ const struct dweller *census_by_name(const struct census *c, const char *name);
 const struct dweller *census_by_inode(const struct census *c, uint64_t inode);
 /* Opens what d is; fails when it is another one by now. The fd or -errno. */
 int census_open(const struct dweller *d);
-/* The inode of the calling thread's own network namespace; 0: it cannot be told. */
-uint64_t census_own(void);
 
 /*
  * The container that a process belongs to, by the text of its /proc/PID/cgroup: the first 12

@@ -14,9 +14,8 @@ enum {
 	EVENT_COMM = 16,
 	EVENT_TABLE = 32,
 	EVENT_REASONS = 256, /* reasons that are counted apart; the last one is for all others */
-	EVENT_SUBSYSTEM = 0xffff0000,
-	EVENT_HOSTS = 64, /* slots of namespaces */
-	EVENT_TUPLE = 40, /* struct nf_conntrack_tuple of the kernel */
+	EVENT_HOSTS = 64,    /* slots of namespaces */
+	EVENT_TUPLE = 40,    /* struct nf_conntrack_tuple of the kernel */
 };
 
 enum event_kind { EVENT_DROP = 1, EVENT_CHANGE = 2 };

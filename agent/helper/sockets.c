@@ -52,7 +52,8 @@ static int netlink_send(int fd, const struct nlmsghdr *nlh)
 	return 0;
 }
 
-int netlink_ask(int fd, const struct nlmsghdr *nlh)
+/* Sends one request that wants an ack and reads until that ack. 0 or -errno. */
+static int netlink_ask(int fd, const struct nlmsghdr *nlh)
 {
 	uint8_t answer[4096];
 	const struct nlmsghdr *h;

@@ -21,8 +21,6 @@ int netlink_open(int protocol);
  * -errno.
  */
 int netlink_buffers(int fd, int receive, int send);
-/* Sends one request that wants an ack and reads until that ack. 0 or -errno. */
-int netlink_ask(int fd, const struct nlmsghdr *nlh);
 
 /* Does anybody hold netfilter log group 0 in the calling thread's namespace? */
 bool group0_taken(void);

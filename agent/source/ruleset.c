@@ -110,15 +110,6 @@ bool text_uses_conntrack(const char *text, size_t len)
 	return false;
 }
 
-bool ruleset_uses_conntrack(const struct ruleset *r)
-{
-	const char *text = ruleset_map(r);
-	bool yes = text && text_uses_conntrack(text, r->size);
-
-	ruleset_unmap(r, text);
-	return yes;
-}
-
 void ruleset_clear(struct ruleset *r)
 {
 	if (r->fd >= 0)

@@ -32,8 +32,6 @@ int ruleset_open(struct ruleset *r, int fd);
 /* Maps text[0..r->size) of the memfd for reading; undo with ruleset_unmap(). NULL on failure. */
 const char *ruleset_map(const struct ruleset *r);
 void ruleset_unmap(const struct ruleset *r, const char *text);
-/* Does any rule of it use connection tracking, so that our `ct` expressions switch nothing on? */
-bool ruleset_uses_conntrack(const struct ruleset *r);
-/* The same question about one text. */
+/* Does any rule of the text use connection tracking, so that our `ct` expressions switch nothing on? */
 bool text_uses_conntrack(const char *text, size_t len);
 void ruleset_clear(struct ruleset *r);

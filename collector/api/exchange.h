@@ -21,7 +21,6 @@ enum method {
 #define X(id) METHOD_##id,
 	METHODS(X)
 #undef X
-		METHOD_COUNT
 };
 
 struct exchange {

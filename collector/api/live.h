@@ -22,7 +22,7 @@ struct live_copies {
 /* 0 or -ENOMEM. */
 int live_take(struct live_copies *l, const struct ingest *g);
 const struct live_copy *live_find(const struct live_copies *l, const char *id);
-/* Is the host gone for good: retired by somebody, or its namespace ended? What its agent says now comes first. */
+/* Is the host gone for good, since its namespace ended? What its agent says now comes first. */
 bool live_retired(const struct stored_host *h, const struct live_copy *c);
 /*
  * As diagnose wants it, for all hosts of the store that are not retired, about a window that ended

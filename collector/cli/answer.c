@@ -9,7 +9,6 @@
 
 enum {
 	UNSURE_MS = 1000, /* of when a change was: more is told */
-	NAME_COLUMN = 5,
 	ABOUT_COLUMN = 20,
 	FOOT_COLUMN = 9,
 	OTHERS_SHOWN = 3,

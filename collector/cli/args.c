@@ -17,11 +17,6 @@ const char *option_name(enum option o)
 	return options[o].name;
 }
 
-const char *option_value(enum option o)
-{
-	return options[o].value;
-}
-
 static bool has_option(const struct command *c, enum option o)
 {
 	return options[o].everywhere || (c && c->options & UINT32_C(1) << o);

@@ -78,7 +78,6 @@ int args_parse(struct args *a, const struct command *table, int argc, const char
 	       struct why *why);
 
 const char *option_name(enum option o);
-const char *option_value(enum option o);
 /* Usage of one command, and of all. */
 void args_print_command(FILE *out, const struct command *c);
 void args_print_all(FILE *out, const struct command *table);

@@ -1,13 +1,12 @@
 /*
  * A rule is a line, hottest first; below stands what was read, and what was not.
  */
-#include "collector/cli/counters.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/cli/cli.h"
+#include "collector/cli/draw.h"
 #include "collector/cli/field.h"
 #include "collector/cli/when.h"
 
@@ -19,6 +18,14 @@ enum {
 	HOT = 10,
 	ROWS_MAX = 1000,
 	STALE_S = 90, /* a quiet table speaks once a minute */
+};
+
+/* How much of each rule's place stands beside its number. */
+struct counters_view {
+	struct view view;
+	bool table, chain; /* one was asked for: all rows are of it */
+	bool idle;         /* those that were not hit */
+	const char *host;
 };
 
 /* --- lines --------------------------------------------------------------------------------------------------------- */
@@ -292,7 +299,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct cou
 	screen_end(s, 9);
 }
 
-void counters_draw(struct screen *s, const json_t *answer, const struct counters_view *v)
+static void draw_counters(struct screen *s, const json_t *answer, const struct counters_view *v)
 {
 	const json_t *rules = json_object_get(answer, "rules");
 
@@ -385,7 +392,7 @@ int cmd_counters(struct cli *c)
 				  "no such table of this host was there in that time",
 				  "lasthop rules show HOST");
 	} else {
-		counters_draw(&c->screen, answer, &v);
+		draw_counters(&c->screen, answer, &v);
 		cli_show(c);
 		status = status_of(answer);
 	}

@@ -315,7 +315,8 @@ static void draw_finding(struct screen *s, const json_t *f, const struct view *v
 	screen_end(s, 4);
 }
 
-void doctor_draw(struct screen *s, const json_t *answer, const struct view *v)
+/* Draws {hosts: [{id, counted}], findings: [...]}. */
+static void draw_doctor(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *host, *f;
 	size_t i, k;
@@ -440,7 +441,7 @@ int cmd_doctor(struct cli *c)
 		if (c->args.value[OPTION_JSON]) {
 			cli_show_json(answer, false);
 		} else {
-			doctor_draw(&c->screen, answer, &view);
+			draw_doctor(&c->screen, answer, &view);
 			cli_show(c);
 		}
 	}

@@ -15,5 +15,3 @@ struct view;
 void doctor_host(json_t *findings, const json_t *host);
 /* Adds what an answer of GET /api/v1/counters shows. False: rules were not counted for long enough to tell. */
 bool doctor_counters(json_t *findings, const json_t *answer);
-/* Draws {hosts: [{id, counted}], findings: [...]}. */
-void doctor_draw(struct screen *s, const json_t *answer, const struct view *v);

@@ -247,7 +247,8 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 
 /* --- the screens --------------------------------------------------------------------------------------------------- */
 
-void drops_headline(struct screen *s, const json_t *answer)
+/* The line that answers. */
+static void draw_headline(struct screen *s, const json_t *answer)
 {
 	const json_t *places = json_object_get(answer, "places"), *place, *first = NULL;
 	int64_t packets = 0;
@@ -281,7 +282,7 @@ void drops_draw(struct screen *s, const json_t *answer, const struct view *v)
 	const json_t *place;
 	size_t i;
 
-	drops_headline(s, answer);
+	draw_headline(s, answer);
 	screen_end(s, 0);
 	json_array_foreach(json_object_get(answer, "places"), i, place)
 		if (v->detail || is_death(place))
@@ -457,7 +458,7 @@ static int list(struct cli *c, const char *flow)
 			cli_show_json(answer, false);
 		} else if (c->args.value[OPTION_BRIEF]) {
 			c->screen.width = 0;
-			drops_headline(&c->screen, answer);
+			draw_headline(&c->screen, answer);
 			cli_show(c);
 		} else {
 			drops_draw(&c->screen, answer, &view);

@@ -6,7 +6,5 @@
 #include "collector/cli/draw.h"
 
 void drops_draw(struct screen *s, const json_t *answer, const struct view *v);
-/* The line that answers. */
-void drops_headline(struct screen *s, const json_t *answer);
 /* One of an answer's "drops". */
 void drops_line(struct screen *s, const json_t *drop, const struct view *v);

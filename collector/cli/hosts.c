@@ -149,7 +149,8 @@ void hosts_draw(struct screen *s, const json_t *answer, const struct view *v)
 	}
 }
 
-void hosts_draw_brief(struct screen *s, const json_t *answer)
+/* "ID STATE" lines, for scripts and completion. */
+static void draw_brief(struct screen *s, const json_t *answer)
 {
 	const json_t *host;
 	size_t i;
@@ -176,7 +177,7 @@ int cmd_hosts(struct cli *c)
 				  "lasthop-agent --id NAME --collector HOST:PORT --state DIR");
 	} else {
 		if (c->args.value[OPTION_BRIEF])
-			hosts_draw_brief(&c->screen, answer);
+			draw_brief(&c->screen, answer);
 		else
 			hosts_draw(&c->screen, answer, &view);
 		cli_show(c);

@@ -6,5 +6,3 @@
 #include "collector/cli/draw.h"
 
 void hosts_draw(struct screen *s, const json_t *answer, const struct view *v);
-/* "ID STATE" lines, for scripts and completion. */
-void hosts_draw_brief(struct screen *s, const json_t *answer);

@@ -2,11 +2,10 @@
  * Each connection is a line: as its sender knows it, and since when; each gateway adds one with what it made of it, and by
  * which rule where a packet was traced.
  */
-#include "collector/cli/nat.h"
-
 #include <stdlib.h>
 
 #include "collector/cli/cli.h"
+#include "collector/cli/draw.h"
 #include "collector/cli/field.h"
 #include "collector/cli/when.h"
 
@@ -125,7 +124,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 	draw_window(s, answer, v);
 }
 
-void nat_draw(struct screen *s, const json_t *answer, const struct view *v)
+static void draw_nat(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *flows = json_object_get(answer, "flows"), *flow;
 	size_t i;
@@ -189,7 +188,7 @@ int cmd_nat(struct cli *c)
 		if (c->args.value[OPTION_JSON]) {
 			cli_show_json(answer, false);
 		} else {
-			nat_draw(&c->screen, answer, &view);
+			draw_nat(&c->screen, answer, &view);
 			cli_show(c);
 		}
 		status = status_of(answer);

@@ -300,7 +300,7 @@ static void count_packets(struct ruling *out)
 	}
 }
 
-int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation *c)
+static int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation *c)
 {
 	struct fate *replies;
 	size_t n = c->original_count, m = c->reply_count;

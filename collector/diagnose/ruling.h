@@ -38,15 +38,13 @@ struct ruling {
  *  5. of the other deaths the worst decides, the newest among equals
  *  6. without deaths: delivered when a packet arrived or a reply was seen; else left; else unknown
  */
-int ruling_make(struct ruling *out, const struct inquiry *q, struct conversation *c);
-
 struct rulings {
 	struct ruling *list; /* in the arena; newest conversation last */
 	size_t count;
 	bool cut; /* more journeys matched than were looked at */
 };
 
-/* Those about every conversation that matches and has a packet in the window; looks at `journeys` of them, the newest. Sets q's whole_from. 0 or -errno. */
+/* One about each conversation that matches and has a packet in the window. Looks at so many journeys, the newest. Sets q's whole_from. 0 or -errno. */
 int rulings_make(struct rulings *out, struct inquiry *q, size_t journeys);
 
 /* Do two fates name the same end? */

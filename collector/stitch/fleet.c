@@ -383,23 +383,6 @@ struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, 
 	return at;
 }
 
-bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
-		     const char *chain, struct wall_ns t)
-{
-	for (size_t i = 0; i < f->table_count; i++) {
-		struct fleet_table *ft = &f->tables[i];
-
-		if (ft->entry.host != host || ft->entry.backend != backend ||
-		    ft->entry.family != family)
-			continue;
-		if (ft->entry.until.v && ft->entry.until.v < t.v)
-			continue;
-		if (table_usable(f, ft) && table_chain(&ft->parsed, chain))
-			return true;
-	}
-	return false;
-}
-
 static bool table_says(const struct table *t, const char *word)
 {
 	size_t len = strlen(word);

@@ -117,9 +117,6 @@ struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, 
  * Where the rule with this handle stands in the chain, 1-based; 0: this content has none.
  */
 uint32_t fleet_handle(struct fleet *f, struct fleet_table *t, const char *chain, uint64_t handle);
-/* Has the host any table of this backend and family whose chain `chain` exists? */
-bool fleet_has_chain(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
-		     const char *chain, struct wall_ns t);
 /* Does the text of any rule that may have stood there at t contain the word? */
 bool fleet_says(struct fleet *f, uint64_t host, const char *word, struct wall_ns t);
 /* Did any table of the host change in (from, until]? */

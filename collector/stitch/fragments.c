@@ -15,7 +15,8 @@ static bool same_addrs(const struct tuple *a, const struct tuple *b)
 	return a->sport == b->sport && a->dport == b->dport;
 }
 
-bool fragment_fits(const struct journey *a, const struct journey *b)
+/* May a and b be of one packet, as far as number, protocol and addresses tell? Ports count where both have them. */
+static bool fragment_fits(const struct journey *a, const struct journey *b)
 {
 	if (a->ip_version != b->ip_version || a->ip_id != b->ip_id)
 		return false;

@@ -9,9 +9,6 @@
 
 bool journey_is_fragment(const struct journey *j);
 
-/* May a and b be of one packet, as far as number, protocol and addresses tell? Ports count where both have them. */
-bool fragment_fits(const struct journey *a, const struct journey *b);
-
 /*
  * Makes fragments that stand alone hops of the path of the whole packet. Of a host's fragments one stands for all: the one that got
  * least far there. Paths that became hops have none left (hop_count 0). 0 or -errno.

@@ -7,7 +7,6 @@
 
 struct segment;
 struct origin;
-struct store_agent;
 
 /* One record ready to be inserted; packed. */
 struct counter_row {

@@ -11,8 +11,6 @@
 	X(get_host, "SELECT id FROM host WHERE name=?1")							\
 	X(put_host, "INSERT INTO host(name, agent, first_seen, last_seen, retired) VALUES(?1, ?2, ?3, ?3, ?4)"	\
 	  " ON CONFLICT(name) DO UPDATE SET agent=?2, last_seen=iif(?4, last_seen, ?3), retired=?4")		\
-	X(see_host, "UPDATE host SET last_seen=max(last_seen, ?2) WHERE id=?1")				\
-	X(retire_host, "UPDATE host SET retired=1 WHERE name=?1")						\
 	X(end_host, "UPDATE host SET retired=1, last_seen=max(last_seen, ?2) WHERE id=?1")				\
 	X(begin_host, "UPDATE host SET retired=0 WHERE id=?1 AND retired=1")					\
 	X(end_tables, "UPDATE table_history SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")		\
@@ -36,9 +34,6 @@
 	  " coalesce(since, \"from\"), coalesce(since_min, from_min), body"	\
 	  " FROM table_history t JOIN host h ON h.id=t.host"							\
 	  " WHERE (?1=0 OR t.host=?1) AND \"from\"<=?3 AND (until=0 OR until>=?2) ORDER BY \"from\"")		\
-	X(get_later_tables, "SELECT t.host, backend, family, t.name, content, from_min, \"from\", last, until, torn, checked, handles,"	\
-	  " coalesce(since, \"from\"), coalesce(since_min, from_min), body"	\
-	  " FROM table_history t JOIN host h ON h.id=t.host WHERE (?1=0 OR t.host=?1) AND \"from\">?2 AND \"from\"<=?3 ORDER BY \"from\"")	\
 	X(put_facts, "INSERT OR REPLACE INTO facts(host, t, body) VALUES(?1, ?2, ?3)")				\
 	X(get_facts, "SELECT body FROM facts WHERE host=?1 AND t<=?2 ORDER BY t DESC LIMIT 1")			\
 	X(get_facts_span, "SELECT (SELECT max(t) FROM facts WHERE host=?1 AND t<=?2), (SELECT min(t) FROM facts WHERE host=?1 AND t>?2)")	\
@@ -76,7 +71,6 @@
 	X(expire_facts, "DELETE FROM facts WHERE t<?1 AND t<(SELECT max(t) FROM facts f WHERE f.host=facts.host)")	\
 	X(expire_stats, "DELETE FROM stats WHERE t<?1 AND t<(SELECT max(t) FROM stats f WHERE f.host=stats.host)")								\
 	X(put_segment, "INSERT OR REPLACE INTO segment(no, state, created, t_min, t_max) VALUES(?1, ?2, ?3, ?4, ?5)")	\
-	X(state_segment, "UPDATE segment SET state=?2, t_min=min(t_min, ?3), t_max=max(t_max, ?4) WHERE no=?1")	\
 	X(drop_segment, "DELETE FROM segment WHERE no=?1")							\
 	X(get_segments, "SELECT no, state, created, t_min, t_max FROM segment ORDER BY no")			\
 	X(put_journey, "INSERT INTO journey(id, host, t, fp, src, dst, sport, dport, proto, offset, error, body)"	\

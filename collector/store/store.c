@@ -388,23 +388,6 @@ int store_put_lease(struct store *s, const struct store_lease *l)
 	return r;
 }
 
-int store_retire(struct store *s, const char *host)
-{
-	sqlite3_stmt *q;
-	int r = -EIO;
-
-	pthread_mutex_lock(&s->catalog_lock);
-	q = db_stmt(&s->catalog, STMT_retire_host);
-	if (q) {
-		db_bind_text(q, 1, host);
-		r = db_run(q);
-		if (r == 0 && sqlite3_changes(s->catalog.sql) == 0)
-			r = -ENOENT;
-	}
-	pthread_mutex_unlock(&s->catalog_lock);
-	return r;
-}
-
 /* --- opening ------------------------------------------------------------------------------------------------------- */
 
 static int lock_dir(struct store *s, struct why *why)

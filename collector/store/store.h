@@ -84,9 +84,6 @@ struct store_lease {
 };
 int store_put_lease(struct store *s, const struct store_lease *l);
 
-/* A host is gone for good (retired by a person). */
-int store_retire(struct store *s, const char *host);
-
 /* --- reading ------------------------------------------------------------------------------------------- */
 
 int reader_open(struct reader **out, struct store *s, struct why *why);

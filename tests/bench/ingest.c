@@ -61,7 +61,6 @@ struct agent {
 	size_t acked, passed; /* parcels: acknowledged, wholly or partly sent */
 	bool welcome;
 	struct buf in, out; /* out: pongs, sent between frames */
-	size_t out_sent;
 };
 
 struct fleet {

@@ -55,11 +55,10 @@ static void finds_each_table(void **state)
 	assert_int_equal(r.tables[1].len, 0);
 	map = ruleset_map(&r);
 	assert_memory_equal(map + r.tables[0].offset, text, sizeof(text) - 1);
+	assert_true(text_uses_conntrack(map, r.size));
 	ruleset_unmap(&r, map);
-	assert_true(ruleset_uses_conntrack(&r));
 	ruleset_clear(&r);
 	assert_int_equal(ruleset_open(&r, -1), 0);
-	assert_false(ruleset_uses_conntrack(&r));
 }
 
 static void refuses_lengths_beyond_the_file(void **state)

@@ -266,13 +266,6 @@ int store_put_lease(struct store *s, const struct store_lease *l)
 	return 0;
 }
 
-int store_retire(struct store *s, const char *host)
-{
-	(void)s;
-	(void)host;
-	return -ENOENT;
-}
-
 int reader_open(struct reader **out, struct store *s, struct why *why)
 {
 	(void)why;
