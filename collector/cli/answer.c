@@ -81,10 +81,16 @@ static void draw_subject(struct screen *s, const json_t *answer, const struct vi
 	screen_end(s, 4);
 }
 
+/* Packets of the flow came there, if not those that the answer is about. */
+static bool others_arrived(const json_t *answer)
+{
+	return field_true(answer, "partial") || field_true(answer, "reply_seen");
+}
+
 static void draw_unwatched(struct screen *s, const json_t *answer, const char *position)
 {
-	bool arrived =
-		field_is(answer, "verdict", "delivered") || field_is(answer, "verdict", "left");
+	bool arrived = field_is(answer, "verdict", "delivered") ||
+		       field_is(answer, "verdict", "left") || others_arrived(answer);
 	const json_t *one;
 	size_t i;
 
@@ -125,7 +131,8 @@ static void draw_unreached(struct screen *s, const json_t *answer)
 		     *tuple = json_object_get(hop, "tuple_out");
 	char end[DRAW_NAME_MAX];
 
-	if (field_is(answer, "direction", "reply") || has_unwatched(answer, "last") || !hop)
+	if (field_is(answer, "direction", "reply") || has_unwatched(answer, "last") || !hop ||
+	    others_arrived(answer))
 		return;
 	if (!field_text(hop, "out") || field_is(answer, "verdict", "delivered") ||
 	    field_is(answer, "verdict", "refused"))
@@ -136,7 +143,7 @@ static void draw_unreached(struct screen *s, const json_t *answer)
 	screen_end(s, 0);
 	screen_putf(s, STYLE_GREY, "  ○  %s", json_string_value(json_array_get(between, 1)) ?: end);
 	screen_column(s, ABOUT_COLUMN);
-	if (json_is_array(between))
+	if (json_is_string(json_array_get(between, 1)))
 		screen_putf(s, STYLE_GREY, "%s never arrived there", end);
 	else
 		screen_put(s, STYLE_GREY, "never reached");
@@ -260,10 +267,32 @@ static void foot(struct screen *s, const char *key)
 	screen_column(s, FOOT_COLUMN);
 }
 
+/* What no cause explains: the kernel's reason, in words. That it was on the way back explains nothing. */
+static bool draw_unexplained(struct screen *s, const json_t *answer)
+{
+	const json_t *cause;
+	const char *told;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "causes"), i, cause)
+		if (!field_is(cause, "id", "return-path"))
+			return false;
+	if (field_is(answer, "verdict", "unknown"))
+		return false;
+	told = field_text(answer, "reason")
+		       ?: field_text(json_object_get(answer, "died_at"), "reason_text");
+	if (!told)
+		return false;
+	foot(s, "why");
+	screen_put(s, STYLE_PLAIN, told);
+	screen_end(s, FOOT_COLUMN);
+	return true;
+}
+
 static void draw_why(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *cause, *line;
-	const char *told;
+	bool said = draw_unexplained(s, answer);
 	size_t i, k;
 
 	json_array_foreach(json_object_get(answer, "causes"), i, cause) {
@@ -272,7 +301,7 @@ static void draw_why(struct screen *s, const json_t *answer, const struct view *
 
 		if (!field_text(cause, "summary"))
 			continue;
-		foot(s, i == 0 ? "why" : "");
+		foot(s, i == 0 && !said ? "why" : "");
 		screen_put(s, STYLE_PLAIN, field_text(cause, "summary"));
 		screen_end(s, FOOT_COLUMN);
 		if (json_is_object(culprit)) {
@@ -289,17 +318,6 @@ static void draw_why(struct screen *s, const json_t *answer, const struct view *
 			screen_putf(s, STYLE_GREY, "· %s", json_string_value(line) ?: "");
 			screen_end(s, FOOT_COLUMN + 2);
 		}
-	}
-	if (json_array_size(json_object_get(answer, "causes")) > 0 ||
-	    field_is(answer, "verdict", "unknown"))
-		return;
-	/* What no cause explains: the kernel's reason, in words. */
-	told = field_text(answer, "reason")
-		       ?: field_text(json_object_get(answer, "died_at"), "reason_text");
-	if (told) {
-		foot(s, "why");
-		screen_put(s, STYLE_PLAIN, told);
-		screen_end(s, FOOT_COLUMN);
 	}
 }
 
@@ -480,8 +498,12 @@ static void draw_others(struct screen *s, const json_t *answer, const struct vie
 	if (matched <= 1 && json_array_size(others) == 0)
 		return;
 	foot(s, "others");
-	screen_putf(s, STYLE_PLAIN, "%lld flows matched; shown is the one with the worst fate",
-		    (long long)matched);
+	if (matched > 1)
+		screen_putf(s, STYLE_PLAIN,
+			    "%lld flows matched; shown is the one with the worst fate",
+			    (long long)matched);
+	else
+		screen_put(s, STYLE_PLAIN, "earlier packets of it ended otherwise");
 	screen_end(s, FOOT_COLUMN);
 	json_array_foreach(others, i, other) {
 		if (i == shown)
@@ -489,6 +511,7 @@ static void draw_others(struct screen *s, const json_t *answer, const struct vie
 		foot(s, "");
 		screen_put(s, STYLE_PLAIN,
 			   field_is(other, "verdict", "delivered") ? "✓ "
+			   : field_is(other, "verdict", "left")    ? "→ "
 			   : field_is(other, "verdict", "unknown") ||
 					   field_is(other, "verdict", "lost")
 				   ? "? "

@@ -24,6 +24,16 @@ void draw_endpoint(char text[static DRAW_NAME_MAX], const json_t *tuple, const c
 			 (int)json_integer_value(port));
 }
 
+/* Bridges and devices have tables of the names that IP's have. */
+static const char *family_of_links(const json_t *step)
+{
+	if (field_is(step, "family", "bridge"))
+		return "bridge ";
+	if (field_is(step, "family", "netdev"))
+		return "netdev ";
+	return field_is(step, "family", "arp") ? "arp " : "";
+}
+
 void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 {
 	const char *table = field_text(step, "table"), *chain = field_text(step, "chain");
@@ -54,7 +64,8 @@ void draw_place(char text[static DRAW_NAME_MAX], const json_t *step)
 		snprintf(text, DRAW_NAME_MAX, "%.160s", field_text(step, "reason"));
 		return;
 	}
-	n = snprintf(text, DRAW_NAME_MAX, "%.63s/%.255s", table ? table : "?", chain ? chain : "?");
+	n = snprintf(text, DRAW_NAME_MAX, "%s%.63s/%.255s", family_of_links(step),
+		     table ? table : "?", chain ? chain : "?");
 	if (json_is_integer(rule))
 		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " rule %d",
 			 (int)json_integer_value(rule));
@@ -319,7 +330,8 @@ static void short_place(char text[static DRAW_NAME_MAX], const json_t *step)
 		draw_place(text, step);
 		return;
 	}
-	n = snprintf(text, DRAW_NAME_MAX, "%.63s/%.255s", table ? table : "?", chain ? chain : "?");
+	n = snprintf(text, DRAW_NAME_MAX, "%s%.63s/%.255s", family_of_links(step),
+		     table ? table : "?", chain ? chain : "?");
 	if (json_is_integer(rule))
 		snprintf(text + n, (size_t)(DRAW_NAME_MAX - n), " %d",
 			 (int)json_integer_value(rule));

@@ -12,15 +12,16 @@
 
 enum { SHARE_WIDTH = 5, FLOWS_WIDTH = 7 };
 
-/* "✗ DROPPED": a cross for what died, a question mark for what is not known. */
+/* "✗ DROPPED": a cross for what died, an arrow for what left, a question mark for what is not known. */
 static void put_verdict(struct screen *s, const json_t *group)
 {
 	const char *verdict = field_text(group, "verdict") ?: "unknown";
 	bool dead = json_is_object(json_object_get(group, "died_at"));
-	bool fine = field_is(group, "verdict", "delivered") || field_is(group, "verdict", "left");
-	enum style style = dead ? STYLE_BAD : fine ? STYLE_PLAIN : STYLE_BOLD;
+	bool fine = field_is(group, "verdict", "delivered"),
+	     left = field_is(group, "verdict", "left");
+	enum style style = dead ? STYLE_BAD : fine || left ? STYLE_PLAIN : STYLE_BOLD;
 
-	screen_putf(s, style, "  %s ", dead ? "✗" : fine ? "✓" : "?");
+	screen_putf(s, style, "  %s ", dead ? "✗" : fine ? "✓" : left ? "→" : "?");
 	for (; *verdict; verdict++)
 		screen_putf(s, style, "%c", toupper((unsigned char)*verdict));
 }

@@ -16,12 +16,17 @@ static void upper(char *text)
 		*text = (char)toupper((unsigned char)*text);
 }
 
+/* Of the direction that the answer is about. */
 static const json_t *last_hop(const json_t *answer)
 {
 	const json_t *hops = json_object_get(answer, "hops");
-	size_t n = json_array_size(hops);
+	const char *way = field_text(answer, "direction");
 
-	return n ? json_array_get(hops, n - 1) : NULL;
+	for (size_t i = json_array_size(hops); way && i > 0; i--) {
+		if (field_is(json_array_get(hops, i - 1), "direction", way))
+			return json_array_get(hops, i - 1);
+	}
+	return NULL;
 }
 
 const json_t *answer_dead_hop(const json_t *answer)
@@ -191,20 +196,17 @@ static void head_delivered(struct screen *s, const json_t *answer)
 			(void)field_time(hop, "at", &first);
 		(void)field_time(hop, "at", &last);
 	}
-	if (there) /* copies went elsewhere, too */
-		end = there;
-	/* Where connection tracking alone knows of the reply, the last hop is not where it arrived. */
-	draw_endpoint(far, json_object_get(end, "tuple_out"),
-		      field_text(json_object_get(answer, "flow"), "proto"), "dst");
-	screen_putf(s, STYLE_BOLD, " to %s",
-		    field_is(end, "outcome", "accepted") && draw_tracked(end)
-			    ? far
-			    : field_text(end, "host") ?: "?");
+	/* That it arrived an answer may have told: then the last hop is not where that was. */
+	if (json_is_object(json_object_get(end, "tuple_out")))
+		end = json_object_get(end, "tuple_out");
+	draw_endpoint(far, end, field_text(json_object_get(answer, "flow"), "proto"), "dst");
+	screen_putf(s, STYLE_BOLD, " to %s", field_text(there, "host") ?: far);
 	screen_put(s, STYLE_PLAIN,
 		   field_true(answer, "reply_seen") ? ", reply seen" : ", no reply seen");
 	screen_putf(s, STYLE_PLAIN, " · %zu %s", forth, forth == 1 ? "hop" : "hops");
 	put_nat_kinds(s, answer);
-	if (forth > 1 && first.v && last.v >= first.v && field_is(answer, "confidence", "observed"))
+	if (there && forth > 1 && first.v && last.v >= first.v &&
+	    field_is(answer, "confidence", "observed"))
 		screen_putf(s, STYLE_PLAIN, " · %.2f ms", (double)(last.v - first.v) / NS_PER_MS);
 }
 

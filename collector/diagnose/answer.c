@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/diagnose/ends.h"
 #include "collector/diagnose/logger.h"
 #include "collector/diagnose/origin.h"
 #include "collector/stitch/stranger.h"
@@ -201,11 +202,19 @@ static json_t *json_nat(const struct inquiry *q, const struct hop *h, const stru
 
 /* --- hops ------------------------------------------------------------------------------------------------ */
 
-static const char *outcome_of(const struct fate *f)
+/* What ended on a link, or behind hosts that nobody watches, had left the host; so had what an answer proves to have arrived. */
+static const char *outcome_of(const struct inquiry *q, const struct hop *h, const struct fate *f)
 {
+	const struct fleet_host *fh = fleet_host(q->fleet, h->sj->host);
+
 	if (!f)
 		return "accepted";
-	return f->verdict == VERDICT_LOST ? "left" : verdict_name(f->verdict);
+	if (f->death == DEATH_LINK)
+		return "left";
+	if (f->verdict != VERDICT_DELIVERED || hop_reached(h, CHECKPOINT_IN_LAST) ||
+	    (fh && fleet_owns(fh, &hop_tuple_out(h)->dst)))
+		return verdict_name(f->verdict);
+	return hop_reached(h, CHECKPOINT_POST_LAST) ? "left" : "accepted";
 }
 
 void packet_text(const struct journey *j, char text[static 32])
@@ -265,7 +274,7 @@ json_t *json_hop(const struct inquiry *q, const struct hop *h, const struct conv
 		"host", fh ? fh->id : "?", "direction", direction_name(d), "in",
 		json_text(j->in_if), "out", json_text(j->out_if), "ttl_in",
 		in ? json_integer(in) : json_null(), "ttl_out",
-		out ? json_integer(out) : json_null(), "outcome", outcome_of(f), "at",
+		out ? json_integer(out) : json_null(), "outcome", outcome_of(q, h, f), "at",
 		json_wall(hop_shown(h, h->sj->at)), "tuple_in", json_tuple(hop_tuple_in(h)),
 		"tuple_out",
 		hop_reached(h, CHECKPOINT_IN_LAST) || out ? json_tuple(hop_tuple_out(h))
@@ -480,16 +489,28 @@ static json_t *json_died(const struct inquiry *q, const struct fate *f)
 	return died;
 }
 
+/* Our own names of what the kernel ended without a word: AFTER_PREROUTING and its like. */
+static json_t *json_reason_text(const struct inquiry *q, const struct fate *f)
+{
+	const struct reason *told =
+		f->death == DEATH_KERNEL && f->reason ? reason_find(f->reason) : NULL;
+
+	if (told)
+		return json_text(told->text);
+	if (f->death != DEATH_KERNEL || !f->reason || strncmp(f->reason, "AFTER_", 6))
+		return json_null();
+	return json_sprintf("%s ended it behind %s, in no rule, and does not say why",
+			    hop_host_id(q, f->hop), f->reason + 6);
+}
+
 json_t *json_died_at(const struct inquiry *q, const struct fate *f)
 {
-	const struct reason *told;
 	json_t *died;
 
 	if (!f || f->death == DEATH_NONE)
 		return json_null();
 	died = json_died(q, f);
-	told = f->death == DEATH_KERNEL && f->reason ? reason_find(f->reason) : NULL;
-	json_object_set_new(died, "reason_text", json_text(told ? told->text : NULL));
+	json_object_set_new(died, "reason_text", json_reason_text(q, f));
 	json_object_set_new(died, "answered_by", json_text(f->answered_by));
 	json_object_set_new(died, "hooks", json_hooks(f));
 	json_object_set_new(died, "candidates", json_candidates(f));

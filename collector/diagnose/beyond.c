@@ -97,6 +97,19 @@ static const struct fleet_host *usual_next(const struct inquiry *q, const struct
 	return found;
 }
 
+/* 5a */
+static bool own_error(struct fate *f, const struct journey *e)
+{
+	if (says_unreachable(e))
+		fate_is_discarded(f, "NEIGH_FAILED", "neighbor-unreachable", true);
+	else if (says_too_big(e))
+		fate_is_discarded(f, "PKT_TOO_BIG", "mtu", true);
+	else
+		return false;
+	f->provisional = false;
+	return true;
+}
+
 /* 5 */
 static void left_for(struct fate *f, const struct inquiry *q, const struct conversation *c)
 {
@@ -110,14 +123,8 @@ static void left_for(struct fate *f, const struct inquiry *q, const struct conve
 	uint32_t mtu;
 
 	f->observed = true;
-	if (e && says_unreachable(e)) { /* 5a */
-		fate_is_discarded(f, "NEIGH_FAILED", "neighbor-unreachable", true);
+	if (e && own_error(f, e)) /* 5a */
 		return;
-	}
-	if (e && says_too_big(e)) {
-		fate_is_discarded(f, "PKT_TOO_BIG", "mtu", true);
-		return;
-	}
 	f->verdict = VERDICT_LEFT;
 	if (!from)
 		return;
@@ -179,6 +186,7 @@ static void left_for(struct fate *f, const struct inquiry *q, const struct conve
 /* 5, 5e: one that was seen further on has another end. */
 void fate_beyond(struct fate *f, const struct inquiry *q, const struct conversation *c)
 {
+	const struct fleet_host *from = fleet_host(q->fleet, f->hop->sj->host);
 	const struct journey *e;
 	struct addr maker;
 
@@ -186,6 +194,8 @@ void fate_beyond(struct fate *f, const struct inquiry *q, const struct conversat
 	if (f->verdict == VERDICT_DISCARDED)
 		return;
 	e = foreign_error(c, f->hop, hop_last_at(f->hop), &maker);
-	if (e)
+	if (e && from && fleet_owns(from, &maker)) /* 5a: seen behind it, but not yet as it left */
+		own_error(f, e);
+	else if (e)
 		(void)foreign_fate(f, q, e, &maker);
 }

@@ -113,17 +113,27 @@ static void set_causes(json_t *causes, const struct inquiry *q, const struct fat
 			set_cause(causes, q, &p, &rule->sets[i], !f->culprit);
 }
 
+/* Bridges and devices have tables of the names that IP's have. */
+static void put_table(char *to, size_t size, uint8_t family, const char *table)
+{
+	bool named = family == FAMILY_BRIDGE || family == FAMILY_NETDEV || family == FAMILY_ARP;
+
+	snprintf(to, size, "%s%s%s", named ? family_name(family) : "", named ? " " : "", table);
+}
+
 static void rule_causes(json_t *causes, const struct inquiry *q, const struct ruling *r,
 			const char *host)
 {
 	const struct fate *f = r->decisive;
 	const struct suspect *by = f->culprit;
-	const char *table = by ? by->table->table : f->step->table;
+	char table[SENTENCE_MAX / 4];
 	const char *chain = by ? by->chain : f->step->chain;
 	uint32_t number = by ? by->number : f->resolved.number;
 	const char *text = by ? by->text : f->resolved.text ? f->resolved.text : "";
 	json_t *evidence;
 
+	put_table(table, sizeof(table), by ? by->table->family : f->step->family,
+		  by ? by->table->table : f->step->table);
 	if (f->verdict == VERDICT_REJECTED)
 		evidence = cause_add(causes, "reject", "%s %s/%s rule %u rejects it (%s)", host,
 				     table, chain, number, f->reject_with);
@@ -442,38 +452,50 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 	name_culprit(causes, q, ruling, f);
 }
 
-/* Somebody whom nobody watches answered with an ICMP error. */
+/* Who answered: an address, and its host where one has it, who told nothing of the packet. */
+static void put_maker(char *to, size_t size, const struct inquiry *q, const char *address)
+{
+	struct addr a;
+
+	snprintf(to, size, "%s", address);
+	for (size_t i = 0; addr_parse(&a, address) && i < q->fleet->host_count; i++) {
+		if (fleet_owns(&q->fleet->hosts[i], &a))
+			snprintf(to, size, "%s (%s)", q->fleet->hosts[i].id, address);
+	}
+}
+
+/* Somebody who told nothing of the packet answered with an ICMP error. */
 static void foreign_causes(json_t *causes, const struct inquiry *q, const struct ruling *ruling,
 			   const char *host)
 {
 	const struct fate *f = ruling->decisive;
 	const struct journey *e = f->answer;
 	uint8_t out = hop_ttl_out(f->hop);
-	char kind[32];
+	char kind[32], by[SENTENCE_MAX / 4];
 	json_t *evidence;
 
 	packet_text(e, kind);
+	put_maker(by, sizeof(by), q, f->answered_by);
 	if (f->verdict == VERDICT_REFUSED)
-		evidence = cause_add(causes, f->cause,
-				     "%s itself, behind %s, says that nobody listens there",
-				     f->answered_by, host);
+		evidence =
+			cause_add(causes, f->cause,
+				  "%s itself, behind %s, says that nobody listens there", by, host);
 	else if (f->verdict == VERDICT_REJECTED)
-		evidence = cause_add(causes, f->cause, "%s, behind %s, rejects it (%s)",
-				     f->answered_by, host, f->reject_with);
+		evidence = cause_add(causes, f->cause, "%s, behind %s, rejects it (%s)", by, host,
+				     f->reject_with);
 	else if (!strcmp(f->cause, "mtu") && e->icmp_seq && e->ip_version == 4)
 		evidence = cause_add(causes, f->cause,
 				     "it has %u bytes, and %s, behind %s, passes on %u at most",
-				     e->inner_len, f->answered_by, host, e->icmp_seq);
+				     e->inner_len, by, host, e->icmp_seq);
 	else if (!strcmp(f->cause, "mtu"))
 		evidence = cause_add(causes, f->cause,
-				     "%s, behind %s, has a next link that it is too large for",
-				     f->answered_by, host);
+				     "%s, behind %s, has a next link that it is too large for", by,
+				     host);
 	else if (!strcmp(f->cause, "ttl-expired"))
-		evidence = cause_add(causes, f->cause, "its TTL ended at %s, behind %s",
-				     f->answered_by, host);
+		evidence = cause_add(causes, f->cause, "its TTL ended at %s, behind %s", by, host);
 	else
 		evidence = cause_add(causes, f->cause, "%s, behind %s, cannot reach the next hop",
-				     f->answered_by, host);
+				     by, host);
 	cause_evidence(evidence, "its ICMP error (%s) embeds this packet", kind);
 	if (e->inner_ttl && out > e->inner_ttl)
 		cause_evidence(evidence, "it had passed %u router%s behind %s by then",

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "collector/diagnose/ends.h"
 #include "collector/diagnose/tracked.h"
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
@@ -250,9 +251,20 @@ static void weigh(struct ruling *out, const struct inquiry *q, const struct fate
 	}
 }
 
+static bool was_reset(const struct inquiry *q, const struct conversation *c)
+{
+	for (size_t i = 0; i < c->reply_count; i++) {
+		if (!c->reply[i]->answer && rst_of_stranger(c->reply[i]) &&
+		    !is_outside(q, c->reply[i]))
+			return true;
+	}
+	return false;
+}
+
 /* 6: the best that is known when nothing died. */
-static void rule_without_death(struct ruling *out, const struct fate *originals, size_t n,
-			       const struct fate *replies, size_t m)
+static void rule_without_death(struct ruling *out, const struct inquiry *q,
+			       const struct fate *originals, size_t n, const struct fate *replies,
+			       size_t m)
 {
 	static const enum verdict order[] = { VERDICT_DELIVERED, VERDICT_LEFT, VERDICT_UNKNOWN };
 
@@ -279,18 +291,26 @@ static void rule_without_death(struct ruling *out, const struct fate *originals,
 	else if (out->verdict == VERDICT_UNKNOWN)
 		out->reason = out->decisive && out->decisive->reason ? out->decisive->reason
 								     : "no packet of it was seen";
+	else if (out->verdict == VERDICT_LEFT && was_reset(q, out->conv))
+		out->reason = inquiry_say(
+			q,
+			"a reset answered it, from behind %s: whoever it was for refused it, or a firewall on the way there",
+			hop_host_id(q, out->decisive->hop));
+}
+
+bool ruling_counts(const struct ruling *r, const struct fate *f)
+{
+	if (f->outside || f->path->answer || f->path->direction != r->direction)
+		return false;
+	return is_death(r->verdict) ? fate_same(f, r->decisive) : !is_death(f->verdict);
 }
 
 static void count_packets(struct ruling *out)
 {
-	bool death = is_death(out->verdict);
-
 	for (size_t i = 0; i < out->fate_count; i++) {
 		const struct fate *f = &out->fates[i];
 
-		if (f->outside || f->path->answer || f->path->direction != out->direction)
-			continue;
-		if (death ? !fate_same(f, out->decisive) : is_death(f->verdict))
+		if (!ruling_counts(out, f))
 			continue;
 		out->packets++;
 		if (!out->first.v || path_first(f->path).v < out->first.v)
@@ -341,7 +361,7 @@ static int ruling_make(struct ruling *out, const struct inquiry *q, struct conve
 				out->partial = true;
 		}
 	} else {
-		rule_without_death(out, out->fates, n, replies, m); /* 6 */
+		rule_without_death(out, q, out->fates, n, replies, m); /* 6 */
 	}
 	if (out->decisive && out->verdict != VERDICT_DELIVERED)
 		out->provisional = out->decisive->provisional;

@@ -47,6 +47,8 @@ struct rulings {
 /* One about each conversation that matches and has a packet in the window. Looks at so many journeys, the newest. Sets q's whole_from. 0 or -errno. */
 int rulings_make(struct rulings *out, struct inquiry *q, size_t journeys);
 
+/* Is the packet one of those whose fate decided? */
+bool ruling_counts(const struct ruling *r, const struct fate *f);
 /* Do two fates name the same end? */
 bool fate_same(const struct fate *a, const struct fate *b);
 /*

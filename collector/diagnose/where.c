@@ -239,7 +239,8 @@ static json_t *json_unwatched(const struct inquiry *q, const struct ruling *r)
 		return list;
 	ends[0] = hop_tuple_in(&f->path->hops[0]);
 	ends[1] = hop_tuple_out(f->hop);
-	for (int i = 0; i < 2; i++) {
+	/* Whoever sent it from a watched host did so by whatever address. */
+	for (int i = hop_first_hook(&f->path->hops[0]) == HOOK_OUTPUT; i < 2; i++) {
 		const struct addr *a = i ? &ends[1]->dst : &ends[0]->src;
 		char text[ADDR_TEXT_MAX];
 		bool owned = false;
@@ -407,6 +408,25 @@ static void set_clocks(const struct conversation *c)
 	clocks_clear(&clocks);
 }
 
+/* What the packets of the decisive fate are: "SYN", where all are that. */
+static void kind_of(const struct ruling *r, char kind[static 32])
+{
+	char other[32];
+
+	packet_text(path_packet(r->decisive->path), kind);
+	for (size_t i = 0; i < r->fate_count; i++) {
+		const struct fate *f = &r->fates[i];
+
+		if (!ruling_counts(r, f))
+			continue;
+		packet_text(path_packet(f->path), other);
+		if (strcmp(kind, other) != 0) {
+			kind[0] = '\0';
+			return;
+		}
+	}
+}
+
 static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_t n,
 			     bool incomplete)
 {
@@ -443,7 +463,7 @@ static json_t *answer_ruling(const struct inquiry *q, struct ruling *list, size_
 	json_put(o, "last", json_wall(r->last));
 	json_put(o, "died_at", json_died_at(q, died ? r->decisive : NULL));
 	if (died)
-		packet_text(path_packet(r->decisive->path), kind);
+		kind_of(r, kind);
 	json_put(o, "kind", json_text(kind));
 	json_put(o, "hops", hops);
 	json_put(o, "causes", causes);

@@ -196,6 +196,21 @@ static void fate_5a_its_own_error_tells_what_is_wrong_behind_it(void **state)
 	assert_string_equal(text("verdict"), "left");
 }
 
+/* The host that it came back by told of it first: it is rt's own all the same. */
+static void fate_5a_its_own_error_may_be_known_from_further_back(void **state)
+{
+	uint64_t rt = router();
+
+	(void)state;
+	passes(rt, 1000, 7, web(), SYN, 1);
+	error(host("gw", "10.0.2.1/24"), 1900, "10.0.1.1", web(), 3, 1, CHECKPOINT_PRE_FIRST);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	assert_string_equal(text("died_at.kind"), "kernel");
+	assert_string_equal(text("died_at.host"), "rt");
+	assert_true(json_is_null(at("died_at.answered_by")));
+}
+
 static void fate_5e_an_error_from_further_on_is_about_what_lies_behind(void **state)
 {
 	uint64_t rt = router();
@@ -209,6 +224,7 @@ static void fate_5e_an_error_from_further_on_is_about_what_lies_behind(void **st
 	assert_string_equal(text("died_at.host"), "rt");
 	assert_string_equal(text("died_at.answered_by"), "10.0.9.9");
 	assert_string_equal(text("confidence"), "inferred");
+	assert_string_equal(text("hops.0.outcome"), "left");
 }
 
 static void fate_6_a_line_of_a_log_is_no_end(void **state)
@@ -443,6 +459,72 @@ static void ruling_6_without_deaths_the_best_that_is_known(void **state)
 	assert_string_equal(text("verdict"), "delivered");
 }
 
+/* It may be the server's own, or a firewall's: it is no reply, and it is said. */
+static void ruling_6_a_reset_from_behind_is_told(void **state)
+{
+	struct tuple t = web(), back = tuple_reverse(&t);
+	uint64_t rt = router();
+	struct journey *j;
+
+	(void)state;
+	passes(rt, 1000, 7, t, SYN, 1);
+	j = passes(rt, 1002, 8, back, RST | ACK, 0);
+	j->tcp_ack = 2;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "left");
+	assert_true(json_is_false(at("reply_seen")));
+	assert_non_null(strstr(text("reason"), "a reset answered it, from behind rt"));
+}
+
+/* Nobody watches where it arrived; the last hop is where it left the watched ones. */
+static void a_hop_that_an_answer_proves_to_have_left_did_not_deliver(void **state)
+{
+	struct tuple t = web(), back = tuple_reverse(&t);
+	uint64_t rt = router();
+	struct journey *j;
+
+	(void)state;
+	passes(rt, 1000, 7, t, SYN, 1);
+	j = passes(rt, 1002, 8, back, SYN | ACK, 90);
+	j->tcp_ack = 2;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "delivered");
+	assert_string_equal(text("hops.0.outcome"), "left");
+}
+
+static void a_kind_is_told_where_all_are_of_it(void **state)
+{
+	uint64_t sv = server();
+
+	(void)state;
+	table(sv, "filter", drops_443, 0, 500, 90000, 0);
+	for (int i = 0; i < 2; i++)
+		rule(comes(sv, 1000 + i, 7 + (uint64_t)i, web(), SYN, 1), HOOK_INPUT, "filter",
+		     "INPUT", 1, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_int_equal(number("packets"), 2);
+	assert_string_equal(text("kind"), "SYN");
+	rule(comes(sv, 1100, 9, web(), RST | ACK, 2), HOOK_INPUT, "filter", "INPUT", 1, 63);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_int_equal(number("packets"), 3);
+	assert_true(json_is_null(at("kind")));
+}
+
+/* Whatever address it gave: its sender is the first hop. */
+static void who_sends_by_a_foreign_address_is_watched(void **state)
+{
+	struct tuple t = tcp("192.0.2.9", 40000, "10.0.3.2", 443);
+	struct journey *j;
+
+	(void)state;
+	j = journey(host("cl", "10.0.1.2/24"), 1000, 7, t, SYN, 1);
+	checkpoint(j, CHECKPOINT_OUT_FIRST, 64);
+	checkpoint(j, CHECKPOINT_POST_LAST, 64);
+	arrives(server(), 1001, 7, t, SYN, 1);
+	ask("tcp 192.0.2.9 10.0.3.2:443");
+	assert_int_equal(json_array_size(at("unwatched")), 0);
+}
+
 /* The second packet was seen only behind the translation: it is of the conversation whose first became that. */
 static void flows_4_what_bears_a_known_translation_belongs_to_it(void **state)
 {
@@ -542,6 +624,7 @@ int main(void)
 		T(fate_1_what_a_queue_took_is_not_watched),
 		T(fate_1a_what_a_queue_did_not_take_died_there),
 		T(fate_5a_its_own_error_tells_what_is_wrong_behind_it),
+		T(fate_5a_its_own_error_may_be_known_from_further_back),
 		T(fate_5e_an_error_from_further_on_is_about_what_lies_behind),
 		T(fate_6_a_line_of_a_log_is_no_end),
 		T(fate_3a_a_proxy_that_nobody_runs),
@@ -554,6 +637,10 @@ int main(void)
 		T(ruling_3a_a_syn_that_a_queue_lost_is_tracked_itself),
 		T(ruling_4_what_a_change_has_healed_does_not_decide),
 		T(ruling_6_without_deaths_the_best_that_is_known),
+		T(ruling_6_a_reset_from_behind_is_told),
+		T(a_hop_that_an_answer_proves_to_have_left_did_not_deliver),
+		T(a_kind_is_told_where_all_are_of_it),
+		T(who_sends_by_a_foreign_address_is_watched),
 		T(flows_4_what_bears_a_known_translation_belongs_to_it),
 		T(flows_5_a_reply_belongs_to_the_newest_before_it),
 		T(flows_7_conntrack_tells_what_the_sender_called_it),
