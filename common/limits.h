@@ -1,5 +1,6 @@
 /*
- * Every maximum of lasthop, in one place: what a peer, a host or a file can make us hold.
+ * What a peer, a host or a file can make us hold, as far as agent, helper and collector must agree on it. What bounds the work of one file
+ * stands there.
  */
 #pragma once
 
