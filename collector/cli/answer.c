@@ -380,14 +380,10 @@ static void draw_fix(struct screen *s, const json_t *answer)
 
 static void draw_losses(struct screen *s, const json_t *losses, const struct view *v)
 {
-	char from[WHEN_TEXT_MAX];
-	struct wall_ns at;
 	const json_t *loss;
 	size_t i;
 
 	json_array_foreach(losses, i, loss) {
-		const json_t *count = json_object_get(loss, "count");
-
 		foot(s, "");
 		if (i == LOSSES_SHOWN && !v->detail) {
 			screen_putf(s, STYLE_PLAIN, "… and %zu more losses",
@@ -395,16 +391,8 @@ static void draw_losses(struct screen *s, const json_t *losses, const struct vie
 			screen_end(s, FOOT_COLUMN);
 			return;
 		}
-		screen_putf(s, STYLE_PLAIN, "%s lost ", field_text(loss, "host") ?: "?");
-		if (json_is_integer(count))
-			screen_putf(s, STYLE_PLAIN, "%lld", (long long)json_integer_value(count));
-		else
-			screen_put(s, STYLE_PLAIN, "an unknown number of");
-		screen_putf(s, STYLE_PLAIN, " events of %s", field_text(loss, "source") ?: "?");
-		if (field_time(loss, "from", &at)) {
-			when_print(at, v->now, false, from);
-			screen_putf(s, STYLE_PLAIN, " at %s", from);
-		}
+		screen_putf(s, STYLE_PLAIN, "%s ", field_text(loss, "host") ?: "?");
+		draw_loss(s, loss, v);
 		screen_end(s, FOOT_COLUMN);
 	}
 }

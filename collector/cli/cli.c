@@ -136,16 +136,28 @@ void cli_query(struct buf *path, const char *key, const char *text)
 	(void)http_add_encoded(path, text);
 }
 
+void cli_query_number(struct buf *path, const char *key, int64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)number);
+	cli_query(path, key, text);
+}
+
+void cli_query_tables(const struct cli *c, struct buf *path)
+{
+	if (c->args.value[OPTION_FAMILY])
+		cli_query(path, "family", c->args.value[OPTION_FAMILY]);
+	if (c->args.value[OPTION_BACKEND])
+		cli_query(path, "backend", c->args.value[OPTION_BACKEND]);
+}
+
 void cli_query_window(const struct cli *c, struct buf *path)
 {
-	char number[24];
-
-	snprintf(number, sizeof(number), "%lld", (long long)c->since.v);
-	cli_query(path, "since", number);
+	cli_query_number(path, "since", c->since.v);
 	if (!c->until_given)
 		return; /* now, by the collector's clock */
-	snprintf(number, sizeof(number), "%lld", (long long)c->until.v);
-	cli_query(path, "until", number);
+	cli_query_number(path, "until", c->until.v);
 }
 
 int cli_use(struct cli *c, const char *url)
@@ -235,6 +247,18 @@ int cli_ask(struct cli *c, const char *method, const char *path, json_t *body, j
 out:
 	buf_clear(&reply);
 	free(text);
+	return status;
+}
+
+int cli_get(struct cli *c, struct buf *path, json_t **answer)
+{
+	int status;
+
+	if (buf_add(path, "", 1) < 0)
+		status = cli_usage(c, "the question is too long");
+	else
+		status = cli_ask(c, "GET", (const char *)path->p, NULL, answer);
+	buf_clear(path);
 	return status;
 }
 

@@ -47,7 +47,10 @@ char *cli_flow_text(const struct cli *c);
 
 /* "&key=text", percent-encoded; the first is led by '?'. */
 void cli_query(struct buf *path, const char *key, const char *text);
+void cli_query_number(struct buf *path, const char *key, int64_t number);
+/* What the options of the window say; of tables: family and backend. */
 void cli_query_window(const struct cli *c, struct buf *path);
+void cli_query_tables(const struct cli *c, struct buf *path);
 /* Opens http to this URL instead of the one that was asked for. */
 int cli_use(struct cli *c, const char *url);
 /*
@@ -55,6 +58,8 @@ int cli_use(struct cli *c, const char *url);
  * collector said (4xx: STATUS_USAGE) or why there is no answer.
  */
 int cli_ask(struct cli *c, const char *method, const char *path, json_t *body, json_t **answer);
+/* The same with what the queries made of path, which is cleared. */
+int cli_get(struct cli *c, struct buf *path, json_t **answer);
 enum { ASK_MS = 30000 };
 
 /* Writes the screen to stdout, through a pager where it does not fit a terminal, and empties it. */

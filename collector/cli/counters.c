@@ -264,7 +264,6 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct cou
 {
 	const json_t *window = json_object_get(answer, "window"), *one;
 	const json_t *source = json_object_get(answer, "source");
-	char text[WHEN_TEXT_MAX];
 	struct wall_ns t;
 	size_t i;
 
@@ -289,14 +288,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct cou
 			put_time(s, STYLE_BAD, " at ", t, v);
 		screen_end(s, 4);
 	}
-	if (field_time(window, "since", &t))
-		put_time(s, STYLE_GREY, "  window ", t, v);
-	if (field_time(window, "until", &t)) {
-		put_time(s, STYLE_GREY, " – ", t, v);
-		when_zone(t, text);
-		screen_putf(s, STYLE_GREY, " %s", text);
-	}
-	screen_end(s, 9);
+	draw_window(s, answer, &v->view, 9);
 }
 
 static void draw_counters(struct screen *s, const json_t *answer, const struct counters_view *v)
@@ -321,32 +313,21 @@ static int ask_counters(struct cli *c, json_t **answer)
 	static const char *const names[] = { "host", "table", "chain" };
 	const char *const *value = c->args.value;
 	struct buf query;
-	char number[24];
-	int status;
 
 	buf_init(&query, QUERY_MAX);
 	(void)buf_addf(&query, "/api/v1/counters");
 	for (int i = 0; i < c->args.word_count; i++)
 		cli_query(&query, names[i], c->args.words[i]);
-	if (value[OPTION_FAMILY])
-		cli_query(&query, "family", value[OPTION_FAMILY]);
-	if (value[OPTION_BACKEND])
-		cli_query(&query, "backend", value[OPTION_BACKEND]);
+	cli_query_tables(c, &query);
 	if (value[OPTION_NEVER])
 		cli_query(&query, "only", "idle");
 	else if (value[OPTION_HOT] || !value[OPTION_JSON])
 		cli_query(&query, "only", "moved");
 	if (value[OPTION_HOT] || !value[OPTION_JSON]) {
-		snprintf(number, sizeof(number), "%d", value[OPTION_HOT] ? HOT : ROWS_MAX);
-		cli_query(&query, "limit", number);
+		cli_query_number(&query, "limit", value[OPTION_HOT] ? HOT : ROWS_MAX);
 	}
 	cli_query_window(c, &query);
-	if (buf_add(&query, "", 1) < 0)
-		status = cli_usage(c, "the question is too long");
-	else
-		status = cli_ask(c, "GET", (const char *)query.p, NULL, answer);
-	buf_clear(&query);
-	return status;
+	return cli_get(c, &query, answer);
 }
 
 /* Was any of the tables read? Only then "nothing" means something. */

@@ -350,22 +350,13 @@ static void draw_doctor(struct screen *s, const json_t *answer, const struct vie
 static int ask_counters(struct cli *c, const char *id, json_t **answer)
 {
 	struct buf path;
-	char since[24];
-	int status;
 
-	snprintf(since, sizeof(since), "%lld",
-		 (long long)(c->now.v - COUNTED_S * (int64_t)NS_PER_S));
 	buf_init(&path, PATH_LEN_MAX);
 	(void)buf_addf(&path, "/api/v1/counters");
 	cli_query(&path, "host", id);
 	cli_query(&path, "only", "moved");
-	cli_query(&path, "since", since);
-	if (buf_add(&path, "", 1) < 0)
-		status = cli_usage(c, "the question is too long");
-	else
-		status = cli_ask(c, "GET", (const char *)path.p, NULL, answer);
-	buf_clear(&path);
-	return status;
+	cli_query_number(&path, "since", c->now.v - COUNTED_S * (int64_t)NS_PER_S);
+	return cli_get(c, &path, answer);
 }
 
 static bool counters_told(const json_t *host)

@@ -550,7 +550,7 @@ void draw_steps(struct screen *s, const json_t *hop, const struct view *v, const
 	s->keep = 0;
 }
 
-void draw_window(struct screen *s, const json_t *answer, const struct view *v)
+void draw_window(struct screen *s, const json_t *answer, const struct view *v, int column)
 {
 	const json_t *window = json_object_get(answer, "window");
 	char text[WHEN_TEXT_MAX];
@@ -558,7 +558,7 @@ void draw_window(struct screen *s, const json_t *answer, const struct view *v)
 
 	if (field_time(window, "since", &t)) {
 		when_print(t, v->now, false, text);
-		screen_putf(s, STYLE_GREY, "  window %s – ", text);
+		screen_putf(s, STYLE_GREY, "  %-*s%s – ", column - 2, "window", text);
 	}
 	if (field_time(window, "until", &t)) {
 		when_print(t, v->now, false, text);
@@ -566,5 +566,22 @@ void draw_window(struct screen *s, const json_t *answer, const struct view *v)
 		when_zone(t, text);
 		screen_putf(s, STYLE_GREY, " %s", text);
 	}
-	screen_end(s, 9);
+	screen_end(s, column);
+}
+
+void draw_loss(struct screen *s, const json_t *loss, const struct view *v)
+{
+	const json_t *count = json_object_get(loss, "count");
+	char text[WHEN_TEXT_MAX];
+	struct wall_ns at;
+
+	if (json_is_integer(count))
+		screen_putf(s, STYLE_PLAIN, "lost %lld", (long long)json_integer_value(count));
+	else
+		screen_put(s, STYLE_PLAIN, "lost an unknown number of");
+	screen_putf(s, STYLE_PLAIN, " events of %s", field_text(loss, "source") ?: "?");
+	if (field_time(loss, "from", &at)) {
+		when_print(at, v->now, false, text);
+		screen_putf(s, STYLE_PLAIN, " at %s", text);
+	}
 }

@@ -48,5 +48,7 @@ bool draw_tracked(const json_t *hop);
 bool draw_freed(const json_t *hop);
 /* Did the packet end on this hop? */
 bool draw_ended(const json_t *hop);
-/* "  window 06:40 – 06:55 UTC" of an answer: a line. */
-void draw_window(struct screen *s, const json_t *answer, const struct view *v);
+/* "  window 06:40 – 06:55 UTC" of an answer: a line; the time stands in this column. */
+void draw_window(struct screen *s, const json_t *answer, const struct view *v, int column);
+/* "lost 12 events of trace-nft at 06:52:07": the rest of a line. */
+void draw_loss(struct screen *s, const json_t *loss, const struct view *v);

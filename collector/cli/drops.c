@@ -209,10 +209,7 @@ static void draw_missing(struct screen *s, const json_t *missing)
 
 static void draw_footer(struct screen *s, const json_t *answer, const struct view *v)
 {
-	const json_t *window = json_object_get(answer, "window"), *silent, *one;
-	const json_t *coverage = json_object_get(answer, "coverage");
-	char text[WHEN_TEXT_MAX];
-	struct wall_ns t;
+	const json_t *coverage = json_object_get(answer, "coverage"), *silent, *one;
 	size_t i;
 
 	draw_excess(s, answer, v);
@@ -232,17 +229,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 	if (field_true(answer, "provisional"))
 		screen_put(s, STYLE_PLAIN, " · provisional: evidence may still be on its way");
 	screen_end(s, 11);
-	if (field_time(window, "since", &t)) {
-		when_print(t, v->now, false, text);
-		screen_putf(s, STYLE_GREY, "  window   %s – ", text);
-	}
-	if (field_time(window, "until", &t)) {
-		when_print(t, v->now, false, text);
-		screen_put(s, STYLE_GREY, text);
-		when_zone(t, text);
-		screen_putf(s, STYLE_GREY, " %s", text);
-	}
-	screen_end(s, 11);
+	draw_window(s, answer, v, 11);
 }
 
 /* --- the screens --------------------------------------------------------------------------------------------------- */
@@ -355,7 +342,6 @@ static int ask_drops(struct cli *c, const char *flow, struct wall_ns since, uint
 		     json_t **answer)
 {
 	struct buf query;
-	char number[24];
 	int status;
 
 	c->since = since;
@@ -366,16 +352,11 @@ static int ask_drops(struct cli *c, const char *flow, struct wall_ns since, uint
 	if (c->args.value[OPTION_ON])
 		cli_query(&query, "on", c->args.value[OPTION_ON]);
 	if (row) {
-		snprintf(number, sizeof(number), "%llu", (unsigned long long)*row);
 		cli_query(&query, "follow", "1");
-		cli_query(&query, "after", number);
+		cli_query_number(&query, "after", (int64_t)*row);
 	}
 	cli_query_window(c, &query);
-	if (buf_add(&query, "", 1) < 0)
-		status = cli_usage(c, "the flow's text is too long");
-	else
-		status = cli_ask(c, "GET", (const char *)query.p, NULL, answer);
-	buf_clear(&query);
+	status = cli_get(c, &query, answer);
 	if (status == STATUS_ANSWER)
 		status = check_hosts(*answer);
 	if (status == STATUS_ANSWER && row && json_is_integer(json_object_get(*answer, "next")))

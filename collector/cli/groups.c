@@ -109,7 +109,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 		screen_put(s, STYLE_BAD,
 			   " · more matched than was looked at: these are the newest");
 	screen_end(s, 9);
-	draw_window(s, answer, v);
+	draw_window(s, answer, v, 9);
 }
 
 void groups_draw(struct screen *s, const json_t *answer, const struct view *v)

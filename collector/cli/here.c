@@ -326,30 +326,22 @@ static void show_journeys(struct here *h, const json_t *answer)
 static int poll_journeys(struct here *h)
 {
 	json_t *answer = NULL;
-	char number[24];
 	struct buf path;
 	int status;
 
 	buf_init(&path, QUERY_MAX);
 	(void)buf_addf(&path, "/api/v1/journeys");
 	cli_query(&path, "flow", h->flow);
-	snprintf(number, sizeof(number), "%lld", (long long)h->started.v);
-	cli_query(&path, "since", number);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)h->row);
-	cli_query(&path, "after", number);
-	snprintf(number, sizeof(number), "%d", JOURNEYS);
-	cli_query(&path, "limit", number);
-	if (buf_add(&path, "", 1) < 0)
-		status = cli_usage(h->cli, "the flow's text is too long");
-	else
-		status = cli_ask(h->cli, "GET", (const char *)path.p, NULL, &answer);
+	cli_query_number(&path, "since", h->started.v);
+	cli_query_number(&path, "after", h->row);
+	cli_query_number(&path, "limit", JOURNEYS);
+	status = cli_get(h->cli, &path, &answer);
 	if (status == STATUS_ANSWER) {
 		show_journeys(h, answer);
 		if (json_is_integer(json_object_get(answer, "next")))
 			h->row = (uint64_t)field_number(answer, "next");
 	}
 	json_decref(answer);
-	buf_clear(&path);
 	return status;
 }
 
@@ -391,19 +383,14 @@ static int summary(struct here *h)
 {
 	struct view view = { .now = wall_now(), .detail = h->detail, .flow = NULL };
 	json_t *answer = NULL;
-	char number[24];
 	struct buf path;
 	int status;
 
 	buf_init(&path, QUERY_MAX);
 	(void)buf_addf(&path, "/api/v1/where");
 	cli_query(&path, "flow", h->flow);
-	snprintf(number, sizeof(number), "%lld", (long long)h->started.v);
-	cli_query(&path, "since", number);
-	if (buf_add(&path, "", 1) < 0)
-		status = STATUS_TROUBLE;
-	else
-		status = cli_ask(h->cli, "GET", (const char *)path.p, NULL, &answer);
+	cli_query_number(&path, "since", h->started.v);
+	status = cli_get(h->cli, &path, &answer);
 	if (status == STATUS_ANSWER) {
 		if (h->json) {
 			cli_show_json(answer, true);
@@ -415,7 +402,6 @@ static int summary(struct here *h)
 		status = answer_status(answer, NULL);
 	}
 	json_decref(answer);
-	buf_clear(&path);
 	return status;
 }
 

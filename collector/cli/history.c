@@ -19,7 +19,6 @@ static int ask(struct cli *c, struct buf *query, const char *place, json_t **ans
 	char table[TABLE_NAME_MAX + 1];
 	const char *slash = place ? strchr(place, '/') : NULL;
 	int len = slash ? (int)(slash - place) : place ? (int)strlen(place) : 0;
-	int status;
 
 	if (place && (len == 0 || len > TABLE_NAME_MAX))
 		return cli_usage(c, "TABLE is missing or too long");
@@ -29,22 +28,8 @@ static int ask(struct cli *c, struct buf *query, const char *place, json_t **ans
 	}
 	if (slash && slash[1])
 		cli_query(query, "chain", slash + 1);
-	if (c->args.value[OPTION_FAMILY])
-		cli_query(query, "family", c->args.value[OPTION_FAMILY]);
-	if (c->args.value[OPTION_BACKEND])
-		cli_query(query, "backend", c->args.value[OPTION_BACKEND]);
-	if (buf_add(query, "", 1) < 0)
-		return cli_usage(c, "the question is too long");
-	status = cli_ask(c, "GET", (const char *)query->p, NULL, answer);
-	return status;
-}
-
-static void query_time(struct buf *query, const char *key, struct wall_ns t)
-{
-	char number[24];
-
-	snprintf(number, sizeof(number), "%lld", (long long)t.v);
-	cli_query(query, key, number);
+	cli_query_tables(c, query);
+	return cli_get(c, query, answer);
 }
 
 static int ask_log(struct cli *c, json_t **answer)
@@ -56,9 +41,9 @@ static int ask_log(struct cli *c, json_t **answer)
 	(void)buf_addf(&query, "/api/v1/rules/log");
 	cli_query(&query, "host", c->args.words[0]);
 	if (c->args.value[OPTION_SINCE])
-		query_time(&query, "since", c->since);
+		cli_query_number(&query, "since", c->since.v);
 	if (c->until_given)
-		query_time(&query, "until", c->until);
+		cli_query_number(&query, "until", c->until.v);
 	if (c->args.value[OPTION_PATCH])
 		cli_query(&query, "patch", "1");
 	if (c->args.value[OPTION_LIMIT])

@@ -10,24 +10,12 @@ enum { CONNTRACK_PERCENT = 80 }; /* so full, and it is said */
 
 static void draw_losses(struct screen *s, const json_t *host, const struct view *v)
 {
-	char text[WHEN_TEXT_MAX];
-	struct wall_ns at;
 	const json_t *loss;
 	size_t i;
 
 	json_array_foreach(json_object_get(host, "losses"), i, loss) {
-		const json_t *count = json_object_get(loss, "count");
-
-		screen_putf(s, STYLE_PLAIN, "  ! lost ");
-		if (json_is_integer(count))
-			screen_putf(s, STYLE_PLAIN, "%lld", (long long)json_integer_value(count));
-		else
-			screen_put(s, STYLE_PLAIN, "an unknown number of");
-		screen_putf(s, STYLE_PLAIN, " events of %s", field_text(loss, "source") ?: "?");
-		if (field_time(loss, "from", &at)) {
-			when_print(at, v->now, false, text);
-			screen_putf(s, STYLE_PLAIN, " at %s", text);
-		}
+		screen_put(s, STYLE_PLAIN, "  ! ");
+		draw_loss(s, loss, v);
 		screen_end(s, 4);
 	}
 }

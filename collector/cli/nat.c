@@ -121,7 +121,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 	if (field_true(answer, "cut"))
 		screen_put(s, STYLE_BAD, " · more entries matched than were looked at");
 	screen_end(s, 9);
-	draw_window(s, answer, v);
+	draw_window(s, answer, v, 9);
 }
 
 static void draw_nat(struct screen *s, const json_t *answer, const struct view *v)
@@ -154,7 +154,6 @@ static int status_of(const json_t *answer)
 static int ask_nat(struct cli *c, const char *flow, json_t **answer)
 {
 	struct buf query;
-	int status;
 
 	/* A translation is looked for at that very time, give or take the clocks. */
 	if (c->at.v) {
@@ -165,12 +164,7 @@ static int ask_nat(struct cli *c, const char *flow, json_t **answer)
 	(void)buf_addf(&query, "/api/v1/nat");
 	cli_query(&query, "flow", flow);
 	cli_query_window(c, &query);
-	if (buf_add(&query, "", 1) < 0)
-		status = cli_usage(c, "the flow's text is too long");
-	else
-		status = cli_ask(c, "GET", (const char *)query.p, NULL, answer);
-	buf_clear(&query);
-	return status;
+	return cli_get(c, &query, answer);
 }
 
 int cmd_nat(struct cli *c)

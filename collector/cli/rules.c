@@ -108,21 +108,12 @@ static int show(struct cli *c, const struct source *from, const json_t *answer)
 static int ask_rules(struct cli *c, const struct source *from, json_t **answer)
 {
 	struct buf path;
-	int status;
 
 	buf_init(&path, QUERY_MAX);
 	(void)buf_addf(&path, "/api/v1/rules");
 	source_query(&path, from, "host", "at");
-	if (c->args.value[OPTION_FAMILY])
-		cli_query(&path, "family", c->args.value[OPTION_FAMILY]);
-	if (c->args.value[OPTION_BACKEND])
-		cli_query(&path, "backend", c->args.value[OPTION_BACKEND]);
-	if (buf_add(&path, "", 1) < 0)
-		status = cli_usage(c, "the question is too long");
-	else
-		status = cli_ask(c, "GET", (const char *)path.p, NULL, answer);
-	buf_clear(&path);
-	return status;
+	cli_query_tables(c, &path);
+	return cli_get(c, &path, answer);
 }
 
 static bool one_of(const char *value, const char *const list[])

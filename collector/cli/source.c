@@ -33,9 +33,9 @@ int source_parse(struct source *s, const struct cli *c, const char *word)
 
 void source_query(struct buf *path, const struct source *s, const char *host, const char *at)
 {
-	char number[24];
-
-	snprintf(number, sizeof(number), "%lld", (long long)s->at.v);
 	cli_query(path, host, s->host);
-	cli_query(path, at, s->content[0] ? s->content : number);
+	if (s->content[0])
+		cli_query(path, at, s->content);
+	else
+		cli_query_number(path, at, s->at.v);
 }

@@ -35,23 +35,15 @@ static int ask_flow(struct cli *c, const char *path, const char *flow, size_t li
 		    json_t **answer)
 {
 	struct buf query;
-	char number[24];
-	int status;
 
 	buf_init(&query, QUERY_MAX);
 	(void)buf_addf(&query, "%s", path);
 	cli_query(&query, "flow", flow);
 	cli_query_window(c, &query);
 	if (limit) {
-		snprintf(number, sizeof(number), "%zu", limit);
-		cli_query(&query, "limit", number);
+		cli_query_number(&query, "limit", limit);
 	}
-	if (buf_add(&query, "", 1) < 0)
-		status = cli_usage(c, "the flow's text is too long");
-	else
-		status = cli_ask(c, "GET", (const char *)query.p, NULL, answer);
-	buf_clear(&query);
-	return status;
+	return cli_get(c, &query, answer);
 }
 
 static int show_where(struct cli *c, const json_t *answer, const char *flow)
