@@ -107,6 +107,9 @@ struct step {
 		*prefix; /* LABEL_LOG: the log line's; LABEL_KERNEL: the reason's name; else NULL */
 };
 
+/* Bits of tcp_flags. */
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
+
 struct journey {
 	struct boot_ns at;    /* of its first step */
 	uint32_t trace_id;    /* nft; 0: none seen */

@@ -103,20 +103,18 @@ static int add_chain(struct table *t, uint32_t *cap, struct line l)
 	return 0;
 }
 
-static int add_rule(struct by_name *b, struct line l)
+int chain_add_rule(struct chain *c, uint32_t *cap, const char *text, size_t len)
 {
-	struct chain *c = b->chain;
-
-	if (c->rule_count == b->cap) {
-		uint32_t next = b->cap ? b->cap * 2 : 8;
+	if (c->rule_count == *cap) {
+		uint32_t next = *cap ? *cap * 2 : 8;
 		struct rule_text *bigger = realloc(c->rules, next * sizeof(*bigger));
 
 		if (!bigger)
 			return -ENOMEM;
 		c->rules = bigger;
-		b->cap = next;
+		*cap = next;
 	}
-	c->rules[c->rule_count++] = (struct rule_text){ l.p, (uint32_t)l.len };
+	c->rules[c->rule_count++] = (struct rule_text){ text, (uint32_t)len };
 	return 0;
 }
 
@@ -128,7 +126,7 @@ static int place_rule(struct by_name *chains, struct line l)
 	struct by_name *b;
 
 	HASH_FIND(hh, chains, name.p, name.len, b);
-	return b ? add_rule(b, l) : -EBADMSG;
+	return b ? chain_add_rule(b->chain, &b->cap, l.p, l.len) : -EBADMSG;
 }
 
 static int parse_chains(struct table *t, const char *end)

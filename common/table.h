@@ -42,6 +42,8 @@ void table_clear(struct table *t);
 const struct chain *table_chain(const struct table *t, const char *chain);
 /* Rule number of chain, 1-based; NULL when there is none (the policy or the end of a user chain). */
 const struct rule_text *chain_rule(const struct chain *c, uint32_t number);
+/* For those who cut a text: its next rule; *cap: for how many there is room. 0 or -ENOMEM. */
+int chain_add_rule(struct chain *c, uint32_t *cap, const char *text, size_t len);
 
 /* The same for what `ipset save` prints of one set: its lines are the rules of one chain. */
 int table_parse_set(struct table *t, const char *text, size_t len);

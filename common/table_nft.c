@@ -118,23 +118,6 @@ static void base(struct chain *c, struct line l)
 	}
 }
 
-static int rule_add(struct cutter *c, struct line l)
-{
-	struct chain *chain = c->chain;
-
-	if (chain->rule_count == c->rule_cap) {
-		uint32_t cap = c->rule_cap ? c->rule_cap * 2 : 8;
-		struct rule_text *bigger = realloc(chain->rules, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		chain->rules = bigger;
-		c->rule_cap = cap;
-	}
-	chain->rules[chain->rule_count++] = (struct rule_text){ l.p, (uint32_t)l.len };
-	return 0;
-}
-
 static int in_chain(struct cutter *c, struct line l)
 {
 	if (closes(l, 1)) {
@@ -148,7 +131,7 @@ static int in_chain(struct cutter *c, struct line l)
 	/* What belongs to the chain itself. */
 	if (begins(l, "comment \"") || begins(l, "flags ") || begins(l, "policy "))
 		return 0;
-	return rule_add(c, l);
+	return chain_add_rule(c->chain, &c->rule_cap, l.p, l.len);
 }
 
 /* "table inet NAME {" */

@@ -14,7 +14,6 @@
 #include "common/names.h"
 #include "common/reasons.h"
 
-enum { TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 enum { COPIERS_MAX = 64 }; /* passages of one packet's equals that are looked at */
 
 NAMES(verdict_name, enum verdict, VERDICTS)

@@ -7,7 +7,6 @@
 #include "collector/diagnose/routed.h"
 #include "common/reasons.h"
 
-enum { TCP_SYN = 2, TCP_ACK = 16 };
 /* Where connection tracking takes a packet in, and may drop it. */
 enum { TRACKING_HOOKS = 1 << HOOK_PREROUTING | 1 << HOOK_OUTPUT };
 /* Where it confirms what has passed, and may drop it. */

@@ -6,8 +6,6 @@
 #include "collector/diagnose/ends.h"
 #include "collector/diagnose/routed.h"
 
-enum { TCP_SYN = 2, TCP_ACK = 16 };
-
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
 
 /* Does the hook have a legacy table that this packet must have met, and no step of it was seen? nat sees only new connections. */

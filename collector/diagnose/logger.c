@@ -63,21 +63,6 @@ static int search_table(struct search *s, const struct fleet_table *t)
 	return 0;
 }
 
-/* The first entry of a table's history stands for all of it. */
-static bool searched_before(const struct fleet *f, size_t i)
-{
-	const struct stored_table *t = &f->tables[i].entry;
-
-	for (size_t k = 0; k < i; k++) {
-		const struct stored_table *o = &f->tables[k].entry;
-
-		if (o->host == t->host && o->backend == t->backend && o->family == t->family &&
-		    !strcmp(o->table, t->table))
-			return true;
-	}
-	return false;
-}
-
 int logger_find(struct resolved *out, const struct inquiry *q, const struct hop *h,
 		const struct step *step)
 {
@@ -92,7 +77,7 @@ int logger_find(struct resolved *out, const struct inquiry *q, const struct hop 
 		const struct stored_table *t = &f->tables[i].entry;
 		struct table_at at;
 
-		if (t->host != h->sj->host || !family_may(step, h, t) || searched_before(f, i))
+		if (t->host != h->sj->host || !family_may(step, h, t) || !fleet_heads_history(f, i))
 			continue;
 		at = fleet_table_at(f, t->host, t->backend, t->family, t->table,
 				    hop_step_at(h, step));

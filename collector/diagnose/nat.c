@@ -5,6 +5,7 @@
 #include "collector/diagnose/diagnose.h"
 
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 
 #include "collector/diagnose/answer.h"
 #include "collector/diagnose/coverage.h"
@@ -16,9 +17,6 @@ enum {
 	RULES_ASKED_MAX = 40,      /* translations whose rule is looked for */
 	BIRTH_NS = 2 * 1000000000, /* between the first packet and conntrack's word of it */
 	PACKETS_MAX = 64,          /* of each */
-	STATUS_SEEN_REPLY =
-		1 << 1, /* IPS_SEEN_REPLY, IPS_ASSURED: linux/netfilter/nf_conntrack_common.h */
-	STATUS_ASSURED = 1 << 2,
 };
 
 struct nat_answer {
@@ -97,9 +95,9 @@ static json_t *json_state(const struct translated *t)
 {
 	const struct stored_conn *c = t->count ? t->list[t->count - 1].conn : t->seen[0];
 
-	if (c->c.status & STATUS_ASSURED)
+	if (c->c.status & IPS_ASSURED)
 		return json_string("assured");
-	if (c->c.status & STATUS_SEEN_REPLY)
+	if (c->c.status & IPS_SEEN_REPLY)
 		return json_string("replied");
 	return c->c.event == CONN_NEW ? json_null() : json_string("unreplied");
 }

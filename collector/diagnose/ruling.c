@@ -10,8 +10,6 @@
 #include "collector/diagnose/ends.h"
 #include "collector/diagnose/tracked.h"
 
-enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
-
 /* Its own entry may be told that much later; a SYN waits longer for its next try. */
 static const int64_t TOLD_NS = 500LL * NS_PER_MS;
 static const int64_t REJECT_NS = 2LL * NS_PER_S;

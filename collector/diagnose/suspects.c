@@ -142,17 +142,25 @@ static void add(struct search *s, const struct chain *c, uint32_t number, const 
 	o->count++;
 }
 
-/* 2, 3 */
-static void search_chain(struct search *s, const struct chain *c)
+/* False: the search was in that chain, or goes no further. */
+static bool enter(struct search *s, const struct chain *c)
 {
 	for (size_t i = 0; i < s->visited_count; i++)
 		if (s->visited[i] == c)
-			return;
+			return false;
 	if (s->visited_count == VISITED_MAX) {
 		s->out->complete = false;
-		return;
+		return false;
 	}
 	s->visited[s->visited_count++] = c;
+	return true;
+}
+
+/* 2, 3 */
+static void search_chain(struct search *s, const struct chain *c)
+{
+	if (!enter(s, c))
+		return;
 	for (uint32_t n = 1; n <= c->rule_count; n++) {
 		const struct rule_text *text = chain_rule(c, n);
 		const struct chain *jump;
@@ -230,20 +238,6 @@ static void search_table(struct search *s, const struct fleet_table *known)
 	}
 }
 
-static bool searched_before(const struct fleet *f, size_t i)
-{
-	const struct stored_table *t = &f->tables[i].entry;
-
-	for (size_t k = 0; k < i; k++) {
-		const struct stored_table *o = &f->tables[k].entry;
-
-		if (o->host == t->host && o->backend == t->backend && o->family == t->family &&
-		    !strcmp(o->table, t->table))
-			return true;
-	}
-	return false;
-}
-
 /* In the order in which a hook calls the tables. */
 static int rank(const char *table)
 {
@@ -260,14 +254,8 @@ static void search_native_chain(struct search *s, const struct chain *c)
 {
 	const struct nft_packet packet = { s->j->ip_version, s->t, s->j->in_if, s->j->out_if };
 
-	for (size_t i = 0; i < s->visited_count; i++)
-		if (s->visited[i] == c)
-			return;
-	if (s->visited_count == VISITED_MAX) {
-		s->out->complete = false;
+	if (!enter(s, c))
 		return;
-	}
-	s->visited[s->visited_count++] = c;
 	for (uint32_t n = 1; n <= c->rule_count; n++) {
 		const struct rule_text *text = chain_rule(c, n);
 		struct nft_match match = nft_match(&s->table->parsed, text, &packet);
@@ -362,7 +350,7 @@ static void search_hook(struct search *s)
 			const struct stored_table *t = &f->tables[i].entry;
 
 			if (t->host != s->hop->sj->host || rank(t->table) != want ||
-			    searched_before(f, i))
+			    !fleet_heads_history(f, i))
 				continue;
 			if (t->backend == BACKEND_IPSET)
 				continue;

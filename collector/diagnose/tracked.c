@@ -1,13 +1,11 @@
 #include "collector/diagnose/tracked.h"
 
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	FLOWS_MAX = 16,     /* that one conversation's addresses may mean */
-	SEEN_REPLY = 1 << 1 /* IPS_SEEN_REPLY: linux/netfilter/nf_conntrack_common.h */
-};
+enum { FLOWS_MAX = 16 }; /* that one conversation's addresses may mean */
 
 /* Between a packet and conntrack's word of it, on hosts with clocks of their own. */
 static const int64_t SLACK_NS = 2LL * NS_PER_S;
@@ -138,7 +136,7 @@ enum verdict stops_verdict(const struct inquiry *q, const struct stops *s, bool 
 
 	*reply_seen = false;
 	for (size_t i = 0; i < s->count; i++)
-		*reply_seen |= (s->list[i].conn->c.status & SEEN_REPLY) != 0;
+		*reply_seen |= (s->list[i].conn->c.status & IPS_SEEN_REPLY) != 0;
 	if (last && (*reply_seen || owns(q, last->conn, &last->out.dst)))
 		return VERDICT_DELIVERED;
 	return VERDICT_UNKNOWN;

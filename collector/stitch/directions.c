@@ -2,8 +2,6 @@
 
 #include <netinet/in.h>
 
-enum { TCP_SYN = 2, TCP_ACK = 16 };
-
 struct work {
 	const struct entries *entries;
 	const struct flow *flow;

@@ -344,6 +344,20 @@ static bool same_table(const struct stored_table *e, uint64_t host, uint8_t back
 	       !strcmp(e->table, table);
 }
 
+bool fleet_heads_history(const struct fleet *f, size_t i)
+{
+	const struct stored_table *t = &f->tables[i].entry;
+
+	for (size_t k = 0; k < i; k++) {
+		const struct stored_table *o = &f->tables[k].entry;
+
+		if (o->host == t->host && o->backend == t->backend && o->family == t->family &&
+		    !strcmp(o->table, t->table))
+			return false;
+	}
+	return true;
+}
+
 struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
 			       const char *table, struct wall_ns t)
 {

@@ -113,6 +113,8 @@ struct table_at {
 
 struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, uint8_t family,
 			       const char *table, struct wall_ns t);
+/* Is tables[i] the first entry of its table's history? Who looks at each table once takes these. */
+bool fleet_heads_history(const struct fleet *f, size_t i);
 /*
  * Where the rule with this handle stands in the chain, 1-based; 0: this content has none.
  */

@@ -24,8 +24,6 @@
 #include "collector/stitch/embedded.h"
 #include "collector/stitch/gather.h"
 
-enum { TCP_SYN = 2, TCP_RST = 4 };
-
 struct work {
 	struct flows *out;
 	struct tuple_map translations; /* what an original packet became on its way */
