@@ -22,6 +22,7 @@
 #include "agent/helper/child.h"
 #include "agent/helper/fallback.h"
 #include "agent/helper/logger.h"
+#include "agent/helper/pass.h"
 
 /*
  * The helper's end gets a high number, and the guard waits for this long: a dying process closes
@@ -79,43 +80,20 @@ int guard_start(struct guard *g, uint64_t rules_of)
 	return 0;
 }
 
-/* fd -1: none goes with it. */
-static int note_send(struct guard *g, const struct note *note, int fd)
-{
-	struct iovec iov = { (void *)(uintptr_t)note, sizeof(*note) };
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
-
-	if (fd >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control.room);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	return sendmsg(g->fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 int guard_tell(struct guard *g, uint32_t slot, int fd, const char *previous)
 {
 	struct note note = { .slot = slot };
 
 	if (previous)
 		snprintf(note.previous, sizeof(note.previous), "%s", previous);
-	return note_send(g, &note, previous ? fd : -1);
+	return pass(g->fd, &note, sizeof(note), previous ? fd : -1, 0);
 }
 
 int guard_rules(struct guard *g, uint32_t place, int fd, bool standing)
 {
 	struct note note = { .slot = place, .rules = standing ? RULES_STAND : RULES_GONE };
 
-	return note_send(g, &note, standing ? fd : -1);
+	return pass(g->fd, &note, sizeof(note), standing ? fd : -1, 0);
 }
 
 void guard_clear(struct guard *g)

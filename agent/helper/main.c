@@ -32,6 +32,7 @@
 #include "agent/helper/ipc.h"
 #include "agent/helper/main_dump.h"
 #include "agent/helper/main_nft.h"
+#include "agent/helper/pass.h"
 #include "agent/helper/place.h"
 #include "agent/helper/request.h"
 #include "agent/helper/sockets.h"
@@ -64,32 +65,10 @@ struct start {
 
 /* Answers. */
 
-static int answer_send(const struct helper_answer *a, int fd)
-{
-	struct iovec iov = { (void *)a, sizeof(*a) };
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
-
-	if (fd >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control.room);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	return sendmsg(HELPER_FD, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 /* Sends the answer and gives fd away. */
 static int answer_give(const struct helper_answer *a, int fd)
 {
-	int r = answer_send(a, fd);
+	int r = pass(HELPER_FD, a, sizeof(*a), fd, 0);
 
 	if (fd >= 0)
 		close(fd);
@@ -162,7 +141,7 @@ static void announce(struct helper *h, uint32_t i, int error, const char *text)
 		a.digest = h->places[i].held.inode;
 	snprintf(a.why, sizeof(a.why), "%s", text);
 	/* Should it not go out, the worker's socket is broken, and the next look at it says so. */
-	(void)answer_send(&a, -1);
+	(void)pass(HELPER_FD, &a, sizeof(a), -1, 0);
 }
 
 static void place_came(struct helper *h, uint32_t i)
@@ -183,7 +162,7 @@ static void place_gone(struct helper *h, uint32_t i)
 		struct helper_answer a = { .op = HELPER_DUMP, .tag = tags[k], .error = -ENOENT };
 
 		snprintf(a.why, sizeof(a.why), "%s", GONE);
-		(void)answer_send(&a, -1);
+		(void)pass(HELPER_FD, &a, sizeof(a), -1, 0);
 	}
 	announce(h, i, -ENOENT, h->places[i].held.name);
 }

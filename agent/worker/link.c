@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/helper/pass.h"
+
 enum { ON_WIRE_MAX = 16, WAITING_MAX = 1024 };
 
 #define HELPER_NAME "lasthop-helper"
@@ -152,25 +154,10 @@ int link_pid(const struct link *l)
 
 static int send_one(struct link *l, struct pending *p)
 {
-	struct iovec iov = { &p->q, sizeof(p->q) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct cmsghdr *c;
+	int r = pass(l->fd, &p->q, sizeof(p->q), p->fd, MSG_DONTWAIT);
 
-	if (p->fd >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control.room);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &p->fd, sizeof(int));
-	}
-	if (sendmsg(l->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	if (p->fd >= 0)
 		close(p->fd);
 	p->fd = -1;
