@@ -11,6 +11,8 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 
+#include "common/journey.h"
+
 static struct nftnl_expr *expr(struct draft *d, const char *name)
 {
 	struct nftnl_expr *e = d->rule ? nftnl_expr_alloc(name) : NULL;

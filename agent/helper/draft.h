@@ -7,7 +7,7 @@
 
 #include <linux/netfilter/nf_tables.h>
 
-#include "agent/helper/probe_rules.h"
+#include "agent/helper/probe_batch.h"
 
 struct nftnl_rule;
 
