@@ -301,6 +301,57 @@ json_t *json_stranger(const struct inquiry *q, const struct hop *before, const s
 
 /* --- the end ----------------------------------------------------------------------------------------------- */
 
+/* The jumps and gotos that a packet has not come back from, outermost first. */
+struct way_in {
+	json_t *jumps;
+	size_t depth;
+	bool is_goto[CHAIN_DEPTH_MAX];
+	const char *chain[CHAIN_DEPTH_MAX]; /* in which each stands */
+};
+
+static void way_cut(struct way_in *w, size_t depth)
+{
+	while (w->depth > depth)
+		json_array_remove(w->jumps, --w->depth);
+}
+
+/* nft does not tell the end of a chain that was jumped to: what is met in a chain on the way has come back to it. */
+static void way_met(struct way_in *w, const char *chain)
+{
+	for (size_t i = 0; i < w->depth; i++) {
+		if (!strcmp(w->chain[i], chain))
+			way_cut(w, i);
+	}
+}
+
+static void way_return(struct way_in *w)
+{
+	bool past = true;
+
+	while (w->depth && past) {
+		past = w->is_goto[w->depth - 1];
+		way_cut(w, w->depth - 1);
+	}
+}
+
+static void way_step(struct way_in *w, const struct resolved *r, const struct step *s)
+{
+	enum step_verdict v = resolved_verdict(r, s);
+
+	if (r->kind == RESOLVED_RULE && r->is_jump && w->depth < CHAIN_DEPTH_MAX) {
+		w->is_goto[w->depth] = r->rule.is_goto;
+		w->chain[w->depth++] = s->chain;
+		json_array_append_new(w->jumps,
+				      json_pack("{s:o,s:I,s:o}", "chain", json_text(s->chain),
+						"rule", (json_int_t)r->number, "rule_text",
+						json_text(r->text)));
+	} else if (v == STEP_VERDICT_RETURN) {
+		way_return(w);
+	} else if (v == STEP_VERDICT_ACCEPT) {
+		way_cut(w, 0); /* another base chain follows */
+	}
+}
+
 /*
  * The way into the chain that ended the packet: each jump or goto that was not returned from, outermost first. A
  * return goes to where the last jump stood, past every goto since.
@@ -308,34 +359,22 @@ json_t *json_stranger(const struct inquiry *q, const struct hop *before, const s
 static json_t *json_jumps(const struct inquiry *q, const struct fate *f)
 {
 	const struct journey *j = &f->hop->sj->j;
-	bool is_goto[CHAIN_DEPTH_MAX];
-	json_t *jumps = json_array();
-	size_t depth = 0;
+	struct way_in way = { .jumps = json_array() };
 
 	for (uint16_t i = 0; i < j->step_count && &j->steps[i] != f->step; i++) {
 		const struct step *s = &j->steps[i];
 		struct resolved r;
 
 		if (!step_of_table(s) || s->hook != f->step->hook ||
-		    s->backend != f->step->backend || strcmp(s->table, f->step->table))
+		    s->backend != f->step->backend || s->family != f->step->family ||
+		    strcmp(s->table, f->step->table))
 			continue;
 		resolve_step(&r, q, f->hop, s);
-		if (r.kind == RESOLVED_RULE && r.is_jump && depth < CHAIN_DEPTH_MAX) {
-			is_goto[depth++] = r.rule.is_goto;
-			json_array_append_new(jumps, json_pack("{s:o,s:I,s:o}", "chain",
-							       json_text(s->chain), "rule",
-							       (json_int_t)r.number, "rule_text",
-							       json_text(r.text)));
-		} else if (resolved_verdict(&r, s) == STEP_VERDICT_RETURN) {
-			bool past = true;
-
-			while (depth && past) {
-				past = is_goto[--depth];
-				json_array_remove(jumps, depth);
-			}
-		}
+		way_met(&way, s->chain);
+		way_step(&way, &r, s);
 	}
-	return jumps;
+	way_met(&way, f->step->chain);
+	return way.jumps;
 }
 
 static json_t *json_id(uint32_t id)

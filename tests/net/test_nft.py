@@ -43,14 +43,15 @@ def saved(host, *argv):
 
 
 def test_a_rule_of_iptables_nft_in_a_chain_of_the_admins(fleet, std):
-    xtables(std.gw, "-N GUARD", "-A FORWARD -p udp -j ACCEPT", "-A FORWARD -p tcp -j GUARD",
-            "-A GUARD -p tcp --dport 80 -j ACCEPT", "-A GUARD -p tcp --dport 443 -m comment --comment INC-7 -j DROP")
+    xtables(std.gw, "-N GUARD", "-N LOOK", "-A FORWARD -p udp -j ACCEPT", "-A FORWARD -j LOOK", "-A LOOK -p udp -j DROP",
+            "-A FORWARD -p tcp -j GUARD", "-A GUARD -j LOOK", "-A GUARD -p tcp --dport 80 -j ACCEPT",
+            "-A GUARD -p tcp --dport 443 -m comment --comment INC-7 -j DROP")
     answer = traced(fleet, std)
     check(answer, verdict="dropped", confidence="observed", died_at={
-        "host": "gw", "backend": "nft", "family": "ipv4", "table": "filter", "chain": "GUARD", "kind": "rule", "rule": 2,
+        "host": "gw", "backend": "nft", "family": "ipv4", "table": "filter", "chain": "GUARD", "kind": "rule", "rule": 3,
         "rule_text": "-A GUARD -p tcp -m tcp --dport 443 -m comment --comment INC-7 -j DROP"})
     assert answer["died_at"]["handle"] > 0
-    assert [(j["chain"], j["rule"]) for j in answer["died_at"]["jumps"]] == [("FORWARD", 2)]
+    assert [(j["chain"], j["rule"]) for j in answer["died_at"]["jumps"]] == [("FORWARD", 3)]     # LOOK was left twice
     shown = fleet.lasthop("rules", "show", "gw", "--backend", "nft", "--family", "ipv4").stdout
     assert shown == saved(std.gw, "iptables-nft-save")
 
@@ -86,6 +87,8 @@ def test_translations_of_iptables_nft(fleet):
 NATIVE = """
 table inet guard {
 	set good { type inet_service; elements = { 22, 80 }; }
+	chain look { udp dport 1 drop; }
+	chain before { type filter hook forward priority -10; policy accept; jump look; }
 	chain ports { tcp dport @good accept; tcp dport vmap { 443 : drop, 444 : accept }; }
 	chain forward { type filter hook forward priority -5; policy accept; meta l4proto udp counter accept; meta l4proto tcp goto ports; }
 }
