@@ -303,6 +303,7 @@ static void ruleset(struct decoder *d, struct ruleset_fact *r, const Pb__Ruleset
 	if (m->handles.len)
 		bytes_exact(d, r->handles.b, &m->handles, CONTENT_ID_LEN);
 	r->torn = m->torn;
+	r->commits = m->commits;
 	authors(d, r, m);
 }
 

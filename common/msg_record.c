@@ -186,6 +186,7 @@ int msg_record_encode(struct arena *a, Pb__Record *out, const struct record *r)
 		if (memcmp(&r->ruleset.handles, &none, sizeof(none)))
 			m->handles = bytes(r->ruleset.handles.b, CONTENT_ID_LEN);
 		m->torn = r->ruleset.torn;
+		m->commits = r->ruleset.commits;
 		return authors(a, m, &r->ruleset);
 	}
 	case RECORD_RULESET_CHECKED: {

@@ -65,7 +65,9 @@ struct ruleset_fact {
 	struct content_id content; /* all zero: the table is gone */
 	struct content_id handles; /* nftables: of its rules, chain by chain; all zero: none */
 	bool torn;                 /* it changed under every try to read it */
-	uint32_t author_count;     /* 0: not known; more than one: by one of them */
+	uint32_t
+		commits; /* that lie between the two reads; of nftables others', of any table; 0: not known */
+	uint32_t author_count; /* 0: not known; more than one: by one of them */
 	const struct author *authors;
 };
 

@@ -147,7 +147,7 @@ struct ruleset_part {
 	uint32_t
 		torn; /* the table changed under every try; the set's members change by themselves */
 	uint32_t
-		kind; /* HANDLES: of the rules of the table before: "chain NAME", then one a line */
+		kind; /* HANDLES: of the table before ("table HANDLE") and its rules: "chain NAME", then one a line */
 	uint32_t len;
 	char table[64];
 	uint64_t digest; /* legacy: of the raw table; the answer's is made of these */

@@ -79,6 +79,19 @@ static const char *name_in(const struct nlmsghdr *nlh, uint16_t type)
 	return NULL;
 }
 
+/* The last handle under type in a message; 0: none. */
+static uint64_t handle_in(const struct nlmsghdr *nlh, uint16_t type)
+{
+	const struct nlattr *at;
+	uint64_t handle = 0;
+
+	mnl_attr_for_each(at, nlh, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(at) == type && mnl_attr_validate(at, MNL_TYPE_U64) == 0)
+			handle = be64toh(mnl_attr_get_u64(at));
+	}
+	return handle;
+}
+
 static int on_table(const struct nlmsghdr *nlh, void *arg)
 {
 	struct asking *a = arg;
@@ -96,6 +109,7 @@ static int on_table(const struct nlmsghdr *nlh, void *arg)
 	}
 	t->nfproto = nfg->nfgen_family;
 	snprintf(t->name, sizeof(t->name), "%s", name);
+	t->handle = handle_in(nlh, NFTA_TABLE_HANDLE);
 	buf_init(&t->handles, HANDLES_MAX);
 	l->count++;
 	return MNL_CB_OK;
@@ -125,15 +139,11 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 static int on_rule(const struct nlmsghdr *nlh, void *arg)
 {
 	struct asking *a = arg;
-	const struct nlattr *at;
-	int r = 0;
+	uint64_t handle = handle_in(nlh, NFTA_RULE_HANDLE);
 
-	mnl_attr_for_each(at, nlh, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(at) == NFTA_RULE_HANDLE &&
-		    mnl_attr_validate(at, MNL_TYPE_U64) == 0)
-			r = buf_addf(a->out, "%" PRIu64 "\n", be64toh(mnl_attr_get_u64(at)));
-	}
-	return r < 0 ? MNL_CB_ERROR : MNL_CB_OK;
+	if (handle && buf_addf(a->out, "%" PRIu64 "\n", handle) < 0)
+		return MNL_CB_ERROR;
+	return MNL_CB_OK;
 }
 
 int nft_generation(uint32_t *out)
@@ -177,11 +187,17 @@ static int chain_handles(struct asking *a, const struct chain_name *c)
 static int read_handles(struct asking *a)
 {
 	char room[NFT_ASK_MAX] __attribute__((aligned(8)));
-	int r;
+	int r = 0;
 
 	a->chains.len = 0;
-	for (uint32_t i = 0; i < a->list->count; i++)
-		a->list->tables[i].handles.len = 0;
+	for (uint32_t i = 0; i < a->list->count && r >= 0; i++) {
+		struct nft_table *t = &a->list->tables[i];
+
+		t->handles.len = 0;
+		r = buf_addf(&t->handles, "table %" PRIu64 "\n", t->handle);
+	}
+	if (r < 0)
+		return r;
 	r = nfttalk_ask(&a->talk,
 			nfttalk_message(&a->talk, room, NFT_MSG_GETCHAIN, NLM_F_DUMP,
 					NFPROTO_UNSPEC),

@@ -15,8 +15,9 @@ enum { NFT_TABLES_MAX = 120, NFT_NAME_MAX = 256 };
 struct nft_table {
 	uint8_t nfproto;
 	char name[NFT_NAME_MAX];
+	uint64_t handle; /* of the table: one that is made anew has another; 0: not told */
 	struct buf
-		handles; /* "chain NAME", then a line for each rule's handle; nftlist_handles() fills it */
+		handles; /* "table HANDLE", then for each chain "chain NAME" and a line for each rule's handle; nftlist_handles() fills it */
 };
 
 struct nftlist {

@@ -155,9 +155,17 @@ void noted_finish(struct noted *n)
 	user_name(n->loginuid != AUTHOR_NOBODY ? n->loginuid : n->uid, n->user, sizeof(n->user));
 }
 
+static void hear(struct changes *c, uint32_t generation, bool own)
+{
+	uint32_t at = c->heard_next++ % HEARD_MAX;
+
+	c->heard[at] = generation;
+	c->heard_own[at] = own;
+}
+
 void changes_heard(struct changes *c, uint32_t generation)
 {
-	c->heard[c->heard_next++ % HEARD_MAX] = generation;
+	hear(c, generation, true);
 }
 
 void changes_note(struct changes *c, const struct table_change *event)
@@ -180,7 +188,7 @@ void changes_note(struct changes *c, const struct table_change *event)
 	snprintf(n->program, sizeof(n->program), "%s", event->program);
 	snprintf(n->command, sizeof(n->command), "%s", event->command);
 	if (n->via == VIA_NFT) {
-		changes_heard(c, n->generation);
+		hear(c, n->generation, false);
 		noted_ask_proc(n);
 	}
 	noted_finish(n);
@@ -236,6 +244,23 @@ static bool all_heard(const struct changes *c, uint32_t before, uint32_t now)
 	return true;
 }
 
+/* Transactions of others in nftables after generation `before`, up to `now`, as far as notices tell which were ours; 0: not known. */
+static uint32_t transactions(const struct changes *c, uint32_t before, uint32_t now)
+{
+	uint32_t count = 0;
+
+	if (!before || !now || now - before > HEARD_MAX)
+		return 0;
+	for (uint32_t g = before; g != now;) {
+		bool own = ++g == 0; /* no transaction has that number */
+
+		for (int i = 0; i < HEARD_MAX && !own; i++)
+			own = c->heard[i] == g && c->heard_own[i];
+		count += !own;
+	}
+	return count;
+}
+
 bool authors_add(struct author list[static AUTHORS_MAX], uint32_t *count, const struct noted *n)
 {
 	for (uint32_t i = 0; i < *count; i++) /* 2 */
@@ -257,7 +282,7 @@ void changes_credit(struct changes *c, struct audit *audit, uint32_t host, struc
 		    uint32_t before, uint32_t now)
 {
 	struct boot_ns lost = f->backend == BACKEND_LEGACY ? c->lost : c->lost_nft;
-	uint32_t count = 0;
+	uint32_t count = 0, commits = 0;
 	bool all = c->crowded.v <= f->before.v && lost.v <= f->before.v;
 
 	f->authors = c->found;
@@ -275,6 +300,7 @@ void changes_credit(struct changes *c, struct audit *audit, uint32_t host, struc
 		if (between(n, f, before, now)) {
 			if (audit)
 				audit_add(audit, n);
+			commits++;
 			all &= authors_add(c->found, &count, n);
 		}
 		if (n->via == VIA_BPF && n->at.v <= f->read_at.v)
@@ -282,6 +308,9 @@ void changes_credit(struct changes *c, struct audit *audit, uint32_t host, struc
 	}
 	/* 4, 5 */
 	if (!all)
-		count = 0;
+		count = commits = 0;
+	if (f->backend != BACKEND_LEGACY)
+		commits = f->before.v ? transactions(c, before, now) : 0;
 	f->author_count = count;
+	f->commits = commits;
 }

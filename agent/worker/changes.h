@@ -36,6 +36,7 @@ struct changes {
 	struct boot_ns lost,
 		lost_nft; /* until when events of legacy tables, of nftables, were lost */
 	uint32_t heard[HEARD_MAX], heard_next; /* generations that had their notice; a ring */
+	bool heard_own[HEARD_MAX];             /* it was ours */
 	struct author found
 		[AUTHORS_MAX]; /* what changes_credit() gave; texts are in the list, or in the audit log's */
 };
@@ -55,7 +56,7 @@ void changes_heard(struct changes *c, uint32_t generation);
 void changes_lost(struct changes *c, const struct loss *l);
 struct audit;
 /*
- * Gives a table's change of the host of this index its authors, which stay valid until the next call. The first read of all has none: what stood
+ * Gives a table's change of the host of this index the number of its commits and its authors, which stay valid until the next call. The first read of all has none: what stood
  * before has no author. The generations of nftables are those of the last read that still showed the old table and of the one that
  * showed the new one; 0: not known. audit: what the audit log has told, for all hosts; NULL: nothing.
  */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/stitch/span.h"
 #include "common/statement.h"
 
 /* A time of receipt is later than the event by no more than this, unless the agent was stopped. */
@@ -172,38 +173,35 @@ static bool gives(const struct resolved *r, const struct step *s)
 }
 
 /*
- * nft tells the verdict itself, and the rule by its handle, which no other rule of the table ever has: where it stands and
- * what it says is in the content of that time. But a table that was deleted and made anew, as a reload does, begins its handles
- * anew: of two contents in which the handle is another rule, one may be out of the question by the verdict; else neither is told.
+ * nft tells the verdict itself, and the rule by its handle: where it stands and what it says is in the contents of that time. Of
+ * several in which the handle is another rule, one may be out of the question by the verdict; else neither is told. Where the table
+ * may have been another one, which nobody has read, all that is known must say the same.
  */
-static void resolve_by_handle(struct resolved *out, const struct inquiry *q,
-			      struct fleet_table *const *tables, size_t count, const struct step *s)
+static void resolve_by_handle(struct resolved *out, const struct inquiry *q, const struct span *at,
+			      const struct step *s)
 {
 	const struct resolved nothing = *out;
-	bool found = false, several = false, excluded = false;
+	bool excluded = false, differ = false;
+	size_t found = 0;
 
-	for (size_t i = 1; i < count; i++)
-		several |= tables[i] && tables[i] != tables[i - 1];
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < at->count; i++) {
 		struct resolved r = nothing;
 
-		if (!tables[i] || !resolve_handle(&r, q, tables[i], s))
+		if (!resolve_handle(&r, q, at->tables[i], s))
 			continue;
-		if (several && !gives(&r, s)) {
+		if ((at->count > 1 || at->remade) && !gives(&r, s)) {
 			excluded = true;
 			continue;
 		}
-		if (found && !same_meaning(out, &r)) {
-			*out = nothing;
-			break;
-		}
-		if (!found)
-			*out = r;
-		found = true;
+		differ |= found && !same_meaning(out, &r);
+		*out = r; /* as it says last */
+		found++;
 	}
-	out->sure = !excluded;
+	if (differ || (at->remade && (found < at->count || at->unread)))
+		*out = nothing;
+	out->sure = !excluded && !at->remade;
 	if (!out->text)
-		out->reason = "ruleset-changed";
+		out->reason = at->count ? "ruleset-changed" : "no-ruleset";
 }
 
 static void resolve_nft(struct resolved *out, const struct inquiry *q, const struct hop *h,
@@ -211,35 +209,23 @@ static void resolve_nft(struct resolved *out, const struct inquiry *q, const str
 {
 	struct wall_ns t = hop_step_at(h, s);
 	struct wall_ns earliest = { s->kernel_time ? t.v : t.v - RECEIPT_NS };
-	enum backend backend = BACKEND_NFT;
-	struct table_at at =
-		fleet_table_at(q->fleet, h->sj->host, BACKEND_NFT, s->family, s->table, t);
-	struct table_at then;
+	struct span at;
 
 	memset(out, 0, sizeof(*out));
-	if (at.state == TABLE_NONE) {
-		backend = BACKEND_NATIVE;
-		at = fleet_table_at(q->fleet, h->sj->host, backend, s->family, s->table, t);
-	}
+	span_of(&at, q->fleet, h->sj->host, SPAN_NFTABLES, s->family, s->table, earliest, t);
 	out->sure = true;
 	out->kind = s->label == LABEL_RULE     ? RESOLVED_RULE
 		    : s->label == LABEL_POLICY ? RESOLVED_POLICY
 					       : RESOLVED_RETURN;
-	if (at.tables[0])
-		out->table = &at.tables[0]->entry;
+	if (at.count)
+		out->table = &at.tables[at.count - 1]->entry;
 	if (out->kind == RESOLVED_POLICY)
 		policy_text(out, q, s);
 	if (out->kind != RESOLVED_RULE)
 		return;
-	then = fleet_table_at(q->fleet, h->sj->host, backend, s->family, s->table, earliest);
-	resolve_by_handle(out, q,
-			  (struct fleet_table *const[]){ at.tables[1], at.tables[0], then.tables[1],
-							 then.tables[0] },
-			  4, s);
-	if (out->reason)
+	resolve_by_handle(out, q, &at, s);
+	if (out->reason || at.unchecked)
 		need_read(q, h->sj->host);
-	if (out->reason && at.state == TABLE_NONE)
-		out->reason = "no-ruleset";
 }
 
 void resolve_step(struct resolved *out, const struct inquiry *q, const struct hop *h,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "collector/diagnose/sets.h"
+#include "collector/stitch/span.h"
 #include "common/nftmatch.h"
 #include "common/statement.h"
 
@@ -198,37 +199,31 @@ static void search_chain(struct search *s, const struct chain *c)
 }
 
 /*
- * While it changed (or came to be) either content was in force: all that drop in one of them are suspects. What stood
- * before the first read ever is not known. False: it was not there yet.
+ * While it changed (or came to be) either content was in force: all that drop in one of them are suspects. What may have stood
+ * there that nobody has read is not known.
  */
-static bool began(struct search *s, const struct table_at *at)
+static void contents_then(struct search *s, struct span *out, const struct fleet_table *known,
+			  enum span_whose whose)
 {
-	if (at->state == TABLE_LATE && at->tables[0]->entry.from_min.v > s->hop->sj->at.v)
-		return false;
-	if (at->state == TABLE_LATE && !at->tables[0]->entry.from_min.v)
+	const struct stored_table *t = &known->entry;
+	struct wall_ns at = s->hop->sj->at;
+
+	span_of(out, s->q->fleet, t->host, whose, t->family, t->table, at, at);
+	if (out->others)
 		s->out->complete = false;
-	return true;
 }
 
 /* 1 */
 static void search_table(struct search *s, const struct fleet_table *known)
 {
-	struct table_at at =
-		fleet_table_at(s->q->fleet, s->hop->sj->host, known->entry.backend,
-			       known->entry.family, known->entry.table, s->hop->sj->at);
+	struct span then;
 
-	if (!began(s, &at))
-		return;
-	for (int i = 0; i < 2; i++) {
+	contents_then(s, &then, known,
+		      known->entry.backend == BACKEND_LEGACY ? SPAN_LEGACY : SPAN_NFT);
+	for (size_t i = 0; i < then.count; i++) {
 		const struct chain *c;
 
-		if (!at.tables[i])
-			continue;
-		if (at.tables[i]->entry.torn || !at.tables[i]->usable) {
-			s->out->complete = false;
-			continue;
-		}
-		s->table = at.tables[i];
+		s->table = then.tables[i];
 		s->visited_count = 0;
 		c = s->hook == HOOK_INGRESS || s->hook == HOOK_EGRESS
 			    ? NULL
@@ -315,21 +310,12 @@ static bool device_may(const struct search *s, const struct chain *c)
 /* 1. The hooks of bridges have the names of those of IP, and are others: where a packet was among them is not told. */
 static void search_native(struct search *s, const struct fleet_table *known)
 {
-	struct table_at at =
-		fleet_table_at(s->q->fleet, s->hop->sj->host, BACKEND_NATIVE, known->entry.family,
-			       known->entry.table, s->hop->sj->at);
 	bool bridge = known->entry.family == FAMILY_BRIDGE;
+	struct span then;
 
-	if (!began(s, &at))
-		return;
-	for (int i = 0; i < 2; i++) {
-		if (!at.tables[i])
-			continue;
-		if (at.tables[i]->entry.torn || !at.tables[i]->usable) {
-			s->out->complete = false;
-			continue;
-		}
-		s->table = at.tables[i];
+	contents_then(s, &then, known, SPAN_NATIVE);
+	for (size_t i = 0; i < then.count; i++) {
+		s->table = then.tables[i];
 		s->visited_count = 0;
 		for (uint32_t k = 0; k < s->table->parsed.chain_count; k++) {
 			const struct chain *c = &s->table->parsed.chains[k];

@@ -294,7 +294,7 @@ static bool table_load(struct fleet_table *t, const char *text, size_t len)
 	return t->set && ipset_parse(t->set, text, len) == 0;
 }
 
-static bool table_usable(struct fleet *f, struct fleet_table *t)
+bool fleet_usable(struct fleet *f, struct fleet_table *t)
 {
 	const char *text;
 	size_t len;
@@ -307,6 +307,26 @@ static bool table_usable(struct fleet *f, struct fleet_table *t)
 	return t->usable;
 }
 
+static const char *handles_of(struct fleet *f, struct fleet_table *t)
+{
+	size_t ignored;
+
+	if (t->asked)
+		return t->handles;
+	t->asked = true;
+	if (content_id_none(&t->entry.handles) ||
+	    reader_content(f->reader, &t->entry.handles, f->arena, &t->handles, &ignored) < 0)
+		t->handles = NULL;
+	return t->handles;
+}
+
+uint64_t fleet_instance(struct fleet *f, struct fleet_table *t)
+{
+	const char *handles = handles_of(f, t);
+
+	return handles && strncmp(handles, "table ", 6) == 0 ? strtoull(handles + 6, NULL, 10) : 0;
+}
+
 uint32_t fleet_handle(struct fleet *f, struct fleet_table *t, const char *chain, uint64_t handle)
 {
 	size_t len = strlen(chain);
@@ -314,16 +334,7 @@ uint32_t fleet_handle(struct fleet *f, struct fleet_table *t, const char *chain,
 	uint32_t number = 0;
 	const char *line;
 
-	if (!t->asked) {
-		size_t ignored;
-
-		t->asked = true;
-		if (content_id_none(&t->entry.handles) ||
-		    reader_content(f->reader, &t->entry.handles, f->arena, &t->handles, &ignored) <
-			    0)
-			t->handles = NULL;
-	}
-	for (line = t->handles; line && *line;
+	for (line = handles_of(f, t); line && *line;
 	     line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
 		if (strncmp(line, "chain ", 6) == 0) {
 			inside = strncmp(line + 6, chain, len) == 0 && line[6 + len] == '\n';
@@ -375,9 +386,9 @@ struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, 
 		else if (!after)
 			after = ft;
 	}
-	if (before && !table_usable(f, before))
+	if (before && !fleet_usable(f, before))
 		before = NULL;
-	if (after && !table_usable(f, after))
+	if (after && !fleet_usable(f, after))
 		after = NULL;
 
 	if (before && before->entry.last.v >= t.v) {
@@ -419,7 +430,7 @@ bool fleet_says(struct fleet *f, uint64_t host, const char *word, struct wall_ns
 
 		if (ft->entry.host != host || (ft->entry.until.v && ft->entry.until.v < t.v))
 			continue;
-		if (table_usable(f, ft) && table_says(&ft->parsed, word))
+		if (fleet_usable(f, ft) && table_says(&ft->parsed, word))
 			return true;
 	}
 	return false;

@@ -115,6 +115,10 @@ struct table_at fleet_table_at(struct fleet *f, uint64_t host, uint8_t backend, 
 			       const char *table, struct wall_ns t);
 /* Is tables[i] the first entry of its table's history? Who looks at each table once takes these. */
 bool fleet_heads_history(const struct fleet *f, size_t i);
+/* Can what it contains be read? Reads it. */
+bool fleet_usable(struct fleet *f, struct fleet_table *t);
+/* nftables: which table of that name it is; one that was made anew is another. 0: not known. */
+uint64_t fleet_instance(struct fleet *f, struct fleet_table *t);
 /*
  * Where the rule with this handle stands in the chain, 1-based; 0: this content has none.
  */

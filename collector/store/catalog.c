@@ -21,13 +21,13 @@ static int body_of(struct packer *p, const struct record *r, struct buf *b)
 	return pack(p, r, b);
 }
 
-/* Who changed it goes with the row that the change began. */
+/* Who changed it, and in how many steps, goes with the row that the change began. */
 static int put_table(struct packer *p, sqlite3_stmt *s, const struct record *rec)
 {
 	struct buf b = { 0 };
 	int r = 0;
 
-	if (rec->ruleset.author_count > 0)
+	if (rec->ruleset.author_count > 0 || rec->ruleset.commits > 0)
 		r = body_of(p, rec, &b);
 	if (r == 0 && b.len > 0)
 		db_bind_blob(s, 12, b.p, b.len);

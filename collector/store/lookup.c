@@ -56,7 +56,7 @@ int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out
 	return cap && !list ? -ENOMEM : 0;
 }
 
-static void take_authors(struct stored_table *t, sqlite3_stmt *s, int column, struct arena *arena)
+static void take_body(struct stored_table *t, sqlite3_stmt *s, int column, struct arena *arena)
 {
 	const void *body = sqlite3_column_blob(s, column);
 	struct record rec;
@@ -64,6 +64,7 @@ static void take_authors(struct stored_table *t, sqlite3_stmt *s, int column, st
 	if (!body || unpack(body, (size_t)sqlite3_column_bytes(s, column), arena, &rec) < 0 ||
 	    rec.kind != RECORD_RULESET)
 		return;
+	t->commits = rec.ruleset.commits;
 	t->author_count = rec.ruleset.author_count;
 	t->authors = rec.ruleset.authors;
 }
@@ -105,7 +106,7 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 			memcpy(t->content.b, content, CONTENT_ID_LEN);
 		if (handles)
 			memcpy(t->handles.b, handles, CONTENT_ID_LEN);
-		take_authors(t, s, 14, arena);
+		take_body(t, s, 14, arena);
 		/* Sets are read beside tables, and told one by one when they were found as before. */
 		if (!t->until.v && checked > t->last.v && t->backend != BACKEND_IPSET)
 			t->last.v = checked;

@@ -158,6 +158,7 @@ struct stored_table {
 	struct content_id handles; /* nftables: of its rules; all zero: none */
 	struct wall_ns since_min,
 		since;         /* as from_min and from, of the text, whatever its handles */
+	uint32_t commits;      /* between from_min and from; 0: not known */
 	uint32_t author_count; /* who made it so: 0 not known, more than one: by one of them */
 	const struct author *authors;
 };

@@ -42,6 +42,41 @@ def test_a_reload_numbers_its_handles_anew(fleet):
         assert [s["verdict"] for s in steps] == ["drop"] and "accept" not in steps[0]["rule_text"], steps
 
 
+def test_a_table_that_is_made_anew_all_the_time(fleet):
+    """
+    Each life of it has another text, and handles that mean another rule; the agent reads some of them. A rule is named as it stood
+    when the packet met it, or not at all; with time for a read between two lives it is named.
+    """
+    std = Standard(fleet, masquerade=False)
+
+    def text(n):
+        return FORWARD % ("udp dport 1 accept; " * (n % 3) + 'udp dport 9001 drop comment "life %d";' % n)
+
+    std.gw.nft(text(0))
+    fleet.start_collector()
+    fleet.start_agents(std.gw)
+    fleet.trace("udp 10.0.1.2 10.0.3.2:9001")
+    sent = []
+    for n in range(1, 31):
+        if n % 5 == 0:
+            std.gw.run("nft", "delete", "table", "inet", "t")
+            std.gw.run("nft", "-f", "-", stdin=text(n))
+        else:
+            std.gw.run("nft", "-f", "-", stdin="delete table inet t\n" + text(n))
+        sent.append(std.cl.udp("10.0.3.2", 9001, timeout=0.4 if n % 10 == 0 else 0.001))
+    std.gw.changed()
+    for n, attempt in enumerate(sent, 1):
+        at = fleet.where(flow_of(attempt, "udp", "10.0.3.2", 9001))["died_at"]
+        assert at["host"] == "gw" and at["rule_text"] in (None, 'udp dport 9001 drop comment "life %d"' % n), at
+        assert at["rule"] in (None, n % 3 + 1)
+
+    for n in (31, 32, 33):
+        std.gw.nft("delete table inet t\n" + text(n))
+        attempt = std.cl.udp("10.0.3.2", 9001, timeout=0.5)
+        check(fleet.where(flow_of(attempt, "udp", "10.0.3.2", 9001)), verdict="dropped", died_at={
+            "rule": n % 3 + 1, "rule_text": 'udp dport 9001 drop comment "life %d"' % n})
+
+
 def test_names_as_long_as_those_of_kube_proxy(fleet):
     """Two chains whose names differ behind their hundredth letter."""
     std = Standard(fleet, masquerade=False)

@@ -206,7 +206,8 @@ def test_native_rulesets_of_the_world(ns, start, name):
         assert texts[table] == listed
         expected = handles_listed(run(ns, "nft", "-s", "-a", "list", "table", *table).stdout.decode())
         told_ = {}
-        for line in handles[table].split("\n"):
+        assert re.match(r"table \d+\n", handles[table])
+        for line in handles[table].split("\n")[1:]:
             if line.startswith("chain "):
                 current = told_.setdefault(line[6:], [])
             elif line:

@@ -57,6 +57,7 @@ static void one_credits_the_first_change_after_it(void **state)
 	assert_int_equal(f.author_count, 0);
 	f = read_of("filter", 40, 100);
 	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.commits, 1);
 	assert_int_equal(f.authors[0].pid, 7);
 	assert_string_equal(f.authors[0].command, "iptables -A INPUT -j DROP");
 	f = read_of("filter", 100, 200);
@@ -231,9 +232,11 @@ static void five_who_is_heard_first_is_not_accused_alone(void **state)
 	commit(150, 7, 11);
 	f = nft_read(100, 200, 10, 12); /* the notice of 12 is still to come */
 	assert_int_equal(f.author_count, 0);
+	assert_int_equal(f.commits, 2);
 	changes_heard(&changes, 12); /* it was a lease of ours */
 	f = nft_read(100, 200, 10, 12);
 	assert_int_equal(f.author_count, 1);
+	assert_int_equal(f.commits, 1);
 	assert_int_equal(f.authors[0].pid, 7);
 	commit(210, 8, 13);
 	f = nft_read(100, 200, 10, 13);

@@ -175,6 +175,7 @@ static void every_record_comes_back(void **state)
 						    .table = "filter" };
 	records[2].ruleset.content.b[31] = 1;
 	records[2].ruleset.handles.b[0] = 2;
+	records[2].ruleset.commits = 3;
 	records[2].ruleset.author_count = 2;
 	records[2].ruleset.authors = authors;
 	records[3].kind = RECORD_RULESET_CHECKED;
