@@ -275,7 +275,8 @@ static bool draw_unexplained(struct screen *s, const json_t *answer)
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "causes"), i, cause)
-		if (!field_is(cause, "id", "return-path"))
+		if (!field_is(cause, "id", "return-path") ||
+		    !field_is(answer, "direction", "reply"))
 			return false;
 	if (field_is(answer, "verdict", "unknown"))
 		return false;

@@ -10,6 +10,7 @@
 #include "collector/diagnose/ends.h"
 #include "collector/diagnose/logger.h"
 #include "collector/diagnose/origin.h"
+#include "collector/diagnose/unanswered.h"
 #include "collector/stitch/stranger.h"
 #include "common/content.h"
 #include "common/packet.h"
@@ -536,6 +537,10 @@ static json_t *json_reason_text(const struct inquiry *q, const struct fate *f)
 
 	if (told)
 		return json_text(told->text);
+	if (f->death == DEATH_KERNEL && f->reason && !strcmp(f->reason, NO_ANSWER))
+		return json_string("its TCP took the SYN, and answered nothing");
+	if (f->death == DEATH_KERNEL && f->reason && !strcmp(f->reason, NO_ROUTE_BACK))
+		return json_string("no route leads back to its sender");
 	if (f->death != DEATH_KERNEL || !f->reason || strncmp(f->reason, "AFTER_", 6))
 		return json_null();
 	return json_sprintf("%s ended it behind %s, in no rule, and does not say why",

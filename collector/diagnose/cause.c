@@ -15,6 +15,7 @@
 #include "collector/diagnose/culprit.h"
 #include "collector/diagnose/origin.h"
 #include "collector/diagnose/sets.h"
+#include "collector/diagnose/unanswered.h"
 #include "common/reasons.h"
 
 /* What of the packet a set was asked for: "10.0.1.2", "10.0.1.2,tcp:443". */
@@ -368,6 +369,41 @@ static json_t *carrier_cause(json_t *causes, const struct inquiry *q, const stru
 	return evidence;
 }
 
+/* A listening TCP says nothing where it has no room; a port without a listener would have said so. */
+static json_t *unanswered_cause(json_t *causes, const struct fate *f, const char *host)
+{
+	uint16_t port = hop_tuple_out(f->hop)->dport;
+	json_t *evidence = cause_add(
+		causes, f->cause,
+		"the queue of the socket that listens on port %u of %s seems to be full: it answers no SYN, and does not refuse either",
+		port, host);
+
+	cause_evidence(
+		evidence,
+		"the SYN came more than once, and no answer left the OUTPUT of %s, which was traced",
+		host);
+	cause_evidence(
+		evidence,
+		"look: ss -ltn 'sport = :%u' on %s: Recv-Q above Send-Q; nstat -az TcpExtListenOverflows",
+		port, host);
+	cause_evidence(evidence, "else its kernel lacks memory, or a security module refused it");
+	return evidence;
+}
+
+static json_t *no_way_back_cause(json_t *causes, const struct inquiry *q, const struct fate *f,
+				 const char *host)
+{
+	char src[ADDR_TEXT_MAX];
+	json_t *evidence;
+
+	addr_print(&hop_tuple_out(f->hop)->src, src);
+	evidence = cause_add(causes, "return-path",
+			     "%s has no route back to %s: no answer can leave it", host, src);
+	cause_of_no_way_back(evidence, q, f->hop);
+	cause_evidence(evidence, "look: ip route get %s on %s", src, host);
+	return evidence;
+}
+
 static void kernel_causes(json_t *causes, const struct inquiry *q, const struct ruling *ruling,
 			  const char *host)
 {
@@ -420,8 +456,13 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 			host);
 	else if (!strcmp(id, "nat-exhausted"))
 		evidence = exhausted_cause(causes, f, host);
+	else if (!strcmp(id, "queue-overflow") && !strcmp(f->reason, NO_ANSWER))
+		evidence = unanswered_cause(causes, f, host);
 	else if (!strcmp(id, "queue-overflow"))
-		evidence = cause_add(causes, id, "a queue or buffer of %s was full", host);
+		evidence = cause_add(causes, id, "a queue or buffer of %s was full: %s", host,
+				     r ? r->text : "which is not known");
+	else if (!strcmp(id, "return-path"))
+		evidence = no_way_back_cause(causes, q, f, host);
 	else
 		return;
 	if (sunk)
@@ -437,6 +478,8 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 			evidence,
 			"it passed INPUT of %s, whose own OUTPUT answered with a reset or port unreachable",
 			host);
+	else if (!strcmp(id, "return-path") || !strcmp(f->reason, NO_ANSWER))
+		return;
 	else if (f->verdict == VERDICT_LOST)
 		cause_evidence(evidence,
 			       "%s traced such packets then, lost no evidence, and saw nothing",
@@ -503,6 +546,12 @@ static void foreign_causes(json_t *causes, const struct inquiry *q, const struct
 	name_culprit(causes, q, ruling, f);
 }
 
+/* Did it arrive at whom it was for? */
+static bool is_at_home(const struct fleet_host *h, const struct hop *hop)
+{
+	return h && hop_reached(hop, CHECKPOINT_IN_LAST) && fleet_owns(h, &hop_tuple_out(hop)->dst);
+}
+
 json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 {
 	const struct fate *f = r->decisive;
@@ -510,9 +559,14 @@ json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 	const struct fleet_host *fh;
 	json_t *evidence;
 
-	if (!causes || !f || f->death == DEATH_NONE)
+	if (!causes || !f)
 		return causes;
 	fh = fleet_host(q->fleet, f->hop->sj->host);
+	if (r->verdict == VERDICT_DELIVERED && !r->reply_seen && is_at_home(fh, f->hop) &&
+	    has_no_way_back(q, f->hop))
+		no_way_back_cause(causes, q, f, fh->id);
+	if (f->death == DEATH_NONE)
+		return causes;
 	if (f->answered_by)
 		foreign_causes(causes, q, r, fh ? fh->id : "?");
 	else if (f->death == DEATH_RULE || f->death == DEATH_POLICY)

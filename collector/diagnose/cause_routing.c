@@ -223,6 +223,15 @@ static json_t *no_route(const struct case_of *c, const struct inquiry *q)
 	return evidence;
 }
 
+void cause_of_no_way_back(json_t *evidence, const struct inquiry *q, const struct hop *h)
+{
+	struct routed r;
+
+	routed_answer(&r, q, h);
+	tell_ways(evidence, &r);
+	tell_tables(evidence, &r);
+}
+
 json_t *cause_of_routing(json_t *causes, const struct inquiry *q, const struct fate *f,
 			 const char *host)
 {

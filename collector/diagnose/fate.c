@@ -10,6 +10,7 @@
 #include "collector/diagnose/ends.h"
 #include "collector/diagnose/freed.h"
 #include "collector/diagnose/gap.h"
+#include "collector/diagnose/unanswered.h"
 #include "collector/stitch/fragments.h"
 #include "common/names.h"
 #include "common/reasons.h"
@@ -256,13 +257,18 @@ static void decide(struct fate *out, const struct inquiry *q, const struct conve
 		return;
 	if (fate_by_kernel(out, q, s)) /* 3 */
 		return;
-	if (hop_reached(out->hop, CHECKPOINT_IN_LAST)) /* 4 */
-		arrived(out, c);
-	else if (hop_reached(out->hop, CHECKPOINT_POST_LAST)) /* 5 */
-		fate_beyond(out, q, c);
-	else if (fate_by_route(out, q) || (!s && fate_by_queue(out, q))) /* 6a, 6b */
+	if (hop_reached(out->hop, CHECKPOINT_IN_LAST)) { /* 4 */
+		if (!fate_unanswered(out, q, c))         /* 4a */
+			arrived(out, c);
 		return;
-	else if (!s && !out->freed && hop_logged_hook(out->hop)) /* 6 */
+	}
+	if (hop_reached(out->hop, CHECKPOINT_POST_LAST)) { /* 5 */
+		fate_beyond(out, q, c);
+		return;
+	}
+	if (fate_by_route(out, q) || (!s && fate_by_queue(out, q))) /* 6a, 6b */
+		return;
+	if (!s && !out->freed && hop_logged_hook(out->hop)) /* 6 */
 		fate_is_unknown(
 			out,
 			inquiry_say(

@@ -65,7 +65,8 @@ const char *death_name(enum death d);
  *     checkpoint, it was connection tracking that did not take or confirm it: another connection may have its addresses. Reasons that are no deaths decide nothing, nor
  *     do packets that nobody misses (3b) or that were for everybody on the link and that a host did not want (3c)
  *  4. it reached INPUT's last checkpoint: delivered; refused when the host's own OUTPUT then answered with RST or
- *     port unreachable
+ *     port unreachable; discarded when its TCP did not answer a SYN (4a, unanswered.h): it came again, or no route leads back, while
+ *     an answer would have been seen
  *  5. it left by POSTROUTING's last checkpoint: an ICMP error of that host says what went wrong behind it (5a), or one that
  *     somebody further on made (5e, foreign.h), unless the next host told of the packet; the next hop has no agent: left (5b); the next hop (each that its routes allow) must have selected it, lost no evidence, and
  *     saw nothing: lost (5c); else unknown (5d), as where more packets matched than one question looks at (5f)

@@ -74,18 +74,18 @@ static enum route_fault guess(const struct facts *f, const struct routings *ways
 	return ROUTE_FAULT_ROUTE;
 }
 
-static void find(struct routed *out, const struct facts *f, const struct hop *h)
+static void find_for(struct routed *out, const struct facts *f, const struct hop *h,
+		     const struct routing_ask *ask)
 {
-	const struct routing_ask ask = routing_ask_of(&h->sj->j);
-	const uint8_t version = ask.t.dst.family;
-	bool made_here = ask.iif && !ask.iif[0];
+	const uint8_t version = ask->t.dst.family;
+	bool made_here = ask->iif && !ask->iif[0];
 
 	memset(out, 0, sizeof(*out));
 	out->facts = f;
 	out->link = made_here ? NULL : link_named(f, h->sj->j.in_if);
-	routings_find(&out->ways, f, &ask);
+	routings_find(&out->ways, f, ask);
 	for (uint32_t i = 0; i < f->addr_count; i++) {
-		if (addr_equal(&f->addrs[i].addr.addr, &ask.t.dst))
+		if (addr_equal(&f->addrs[i].addr.addr, &ask->t.dst))
 			return;
 	}
 	if (!made_here && routed_forwards(out, version) == FORWARDS_NOT)
@@ -94,6 +94,21 @@ static void find(struct routed *out, const struct facts *f, const struct hop *h)
 		out->fault = fault_of(&out->ways, &out->by);
 	else
 		out->fault = guess(f, &out->ways, &out->by);
+}
+
+static void find(struct routed *out, const struct facts *f, const struct hop *h)
+{
+	const struct routing_ask ask = routing_ask_of(&h->sj->j);
+
+	find_for(out, f, h, &ask);
+}
+
+static void find_answer(struct routed *out, const struct facts *f, const struct hop *h)
+{
+	struct routing_ask ask = routing_ask_back(&h->sj->j);
+
+	ask.iif = "";
+	find_for(out, f, h, &ask);
 }
 
 static void find_back(struct routed *out, const struct facts *f, const struct hop *h)
@@ -158,6 +173,11 @@ static void find_then(struct routed *out, const struct inquiry *q, const struct 
 void routed_find(struct routed *out, const struct inquiry *q, const struct hop *h)
 {
 	find_then(out, q, h, find);
+}
+
+void routed_answer(struct routed *out, const struct inquiry *q, const struct hop *h)
+{
+	find_then(out, q, h, find_answer);
 }
 
 void routed_back(struct routed *out, const struct inquiry *q, const struct hop *h)

@@ -27,6 +27,8 @@ struct routed {
 };
 
 void routed_find(struct routed *out, const struct inquiry *q, const struct hop *h);
+/* The ways of an answer to it that the host itself makes. */
+void routed_answer(struct routed *out, const struct inquiry *q, const struct hop *h);
 /* The ways back to its sender, which the reverse path filter asks for; fault is NONE. */
 void routed_back(struct routed *out, const struct inquiry *q, const struct hop *h);
 

@@ -1,6 +1,10 @@
 """Other ends of a flow than a plain DROP: answers, user chains, the sender itself, the kernel, the unwatched."""
+import contextlib
+import socket
+
 import pytest
 
+import traffic
 from fleet import part
 
 
@@ -194,3 +198,52 @@ def test_expectations_of_scripts(fleet, std, expect, status):
     fleet.trace("udp 10.0.1.2 10.0.3.2:5000")
     std.cl.udp("10.0.3.2", 5000)
     fleet.where("udp 10.0.1.2 10.0.3.2:5000", "--expect", expect, status=status)
+
+
+def test_a_full_queue_of_a_listening_socket(fleet, std):
+    """Its program accepts nobody: the kernel throws further SYNs away without a word, and without telling anybody."""
+    def listen():
+        s = socket.socket()
+        s.bind(("0.0.0.0", 443))
+        s.listen(0)
+        return s
+
+    std.sv.sysctl(ipv4__tcp_syncookies=0)
+    with traffic.inside(std.sv.path, listen), contextlib.ExitStack() as stay:
+        fleet.start_collector()
+        fleet.start_agents()
+        fleet.trace("tcp 10.0.1.2 10.0.3.2:443")
+        met = []
+        for _ in range(3):
+            s = stay.enter_context(traffic.inside(std.cl.path, socket.socket))
+            s.settimeout(1.3)
+            try:
+                s.connect(("10.0.3.2", 443))
+                met.append((s.getsockname()[1], True))
+            except TimeoutError:
+                met.append((s.getsockname()[1], False))
+        fleet.traffic(lambda: None)
+        assert met[0][1] and not met[-1][1]
+        check(fleet.where("tcp 10.0.1.2:%d 10.0.3.2:443" % met[0][0]), verdict="delivered", reply_seen=True)
+        answer = fleet.where("tcp 10.0.1.2:%d 10.0.3.2:443" % met[-1][0])
+        check(answer, verdict="discarded", direction="original", reply_seen=False, confidence="inferred",
+              died_at={"host": "sv", "kind": "kernel", "reason": "NO_ANSWER", "rule": None})
+        assert [c["id"] for c in answer["causes"]] == ["queue-overflow"]
+        assert [h["host"] for h in answer["hops"]] == ["cl", "gw", "rt", "sv"]
+
+
+def test_the_server_has_no_way_back(fleet, std):
+    """Its kernel cannot answer a SYN; a program gets the datagram, and its answer goes nowhere."""
+    std.sv.ip("route del default")
+    std.sv.serve("tcp", 443)
+    std.sv.serve("udp", 53)
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("-d 10.0.3.2")
+    assert std.cl.tcp("10.0.3.2", 443, timeout=0.4).outcome == "silent" and std.cl.udp("10.0.3.2", 53).outcome == "silent"
+    answer = fleet.where("tcp 10.0.1.2 10.0.3.2:443")
+    check(answer, verdict="discarded", direction="original", died_at={"host": "sv", "kind": "kernel", "reason": "NO_ROUTE_BACK"})
+    assert [c["id"] for c in answer["causes"]] == ["return-path"]
+    answer = fleet.where("udp 10.0.1.2 10.0.3.2:53")
+    check(answer, verdict="delivered", reply_seen=False, died_at=None)
+    assert [c["summary"] for c in answer["causes"]] == ["sv has no route back to 198.18.0.1: no answer can leave it"]
