@@ -65,7 +65,7 @@ int addr_cmp(const struct addr *a, const struct addr *b)
 
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
-	return addr_cmp(a, b) == 0;
+	return a->family == b->family && memcmp(a->b, b->b, sizeof(a->b)) == 0;
 }
 
 bool addr_is_loopback(const struct addr *a)

@@ -62,6 +62,8 @@ bool ether_known(const struct ether *e)
 
 void ether_merge(struct ether *e, const struct ether *other)
 {
+	if (memcmp(e, other, sizeof(*e)) == 0)
+		return;
 	if (!ether_known(e)) {
 		*e = *other;
 		return;

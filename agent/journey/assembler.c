@@ -86,6 +86,7 @@ static void age_unlink(struct assembler *a, struct open *o)
 	o->older = o->newer = NULL;
 }
 
+/* o is the newest from now on. */
 static void age_link(struct assembler *a, struct open *o)
 {
 	o->older = a->newest;
@@ -174,8 +175,9 @@ static struct open *find_after(struct assembler *a, uint64_t key, const struct t
 			start = o;
 	}
 	for (o = start; o; o = o->key_next) {
-		if (o->key == key && (all || open_bore(o, &e->packet.tuple)) &&
-		    fit_follows(o, e, from))
+		if (o != start && (o->key != key || (!all && !open_bore(o, &e->packet.tuple))))
+			continue;
+		if (fit_follows(o, e, from))
 			return o;
 	}
 	return NULL;
@@ -324,8 +326,10 @@ void assembler_add(struct assembler *a, const struct trace_event *e)
 	}
 	if (from == FROM_NFT && e->has_packet)
 		trace_link(a, o, e->trace_id);
-	age_unlink(a, o);
-	age_link(a, o);
+	if (o != a->newest) {
+		age_unlink(a, o);
+		age_link(a, o);
+	}
 	a->steps += open_add(o, e, &named);
 	while (a->steps > a->open_max * STEPS_EACH && a->oldest != a->newest)
 		finish_early(a, e->received);

@@ -1,5 +1,5 @@
 /*
- * A hash of strings in one arena.
+ * A hash of strings in one arena. Names are short, and one is asked for with every event.
  */
 #include "agent/journey/names.h"
 
@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/buf.h"
 
@@ -14,6 +15,7 @@ enum { BUCKETS = 256 };
 
 struct name {
 	struct name *next;
+	uint32_t len;
 	char text[];
 };
 
@@ -21,15 +23,6 @@ struct names {
 	struct arena arena;
 	struct name *buckets[BUCKETS];
 };
-
-static uint32_t hash(const char *text)
-{
-	uint32_t h = 2166136261u;
-
-	for (; *text; text++)
-		h = (h ^ (uint8_t)*text) * 16777619u;
-	return h % BUCKETS;
-}
 
 int names_new(struct names **out, size_t max)
 {
@@ -44,18 +37,21 @@ int names_new(struct names **out, size_t max)
 
 const char *names_keep(struct names *n, const char *text)
 {
-	struct name **bucket = &n->buckets[hash(text)];
 	size_t len = strlen(text);
-	struct name *k;
+	struct name **bucket, *k;
 
+	if (len == 0)
+		return "";
+	bucket = &n->buckets[XXH3_64bits(text, len) % BUCKETS];
 	for (k = *bucket; k; k = k->next) {
-		if (strcmp(k->text, text) == 0)
+		if (k->len == len && memcmp(k->text, text, len) == 0)
 			return k->text;
 	}
 	k = arena_alloc(&n->arena, sizeof(*k) + len + 1);
 	if (!k)
 		return NULL;
 	memcpy(k->text, text, len + 1);
+	k->len = (uint32_t)len;
 	k->next = *bucket;
 	*bucket = k;
 	return k->text;

@@ -127,11 +127,13 @@ static uint8_t tuple_index(struct open *o, const struct trace_event *e, enum fro
 {
 	const struct told *t = &o->told[from];
 	struct journey *j = &o->j;
+	uint8_t i;
 
 	if (!e->has_packet)
 		return t->count ? t->list[t->count - 1].step.tuple : 0;
-	if (open_bore(o, &e->packet.tuple))
-		return journey_tuple(j, &e->packet.tuple);
+	i = journey_tuple(j, &e->packet.tuple);
+	if (i < j->tuple_count)
+		return i;
 	if (j->tuple_count == TUPLES_MAX) {
 		j->cut = true;
 		return TUPLES_MAX - 1;
@@ -226,12 +228,33 @@ struct open *open_begin(uint64_t key, const struct trace_event *e)
 	return o;
 }
 
+/* What groups log is told in batches: it goes to its place. */
+static void sink_by_place(struct told *t)
+{
+	for (uint16_t i = t->count - 1; i > 0 && t->list[i - 1].place > t->list[i].place; i--) {
+		struct placed p = t->list[i];
+
+		t->list[i] = t->list[i - 1];
+		t->list[i - 1] = p;
+	}
+}
+
+static void note_place(struct told *t, const struct trace_event *e)
+{
+	int64_t place = event_place(e);
+
+	if (place != t->place)
+		t->base_number = 0;
+	if (event_in_base_chain(e))
+		t->base_number = e->step.number;
+	t->place = place;
+}
+
 bool open_add(struct open *o, const struct trace_event *e, const struct step *named)
 {
 	enum from from = event_from(e);
 	struct told *t = &o->told[from];
-	struct placed p = { .step = *named, .place = t->place };
-	bool base = event_in_base_chain(e);
+	struct placed *p;
 
 	o->last = e->received;
 	facts_merge(&o->j, e);
@@ -244,31 +267,22 @@ bool open_add(struct open *o, const struct trace_event *e, const struct step *na
 		o->j.cut = true;
 		return false;
 	}
-	p.step.tuple = tuple_index(o, e, from);
 	if (e->has_came) {
 		o->has_came = true;
 		o->came = e->came;
 	}
+	if (event_has_place(e))
+		note_place(t, e);
+	p = &t->list[t->count];
+	p->step = *named;
+	p->step.tuple = tuple_index(o, e, from);
 	/* A chain that was jumped to stands where the last one did. */
-	if (from == FROM_NFT && p.step.hook == HOOK_NONE && t->count > 0)
-		p.step.hook = t->list[t->count - 1].step.hook;
-	if (event_has_place(e)) {
-		p.place = event_place(e);
-		if (p.place != t->place)
-			t->base_number = 0;
-		if (base)
-			t->base_number = e->step.number;
-		t->place = p.place;
-	}
+	if (from == FROM_NFT && p->step.hook == HOOK_NONE && t->count > 0)
+		p->step.hook = t->list[t->count - 1].step.hook;
+	p->place = from == FROM_LOG ? log_place(e) : t->place;
+	t->count++;
 	if (from == FROM_LOG)
-		p.place = log_place(e);
-	t->list[t->count++] = p;
-	for (uint16_t i = t->count - 1; from == FROM_LOG && i > 0; i--) {
-		if (t->list[i - 1].place <= p.place)
-			break;
-		t->list[i] = t->list[i - 1];
-		t->list[i - 1] = p;
-	}
+		sink_by_place(t);
 	return true;
 }
 
