@@ -68,9 +68,12 @@ const char *ifnames_find(const struct ifnames *n, int32_t ifindex)
 
 void ifnames_copy(const struct ifnames *n, int32_t ifindex, char name[static IFNAME_MAX + 1])
 {
-	const char *found = ifnames_find(n, ifindex);
+	uint32_t at = n ? place(n, ifindex) : 0;
 
-	memcpy(name, found, strlen(found) + 1);
+	if (n && at < n->count && n->list[at].ifindex == ifindex)
+		memcpy(name, n->list[at].name, IFNAME_MAX + 1);
+	else
+		name[0] = '\0';
 }
 
 void ifnames_clear(struct ifnames *n)

@@ -25,6 +25,7 @@ struct group {
 struct nflog {
 	struct group groups[NFLOG_GROUPS_MAX];
 	uint32_t group_count;
+	struct seen seen;
 	struct boot_ns second; /* since when `taken` counts */
 	uint32_t taken;
 	uint64_t excess;
@@ -124,12 +125,13 @@ static void packet_event(struct source *s, const struct nlattr *const *attr, uin
 {
 	struct trace_event e = { .received = now, .logged = true };
 	const struct nfulnl_msg_packet_hdr *hdr = attr_bytes(attr[NFULA_PACKET_HDR], sizeof(*hdr));
+	struct nflog *n = s->state;
 	char prefix[LOG_PREFIX_MAX + 1];
 
 	e.step.family = (uint8_t)family_of(family);
 	if (!hdr || !is_ip((enum family)e.step.family, hdr))
 		return;
-	if (!within_rate(s->state, now))
+	if (!within_rate(n, now))
 		return;
 	(void)ulog_prefix(attr[NFULA_PREFIX], prefix);
 	e.step.label = LABEL_LOG;
@@ -138,7 +140,7 @@ static void packet_event(struct source *s, const struct nlattr *const *attr, uin
 	e.step.number = group;
 	e.step.table = e.step.chain = "";
 	e.step.prefix = prefix;
-	ulog_read(&e, s, attr, now);
+	ulog_read(&e, s, attr, now, &n->seen);
 	if (!e.has_packet)
 		tell(s, 1, now, out);
 	else if (out->trace)

@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/source/lines.h"
 #include "agent/source/netlink.h"
-#include "agent/source/prefix.h"
 #include "agent/source/ulog.h"
 
 static void seq_check(struct source *s, const struct nlattr *a, struct boot_ns now,
@@ -35,27 +36,35 @@ static void seq_check(struct source *s, const struct nlattr *a, struct boot_ns n
 	s->seq_known = true;
 }
 
+/* What the events of one packet, and those of packets on one way, have in common. */
+struct memory {
+	struct seen seen;
+	struct lines lines;
+};
+
 static void packet_event(struct source *s, const struct nlattr *const *attr, uint8_t family,
 			 struct boot_ns now, const struct sink *out)
 {
+	const struct nfulnl_msg_packet_hdr *hdr = attr_bytes(attr[NFULA_PACKET_HDR], sizeof(*hdr));
+	const struct nlattr *prefix = attr[NFULA_PREFIX];
 	struct trace_event e = { .received = now };
-	const struct nfulnl_msg_packet_hdr *hdr;
-	struct trace_prefix trace;
-	char prefix[LOG_PREFIX_MAX + 1];
-	size_t len = ulog_prefix(attr[NFULA_PREFIX], prefix);
+	struct memory *m = s->state;
+	const struct line *line;
 
-	hdr = attr_bytes(attr[NFULA_PACKET_HDR], sizeof(*hdr));
 	e.step.backend = BACKEND_LEGACY;
 	e.step.family = family == AF_INET ? FAMILY_IPV4 : FAMILY_IPV6;
 	e.step.hook = hdr ? ulog_hook(hdr->hook) : HOOK_NONE;
-	ulog_read(&e, s, attr, now);
+	line = lines_read(&m->lines, (enum hook)e.step.hook,
+			  prefix ? mnl_attr_get_payload(prefix) : "",
+			  prefix ? mnl_attr_get_payload_len(prefix) : 0);
+	ulog_read(&e, s, attr, now, &m->seen);
 
-	if (e.step.hook != HOOK_NONE && trace_prefix_parse(&trace, prefix, len)) {
-		e.step.label = (uint8_t)trace.label;
-		e.step.number = trace.number;
-		e.step.table = trace.table;
-		e.step.chain = trace.chain;
-		e.priority = legacy_priority(trace.table, e.step.hook);
+	if (line->trace) {
+		e.step.label = (uint8_t)line->parsed.label;
+		e.step.number = line->parsed.number;
+		e.step.table = line->parsed.table;
+		e.step.chain = line->parsed.chain;
+		e.priority = line->priority;
 		e.priority_known = true;
 	} else {
 		/* conntrack names no hook and the kernel writes 0 for it: only an outgoing device tells. */
@@ -64,7 +73,7 @@ static void packet_event(struct source *s, const struct nlattr *const *attr, uin
 		e.step.label = LABEL_LOG;
 		e.step.table = "";
 		e.step.chain = "";
-		e.step.prefix = prefix;
+		e.step.prefix = line->text;
 	}
 	if (out->trace)
 		out->trace(out->arg, &e);
@@ -76,6 +85,10 @@ static int trace_legacy_decode(struct source *s, const uint8_t *p, size_t len, s
 	const struct nlmsghdr *nlh;
 	const struct nfgenmsg *nfg;
 
+	if (!s->state)
+		s->state = calloc(1, sizeof(struct memory));
+	if (!s->state)
+		return -ENOMEM;
 	while ((nlh = netlink_next(&p, &len))) {
 		const struct nlattr *attr[NFULA_MAX + 1] = { 0 };
 
@@ -93,8 +106,15 @@ static int trace_legacy_decode(struct source *s, const uint8_t *p, size_t len, s
 	return len > 0 ? -EBADMSG : 0;
 }
 
+static void trace_legacy_clear(struct source *s)
+{
+	free(s->state);
+	s->state = NULL;
+}
+
 const struct source_ops source_trace_legacy = {
 	.name = "trace-legacy",
 	.decode = trace_legacy_decode,
 	.counts = true,
+	.clear = trace_legacy_clear,
 };

@@ -27,15 +27,20 @@ struct held {
 	struct trace_event list[HELD];
 };
 
-static void attr_text(char *out, size_t size, const struct nlattr *a)
+/* The text of a, as it stands in the message; in room what is not ended there, or longer than room. */
+static const char *attr_text(const struct nlattr *a, char *room, size_t size)
 {
-	size_t len = a ? strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) : 0;
+	const char *text = a ? mnl_attr_get_payload(a) : "";
+	size_t most = a ? mnl_attr_get_payload_len(a) : 1;
+	size_t len = strnlen(text, most);
 
+	if (len < most && len < size)
+		return text;
 	if (len >= size)
 		len = size - 1;
-	if (len > 0)
-		memcpy(out, mnl_attr_get_payload(a), len);
-	out[len] = '\0';
+	memcpy(room, text, len);
+	room[len] = '\0';
+	return room;
 }
 
 static enum family family_of(uint8_t nfproto)
@@ -190,11 +195,11 @@ static void trace_event(struct source *s, const struct nlattr **attr, uint8_t nf
 			struct boot_ns now, const struct sink *out)
 {
 	struct trace_event e = { .received = now };
-	char table[TABLE_NAME_MAX + 1], chain[CHAIN_NAME_MAX + 1];
+	char table_room[TABLE_NAME_MAX + 1], chain_room[CHAIN_NAME_MAX + 1];
+	const char *table = attr_text(attr[NFTA_TRACE_TABLE], table_room, sizeof(table_room));
+	const char *chain = attr_text(attr[NFTA_TRACE_CHAIN], chain_room, sizeof(chain_room));
 	uint32_t type = attr_be32(attr[NFTA_TRACE_TYPE]);
 
-	attr_text(table, sizeof(table), attr[NFTA_TRACE_TABLE]);
-	attr_text(chain, sizeof(chain), attr[NFTA_TRACE_CHAIN]);
 	e.trace_id = attr_be32(attr[NFTA_TRACE_ID]);
 	e.mark = attr_be32(attr[NFTA_TRACE_MARK]);
 	e.step.at = now;

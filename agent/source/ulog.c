@@ -31,10 +31,10 @@ enum hook ulog_hook(uint8_t nf_hook)
 	return nf_hook < sizeof(hooks) / sizeof(hooks[0]) ? hooks[nf_hook] : HOOK_NONE;
 }
 
-/* Both clocks are looked at once for all that came together. */
+/* Both clocks are looked at once for all that came in a millisecond. */
 static int64_t offset_at(struct source *s, struct boot_ns now)
 {
-	if (s->offset_at.v != now.v) {
+	if (now.v - s->offset_at.v >= NS_PER_MS || now.v < s->offset_at.v) {
 		s->offset = boot_minus_wall();
 		s->offset_at = now;
 	}
@@ -108,16 +108,18 @@ size_t ulog_prefix(const struct nlattr *a, char prefix[static LOG_PREFIX_MAX + 1
 }
 
 void ulog_read(struct trace_event *e, struct source *s, const struct nlattr *const *attr,
-	       struct boot_ns now)
+	       struct boot_ns now, struct seen *seen)
 {
+	const struct nlattr *payload = attr[NFULA_PAYLOAD];
+
 	name_set(s, e->in_if, attr[NFULA_IFINDEX_INDEV]);
 	name_set(s, e->out_if, attr[NFULA_IFINDEX_OUTDEV]);
 	e->mark = attr_be32(attr[NFULA_MARK]);
 	time_set(s, &e->step, attr[NFULA_TIMESTAMP], now);
 	ether_set(e, attr);
-	if (!attr[NFULA_PAYLOAD])
+	if (!payload)
 		return;
-	e->has_packet = packet_decode(&e->packet, mnl_attr_get_payload(attr[NFULA_PAYLOAD]),
-				      mnl_attr_get_payload_len(attr[NFULA_PAYLOAD]), NULL, 0) == 0;
+	e->has_packet = seen_decode(seen, &e->packet, mnl_attr_get_payload(payload),
+				    mnl_attr_get_payload_len(payload)) == 0;
 	e->step.ttl = e->packet.ttl;
 }

@@ -5,6 +5,7 @@
 
 #include <linux/netfilter/nfnetlink_log.h>
 
+#include "agent/source/seen.h"
 #include "agent/source/source.h"
 
 struct nlattr;
@@ -15,4 +16,4 @@ enum hook ulog_hook(uint8_t nf_hook);
 size_t ulog_prefix(const struct nlattr *a, char prefix[static LOG_PREFIX_MAX + 1]);
 /* Fills in devices, mark, sender, packet, and the step's time and TTL. attr: NFULA_MAX + 1 of them. */
 void ulog_read(struct trace_event *e, struct source *s, const struct nlattr *const *attr,
-	       struct boot_ns now);
+	       struct boot_ns now, struct seen *seen);
