@@ -62,6 +62,8 @@ struct source {
 	struct boot_ns offset_at;
 	struct boot_ns empty; /* what the kernel had put into the socket by then is read */
 	uint32_t portid;      /* the socket's own: tells answers from notifications */
+	bool shut;            /* since it was opened, nobody but the kernel gets through */
+	bool asks_sender;     /* but what waits may still be another's */
 	void *state;          /* owned, by ops: NULL until needed */
 };
 
