@@ -31,7 +31,8 @@ static int whole_flow(const struct inquiry *q, size_t limit, struct passage **li
 	int r = gather(&g, q->fleet, q->ask->flow, limit);
 
 	if (r == 0)
-		r = paths_join(&paths, g.list, g.count, q->arena);
+		r = paths_join(&paths, g.list, g.count,
+			       &(struct around){ q->fleet, g.conns, g.conn_count }, q->arena);
 	if (r < 0)
 		return r;
 	*list = arena_alloc(q->arena, (g.count + 1) * sizeof(**list));

@@ -58,20 +58,47 @@ static bool same_source(const struct tuple *a, const struct tuple *b)
 	return a->proto == b->proto && addr_equal(&a->src, &b->src) && a->sport == b->sport;
 }
 
-bool are_halves(const struct hop *a, const struct hop *b)
+/* Did b come as a left PREROUTING? Of two passages of one host both would have met FORWARD, or none. */
+static bool came_so(const struct journey *a, const struct journey *b)
 {
-	const struct journey *ja = &a->sj->j, *jb = &b->sj->j;
+	const uint32_t pre = 1u << HOOK_PREROUTING;
+	uint32_t ha = hooks_of(a), hb = hooks_of(b);
+
+	if (tuple_equal(&a->tuples[0], &b->tuples[0]))
+		return are_complements(a, b) || was_handed_up(a, b);
+	if ((ha & hb) != pre)
+		return false;
+	if (a->tuple_count > 1)
+		return journey_tuple(a, &b->tuples[0]) < a->tuple_count;
+	return ha == pre && steps_in_prerouting(b) == 1 &&
+	       same_source(&a->tuples[0], &b->tuples[0]);
+}
+
+/* Did the packet come by a device that has others as its ports? True where the host's devices are not known. */
+static bool came_by_bridge(const struct around *around, const struct hop *h)
+{
+	const struct fleet_host *host =
+		around->fleet ? fleet_host(around->fleet, h->sj->host) : NULL;
+	const struct facts_link *link;
+
+	if (!host || !host->has_facts || !h->sj->j.in_if[0])
+		return true;
+	link = fleet_link(host, h->sj->j.in_if);
+	for (uint32_t i = 0; link && i < host->facts.link_count; i++) {
+		if (host->facts.links[i].master == link->ifindex)
+			return true;
+	}
+	return false;
+}
+
+bool are_halves(const struct around *around, const struct hop *a, const struct hop *b)
+{
 	int64_t apart = b->sj->at.v - a->sj->at.v;
 
-	if (a->sj->host != b->sj->host || hop_first_hook(a) != HOOK_PREROUTING ||
-	    hop_first_hook(b) != HOOK_PREROUTING || is_through(a) ||
-	    hop_ttl_in(a) != hop_ttl_in(b) || apart <= -BETWEEN_NS || apart >= BETWEEN_NS)
-		return false;
-	if (tuple_equal(&ja->tuples[0], &jb->tuples[0]))
-		return are_complements(ja, jb) || was_handed_up(ja, jb);
-	if (ja->tuple_count > 1)
-		return journey_tuple(ja, &jb->tuples[0]) < ja->tuple_count;
-	return hooks_of(ja) == 1u << HOOK_PREROUTING && same_source(&ja->tuples[0], &jb->tuples[0]);
+	return a->sj->host == b->sj->host && hop_first_hook(a) == HOOK_PREROUTING &&
+	       hop_first_hook(b) == HOOK_PREROUTING && !is_through(a) &&
+	       hop_ttl_in(a) == hop_ttl_in(b) && apart > -BETWEEN_NS && apart < BETWEEN_NS &&
+	       came_so(&a->sj->j, &b->sj->j) && came_by_bridge(around, a);
 }
 
 /* By hook; in it first and last checkpoints are that. What the kernel says of a packet's end is the last of all. */
@@ -134,7 +161,7 @@ static int merge(struct hop *a, const struct hop *b, struct arena *arena)
 	return 0;
 }
 
-int halves_join(struct path *p, struct arena *arena)
+int halves_join(struct path *p, const struct around *around, struct arena *arena)
 {
 	size_t kept = 1;
 
@@ -142,9 +169,10 @@ int halves_join(struct path *p, struct arena *arena)
 		struct hop *before = &p->hops[kept - 1], second = *before;
 		int r = 0;
 
-		if (are_halves(before, &p->hops[i])) {
+		if (are_halves(around, before, &p->hops[i])) {
 			r = merge(before, &p->hops[i], arena);
-		} else if (are_halves(&p->hops[i], before)) { /* their times are of receipt */
+		} else if (are_halves(around, &p->hops[i],
+				      before)) { /* their times are of receipt */
 			before->sj = p->hops[i].sj;
 			r = merge(before, &second, arena);
 		} else {

@@ -9,7 +9,7 @@
 #include "collector/stitch/path.h"
 
 /* Are a and b, in this order, halves of one passage? */
-bool are_halves(const struct hop *a, const struct hop *b);
+bool are_halves(const struct around *around, const struct hop *a, const struct hop *b);
 
 /* Makes one hop of two neighbouring ones that are halves of one passage. 0 or -errno. */
-int halves_join(struct path *p, struct arena *arena);
+int halves_join(struct path *p, const struct around *around, struct arena *arena);

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "collector/stitch/fit.h"
+
 /* On one host: it went up between two steps. */
 static bool raises_ttl(const struct journey *j)
 {
@@ -45,7 +47,8 @@ bool ttl_was_raised(const struct stored_journey *const *list, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		look_at(&t, list[i]);
-	return rose(&t);
+	/* Of common contents what one sent and another one got says nothing. */
+	return contents_are_common(&list[0]->j) ? t.raised : rose(&t);
 }
 
 /* What it left with, or last had there. */
@@ -155,6 +158,10 @@ void path_order(struct path *p)
 	qsort(p->hops, p->hop_count, sizeof(*p->hops), hop_cmp);
 	if (path_raised(p))
 		follow(p);
+}
+
+void path_link(struct path *p)
+{
 	for (size_t i = 1; i < p->hop_count; i++) {
 		const struct hop *before = &p->hops[i - 1];
 		struct hop *h = &p->hops[i];
@@ -162,6 +169,8 @@ void path_order(struct path *p)
 		bool same = tuple_equal(hop_tuple_out(before), hop_tuple_in(h));
 
 		h->link = LINK_PACKET;
-		h->surety = same && out && out == in ? LINK_SURETY_SURE : LINK_SURETY_LIKELY;
+		if (h->surety != LINK_SURETY_AMBIGUOUS)
+			h->surety =
+				same && out && out == in ? LINK_SURETY_SURE : LINK_SURETY_LIKELY;
 	}
 }

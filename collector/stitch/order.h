@@ -8,5 +8,6 @@
 
 /* Of journeys with one fingerprint: did a rule raise the TTL of any on its way, as far as they tell? */
 bool ttl_was_raised(const struct stored_journey *const *list, size_t count);
-/* Orders the hops and links neighbours. */
 void path_order(struct path *p);
+/* Says how neighbours were joined, and how sure that is where it is not in doubt already. */
+void path_link(struct path *p);

@@ -7,16 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/stitch/fit.h"
 #include "collector/stitch/fragments.h"
 #include "collector/stitch/halves.h"
 #include "collector/stitch/order.h"
 #include "common/names.h"
-#include "common/reasons.h"
 
-static const int64_t JOIN_NS = 2LL * NS_PER_S;
-static const int64_t DEATH_SLACK_NS = 100LL * NS_PER_MS; /* times of receipt come late */
-static const int64_t NEAR_NS = 64LL * NS_PER_MS;         /* a power of four */
-static const int64_t HOP_NS = 10LL * NS_PER_MS;          /* queues and times of receipt */
+static const int64_t NEAR_NS = 64LL * NS_PER_MS; /* a power of four */
+static const int64_t HOP_NS = 10LL * NS_PER_MS;  /* queues and times of receipt */
 
 NAMES(link_kind_name, enum link_kind, LINKS)
 NAMES(link_surety_name, enum link_surety, LINK_SURETIES)
@@ -122,213 +120,11 @@ bool journey_is_control(const struct journey *j)
 	return j->tuples[0].proto == 6 && (j->tcp_flags & (FIN | SYN | RST));
 }
 
-/*
- * How well two journeys fit: surely of different packets, nothing speaks for one packet, their addresses have nothing in
- * common, they share an endpoint, one left as the other came.
- */
-enum fit { FIT_NEVER, FIT_APART, FIT_NONE, FIT_SHARED, FIT_CONTINUOUS };
-
-static bool has_ports(const struct tuple *t)
-{
-	return t->sport || t->dport;
-}
-
-/* 10: between the same two addresses by other ports, which no host has changed. */
-static bool by_other_ports(const struct stored_journey *a, const struct stored_journey *b)
-{
-	const struct hop ha = { .sj = a }, hb = { .sj = b };
-	const struct tuple *ai = hop_tuple_in(&ha), *bi = hop_tuple_in(&hb);
-
-	if (!tuple_equal(ai, hop_tuple_out(&ha)) || !tuple_equal(bi, hop_tuple_out(&hb)) ||
-	    are_halves(&ha, &hb) || are_halves(&hb, &ha))
-		return false;
-	return ai->proto == bi->proto && has_ports(ai) && has_ports(bi) &&
-	       addr_equal(&ai->src, &bi->src) && addr_equal(&ai->dst, &bi->dst) &&
-	       !tuple_equal(ai, bi);
-}
-
-static enum fit fit(const struct stored_journey *a, const struct stored_journey *b)
-{
-	const struct tuple *ai = &a->j.tuples[0], *ao = &a->j.tuples[a->j.tuple_count - 1];
-	const struct tuple *bi = &b->j.tuples[0], *bo = &b->j.tuples[b->j.tuple_count - 1];
-
-	if (tuple_equal(ao, bi) || tuple_equal(bo, ai))
-		return FIT_CONTINUOUS;
-	if (by_other_ports(a, b)) /* 10 */
-		return FIT_APART;
-	if (addr_equal(&ao->src, &bi->src) || addr_equal(&ao->dst, &bi->dst) ||
-	    addr_equal(&bo->src, &ai->src) || addr_equal(&bo->dst, &ai->dst))
-		return FIT_SHARED;
-	return FIT_NONE;
-}
-
-static bool left_so(const struct path *p, const struct tuple *t)
-{
-	for (size_t i = 0; i < p->hop_count; i++) {
-		if (tuple_equal(hop_tuple_out(&p->hops[i]), t))
-			return true;
-	}
-	return false;
-}
-
-/*
- * 4: could sj, which q's hops come with, be the packet of p's hop h again, on the same host? Both halves may be known in
- * the wrong order: OUTPUT has only a time of receipt.
- */
-static bool came_back(const struct path *p, const struct hop *h, const struct path *q,
-		      const struct stored_journey *sj)
-{
-	const struct hop now = { .sj = sj };
-
-	if (hop_first_hook(&now) == HOOK_OUTPUT)
-		return hop_first_hook(h) == HOOK_PREROUTING &&
-		       (journey_first_ttl(&h->sj->j) < journey_first_ttl(&sj->j) ||
-			tuple_equal(hop_tuple_out(&now), hop_tuple_in(h)));
-	if (journey_first_ttl(&sj->j) < journey_first_ttl(&h->sj->j))
-		return true;
-	if (hop_first_hook(h) == HOOK_OUTPUT && hop_first_hook(&now) == HOOK_PREROUTING)
-		return tuple_equal(hop_tuple_out(h), hop_tuple_in(&now));
-	if (journey_first_ttl(&sj->j) >
-	    journey_first_ttl(&h->sj->j)) /* it is known late: the one before */
-		return true;
-	if (tuple_equal(hop_tuple_in(h), hop_tuple_in(&now)))
-		return false;
-	return left_so(p, hop_tuple_in(&now)) || left_so(q, hop_tuple_in(&now));
-}
-
-/* Did the packet die there by the kernel's own word? That is the end of its path. */
-static bool died(const struct stored_journey *sj)
-{
-	for (uint16_t i = 0; i < sj->j.step_count; i++) {
-		const struct step *s = &sj->j.steps[i];
-		const struct reason *r =
-			s->label == LABEL_KERNEL && s->prefix ? reason_find(s->prefix) : NULL;
-
-		if (r && r->class <= REASON_REFUSED)
-			return true;
-	}
-	return false;
-}
-
-/* 5: could a packet that died in `dead` have been in `other`? Only before. */
-static bool was_before(const struct stored_journey *other, const struct stored_journey *dead,
-		       bool raised)
-{
-	if (died(other))
-		return false;
-	if (!raised && journey_first_ttl(&other->j) < journey_first_ttl(&dead->j))
-		return false;
-	return other->at.v <= dead->at.v + other->error + dead->error + DEATH_SLACK_NS;
-}
-
-static bool lowers_ttl(const struct hop *h)
-{
-	return hop_ttl_in(h) && hop_ttl_out(h) && hop_ttl_out(h) < hop_ttl_in(h);
-}
-
-static bool received(const struct stored_journey *sj)
-{
-	for (uint16_t i = 0; i < sj->j.step_count; i++) {
-		if (sj->j.steps[i].hook == HOOK_INPUT)
-			return true;
-	}
-	return false;
-}
-
-/* Does one packet for this address come to many hosts? */
-static bool is_for_many(const struct addr *a)
-{
-	return a->family == 4 ? a->b[0] >= 224 : a->b[0] == 0xff;
-}
-
-/* 4: was one of two surely met by another packet with equal contents, whatever the addresses? */
-static bool never_both(const struct stored_journey *a, const struct stored_journey *b)
-{
-	const struct hop ha = { .sj = a }, hb = { .sj = b };
-
-	if (a->host == b->host) /* came_back() knows */
-		return false;
-	if (hop_first_hook(&ha) == HOOK_OUTPUT && hop_first_hook(&hb) == HOOK_OUTPUT)
-		return true;
-	if (!hop_ttl_in(&ha) || hop_ttl_in(&ha) != hop_ttl_in(&hb))
-		return false;
-	if (received(a) && received(b))
-		return !is_for_many(&hop_tuple_in(&ha)->dst);
-	return lowers_ttl(&ha) && lowers_ttl(&hb);
-}
-
-/* 4: `a` is where one with equal contents was sent with a lower TTL than `b` came with: a copy that a router made. */
-static bool was_sent_lower(const struct stored_journey *a, const struct stored_journey *b)
-{
-	const struct hop h = { .sj = a };
-	uint8_t sent = journey_first_ttl(&a->j);
-
-	return hop_first_hook(&h) == HOOK_OUTPUT && sent && sent < journey_first_ttl(&b->j);
-}
-
-static int64_t apart(const struct stored_journey *a, const struct stored_journey *b)
-{
-	return a->at.v < b->at.v ? b->at.v - a->at.v : a->at.v - b->at.v;
-}
-
-/* A hop of p and one of q, if they are of one packet. raised: a TTL may have gone up. */
-static enum fit hops_fit(const struct path *p, const struct hop *h, const struct path *q,
-			 const struct stored_journey *sj, bool raised)
-{
-	const struct stored_journey *other = h->sj;
-	const struct hop now = { .sj = sj };
-	enum fit how = fit(other, sj);
-
-	if (other->j.fp_long && sj->j.fp_long && other->j.fp_long != sj->j.fp_long) /* 2 */
-		return FIT_NEVER;
-	if (other->host == sj->host && !came_back(p, h, q, sj) && !are_halves(h, &now) &&
-	    !are_halves(&now, h)) /* 4 */
-		return FIT_NEVER;
-	if (never_both(other, sj)) /* 4 */
-		return FIT_NEVER;
-	if (!raised && (was_sent_lower(other, sj) || was_sent_lower(sj, other))) /* 4 */
-		return FIT_NEVER;
-	if (died(sj) && !was_before(other, sj, raised)) /* 5 */
-		return FIT_NEVER;
-	if (died(other) && !was_before(sj, other, raised))
-		return FIT_NEVER;
-	if (how == FIT_NONE && journey_first_ttl(&other->j) == journey_first_ttl(&sj->j))
-		return FIT_APART; /* a translator nobody watches would have routed it, too */
-	return how;
-}
-
-/* How well the hops of both fit to be one packet's, and how far apart in time those are that fit best. */
-static enum fit paths_fit(const struct path *p, const struct path *q, bool raised, int64_t *between)
-{
-	const struct stored_journey *first = p->hops[0].sj;
-	enum fit best = FIT_APART;
-
-	for (size_t k = 0; k < q->hop_count; k++) {
-		const struct stored_journey *sj = q->hops[k].sj;
-
-		if (apart(sj, first) > JOIN_NS + sj->error + first->error) /* 3 */
-			return FIT_NEVER;
-	}
-	for (size_t k = 0; k < q->hop_count; k++) {
-		for (size_t i = 0; i < p->hop_count; i++) {
-			enum fit how = hops_fit(p, &p->hops[i], q, q->hops[k].sj, raised);
-
-			if (how == FIT_NEVER)
-				return FIT_NEVER;
-			if (how < best)
-				continue;
-			if (how > best || apart(p->hops[i].sj, q->hops[k].sj) < *between)
-				*between = apart(p->hops[i].sj, q->hops[k].sj);
-			best = how;
-		}
-	}
-	return best;
-}
-
 /* Journeys by fingerprint, then time. */
 struct sorted {
 	const struct stored_journey *const *list;
 	size_t count;
+	const struct fitting *fitting;
 };
 
 /* The first one of the fingerprint that is not before `at`. */
@@ -361,8 +157,8 @@ static bool path_has(const struct path *p, const struct stored_journey *sj)
 static bool has_rival(const struct path *p, const struct sorted *e,
 		      const struct stored_journey *end, const struct stored_journey *fixed)
 {
-	int64_t reach = apart(end, fixed) + end->error + fixed->error + HOP_NS;
-	enum fit how = fit(end, fixed);
+	int64_t reach = journeys_apart(end, fixed) + end->error + fixed->error + HOP_NS;
+	enum fit how = journeys_fit(e->fitting, end, fixed);
 
 	for (size_t i = sorted_from(e, fixed->j.fp, fixed->at.v - reach);
 	     i < e->count && e->list[i]->j.fp == fixed->j.fp &&
@@ -374,7 +170,8 @@ static bool has_rival(const struct path *p, const struct sorted *e,
 			continue;
 		if (r->j.fp_long && fixed->j.fp_long && r->j.fp_long != fixed->j.fp_long)
 			continue;
-		if (r->host == fixed->host || fit(r, fixed) < how || path_has(p, r))
+		if (r->host == fixed->host || journeys_fit(e->fitting, r, fixed) < how ||
+		    path_has(p, r))
 			continue;
 		return true;
 	}
@@ -434,7 +231,7 @@ struct group {
 	struct path *list;
 	size_t count;
 	int64_t longest; /* from a path's first hop to its last */
-	bool raised;     /* a TTL may have gone up */
+	struct fitting fitting;
 };
 
 static void group_settle(struct group *g)
@@ -461,9 +258,9 @@ static struct path *group_best(const struct group *g, size_t k, enum fit least, 
 
 		if (!g->list[i].hop_count)
 			continue;
-		if (apart(g->list[i].hops[0].sj, q->hops[0].sj) > reach + g->longest)
+		if (journeys_apart(g->list[i].hops[0].sj, q->hops[0].sj) > reach + g->longest)
 			break;
-		how = paths_fit(&g->list[i], q, g->raised, &between);
+		how = paths_fit(&g->fitting, &g->list[i], q, &between);
 		if (how < least || between > reach || (best && how == least && between >= nearest))
 			continue;
 		least = how;
@@ -479,7 +276,7 @@ static int group_join(struct group *g, enum fit least, int64_t reach, struct are
 		struct path *q = &g->list[k], *to = group_best(g, k, least, reach);
 
 		for (size_t i = 0; to && i < q->hop_count; i++) {
-			int64_t long_ = apart(to->hops[0].sj, q->hops[i].sj);
+			int64_t long_ = journeys_apart(to->hops[0].sj, q->hops[i].sj);
 
 			if (path_add_hop(to, q->hops[i].sj, arena) < 0)
 				return -ENOMEM;
@@ -495,14 +292,14 @@ static int group_join(struct group *g, enum fit least, int64_t reach, struct are
 
 /* 8, 9: paths of one fingerprint, from its journeys by time. */
 static int join_equals(struct paths *out, const struct stored_journey *const *list, size_t count,
-		       struct arena *arena)
+		       const struct fitting *fitting, struct arena *arena)
 {
-	struct group g = { .list = &out->list[out->count],
-			   .count = count,
-			   .raised = ttl_was_raised(list, count) };
+	struct group g = { .list = &out->list[out->count], .count = count, .fitting = *fitting };
 	int64_t far = JOIN_NS;
 	int r = 0;
 
+	g.fitting.raised = ttl_was_raised(list, count);
+	g.fitting.common = contents_are_common(&list[0]->j);
 	for (size_t i = 0; i < count; i++) {
 		if (path_add_hop(&g.list[i], list[i], arena) < 0)
 			return -ENOMEM;
@@ -512,9 +309,14 @@ static int join_equals(struct paths *out, const struct stored_journey *const *li
 	if (list[0]->j.fp) { /* 1 */
 		for (int64_t reach = NS_PER_MS; r == 0 && reach <= NEAR_NS; reach *= 4)
 			r = group_join(&g, FIT_CONTINUOUS, reach, arena);
+		for (int64_t reach = NS_PER_MS; r == 0 && fitting->mappings && reach <= NEAR_NS;
+		     reach *= 4)
+			r = group_join(&g, FIT_MAPPED, reach, arena);
 		if (r == 0)
 			r = group_join(&g, FIT_NONE, NEAR_NS, arena);
-		if (r == 0)
+		if (r == 0 && g.fitting.common)
+			r = group_join(&g, FIT_MAPPED, far, arena);
+		if (r == 0 && (!g.fitting.common || g.count == 2))
 			r = group_join(&g, FIT_NONE, far, arena);
 	}
 	out->count += g.count;
@@ -522,15 +324,16 @@ static int join_equals(struct paths *out, const struct stored_journey *const *li
 }
 
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
-	       struct arena *arena)
+	       const struct around *around, struct arena *arena)
 {
 	const struct stored_journey **sorted;
+	struct fitting fitting = { .around = around };
 	size_t kept = 0;
 
 	memset(out, 0, sizeof(*out));
 	sorted = arena_alloc(arena, (count + 1) * sizeof(*sorted));
 	out->list = arena_alloc(arena, (count + 1) * sizeof(*out->list));
-	if (!sorted || !out->list)
+	if (!sorted || !out->list || mappings_make(&fitting.mappings, around, arena) < 0)
 		return -ENOMEM;
 	out->cap = count + 1;
 	for (size_t i = 0; i < count; i++)
@@ -540,7 +343,7 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 	for (size_t from = 0, n; from < count; from += n) {
 		for (n = 1; from + n < count && sorted[from + n]->j.fp == sorted[from]->j.fp; n++)
 			;
-		if (join_equals(out, sorted + from, n, arena) < 0)
+		if (join_equals(out, sorted + from, n, &fitting, arena) < 0)
 			return -ENOMEM;
 	}
 	if (fragments_join(out, JOIN_NS, arena) < 0)
@@ -549,9 +352,10 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 		if (!out->list[i].hop_count)
 			continue;
 		path_order(&out->list[i]);
-		path_doubt(&out->list[i], &(struct sorted){ sorted, count });
-		if (halves_join(&out->list[i], arena) < 0)
+		path_doubt(&out->list[i], &(struct sorted){ sorted, count, &fitting });
+		if (halves_join(&out->list[i], around, arena) < 0)
 			return -ENOMEM;
+		path_link(&out->list[i]);
 		out->list[kept++] = out->list[i];
 	}
 	out->count = kept;

@@ -44,30 +44,40 @@ struct paths {
 	size_t count, cap;
 };
 
+/* What else is known of the hosts and of connections through them; any may be NULL or 0. */
+struct around {
+	const struct fleet *fleet;
+	const struct stored_conn *conns;
+	size_t conn_count;
+};
+
 /*
- * Joins journeys into paths by fingerprint, time and TTL:
+ * Joins journeys into paths by fingerprint, time and TTL. Contents are common where no number in the headers tells packets apart: no TCP,
+ * and no id of IPv4. Then other senders' packets have the same fingerprint.
  *  1. journeys without a fingerprint stand alone, but for fragments (fragments.h)
  *  2. equal fingerprints, and fp_long equal where both are known
  *  3. within both clocks' errors plus 2 s
- *  4. the same host twice is the same packet only if it came back changed (with a lower TTL, translated as another
- *     hop left it, or from its own OUTPUT over lo); an equal one is another packet with equal contents, and so is
- *     one that shares neither an address nor a TTL step with any hop. It leaves the OUTPUT of one host alone,
- *     the same TTL is lowered once, and with one TTL it is received once, unless it is for many; it never had a
- *     higher TTL than it was sent with, unless a rule raised that
- *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason is the last of its path (by TTL, unless a
- *     rule raised it, and by time)
+ *  4. of any two one came first: nothing does before OUTPUT; after INPUT's last checkpoint, and with a higher TTL than it left with (unless a
+ *     rule raised that), nothing follows. With one TTL it is received once. What is for many is received by many, and goes on. The same host
+ *     twice is the same packet only if it came back: with a lower TTL (common contents: as a hop left it, or connection tracking made
+ *     it), with the same one as another hop made it, or from its own OUTPUT over lo; an equal one is another packet with equal contents
+ *  5. a packet dies once, and is nowhere after: what the kernel freed with a deadly reason, or nftables dropped, is the last of its path (by TTL,
+ *     unless a rule raised it, and by time)
  *  6. order: falling TTL, OUTPUT first, who lowered it unseen, bridges, receivers, then time; where a rule raised the TTL, each is
  *     followed by the hop that fits best to how it left (order.h); halves of one passage are one (halves.h)
  *  7. a link is ambiguous where another packet with equal contents fits as well at its one end, and the times do not tell
  *     them apart: it is farther off by less than the clocks' errors and the time of a hop
- *  8. of several that may be joined the nearest in time are, in two rounds: what is at most 64 ms apart, then the rest
- *  9. in the first round those come first of which one left its host as the other came to its; then those that share an address or,
- *     with another TTL, nothing (a translator that nobody watches, an event that is missing)
- * 10. equal addresses with other ports join nothing where neither journey tells of a translation: a translator that nobody
- *     watches would have changed an address; they are two packets with equal contents (IPv6 has no id, a fingerprint no ports)
+ *  8. of several that may be joined the nearest in time are, in two rounds: what is at most 64 ms apart, then the rest. Common contents are
+ *     joined in the second one only by what left as the other came, or by connection tracking, unless nobody else has them
+ *  9. in the first round those come first of which one left its host as the other came to its; then those of which connection tracking on a
+ *     host between tells that it made the one of the other; then those that share an address or, with another TTL, nothing (a
+ *     translator that nobody watches, an event that is missing). With one TTL from host to host nobody has translated, but a bridge that is
+ *     seen; no more than 32 routers that nobody watches are taken for between hosts that common contents passed
+ * 10. equal addresses with other ports join nothing where neither journey nor connection tracking tells of a translation: a translator that
+ *     nobody watches would have changed an address; they are two packets with equal contents (IPv6 has no id, a fingerprint no ports)
  */
 int paths_join(struct paths *out, const struct stored_journey *list, size_t count,
-	       struct arena *arena);
+	       const struct around *around, struct arena *arena);
 
 /* Adds it as the last; path_order() within paths_join() finds its place. */
 int path_add_hop(struct path *p, const struct stored_journey *sj, struct arena *arena);

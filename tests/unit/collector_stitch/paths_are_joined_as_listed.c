@@ -58,7 +58,7 @@ static struct paths join(void)
 {
 	struct paths p;
 
-	assert_int_equal(paths_join(&p, list, count, &arena), 0);
+	assert_int_equal(paths_join(&p, list, count, &(struct around){ 0 }, &arena), 0);
 	return p;
 }
 

@@ -85,7 +85,7 @@ static const struct path *leads(const uint64_t *hosts)
 	static struct paths paths;
 	size_t n = 0;
 
-	assert_int_equal(paths_join(&paths, list, count, &arena), 0);
+	assert_int_equal(paths_join(&paths, list, count, &(struct around){ 0 }, &arena), 0);
 	assert_int_equal(paths.count, 1);
 	for (; hosts[n]; n++) {
 		assert_true(n < paths.list[0].hop_count);
@@ -182,7 +182,7 @@ static void path_1_fragments_of_another_packet_stand_alone(void **state)
 	other = seen(2, 1, 64, passes, true, t);
 	other->j.fp = 0;
 	other->j.ip_id = 78;
-	assert_int_equal(paths_join(&paths, list, count, &arena), 0);
+	assert_int_equal(paths_join(&paths, list, count, &(struct around){ 0 }, &arena), 0);
 	assert_int_equal(paths.count, 2);
 }
 
@@ -305,7 +305,7 @@ static void path_6_what_met_all_of_prerouting_is_no_half(void **state)
 		if (i == 0)
 			sj->j.steps[2].label = LABEL_RULE;
 	}
-	assert_int_equal(paths_join(&paths, list, count, &arena), 0);
+	assert_int_equal(paths_join(&paths, list, count, &(struct around){ 0 }, &arena), 0);
 	assert_int_equal(paths.count, 2);
 }
 
