@@ -5,6 +5,8 @@ import pytest
 
 from fleet import BIN, SLOW, Fleet, Standard
 
+pytest.register_assert_rewrite("ways")    # so that check() shows what differs
+
 
 def pytest_sessionstart(session):
     if not os.access(BIN / "lasthop-agent", os.X_OK):

@@ -8,7 +8,7 @@ failure, and fails when an agent left a rule, a sysctl, a logger binding or a pr
 Programs are taken from $LASTHOP_BIN (default build/gcc/bin of this checkout). $LASTHOP_SLOW multiplies every
 patience: builds with sanitizers need 3.
 """
-import ipaddress
+import datetime
 import json
 import os
 import pathlib
@@ -269,10 +269,10 @@ class Fleet:
         match = wait_until("the collector listens\n" + self.collector.said(), ports_said, READY)
         self.port, self.http = int(match[1]), int(match[2])
 
-    def start_agent(self, host, ready=True, allow_trace=True, ident=None, config=None):
-        """config: text of its YAML file."""
+    def start_agent(self, host, ready=True, allow_trace=True, ident=None, config=None, before=()):
+        """config: text of its YAML file; before: a command that runs it."""
         host.baseline = host.look()
-        argv = [BIN / "lasthop-agent", "--id", ident or host.name, "--netns", host.netns,
+        argv = [*before, BIN / "lasthop-agent", "--id", ident or host.name, "--netns", host.netns,
                 "--collector", "127.0.0.1:%d" % self.port, "--state", self.dir / ("state-" + host.name), "--insecure"]
         if allow_trace:
             argv.append("--allow-trace")
@@ -316,6 +316,11 @@ class Fleet:
 
     def host_list(self):
         return json.loads(self.lasthop("hosts", "--json", status=0).stdout)["hosts"]
+
+    def source(self, host, name):
+        """What `hosts` says of it; None: nothing."""
+        listed = next(h for h in self.host_list() if h["id"] == host)
+        return next((s for s in listed["sources"] if s["name"] == name), None)
 
     def trace(self, flow, for_="60s", rate="1000/s", on=None, status=0):
         argv = ["trace", "start", *flow.split(), "--for", for_, "--rate", rate, "--json"]
@@ -500,10 +505,16 @@ def part(whole, like):
     return whole
 
 
+def end(address, port):
+    return ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
+
+
+def seconds(text):
+    """Since 1970, of a time in an answer."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.datetime.fromisoformat(whole + "+00:00").timestamp() + float("0." + fraction)
+
+
 def flow_of(attempt, proto, dst, dport):
     """The short form of the flow that an attempt made."""
-    def end(address, port):
-        six = ipaddress.ip_address(address).version == 6
-        return ("[%s]:%d" if six else "%s:%d") % (address, port)
-
     return "%s %s %s" % (proto, end(attempt.src, attempt.sport), end(dst, dport))

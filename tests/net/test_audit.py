@@ -43,7 +43,7 @@ def name(host, hosts, ident="m"):
 
 
 def source(fleet, host, which="audit"):
-    return next(s for h in fleet.host_list() if h["id"] == host for s in h["sources"] if s["name"] == which)
+    return fleet.source(host, which)
 
 
 def log(fleet, host, *more):

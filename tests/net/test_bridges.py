@@ -4,8 +4,7 @@ A bridge that asks iptables shows a packet to PREROUTING at the port, and again 
 """
 import pytest
 
-from fleet import part
-from ways import changes, hosts, told
+from ways import changes, check, hosts, told
 
 RULES = """*nat
 :DOCKER - [0:0]
@@ -22,10 +21,6 @@ COMMIT
 -A FORWARD -i docker0 -j ACCEPT
 COMMIT
 """
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected, told(answer)
 
 
 def delivered(answer, *way, verdict="delivered", back=True):

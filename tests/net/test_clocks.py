@@ -1,16 +1,11 @@
 """Agents whose wall clocks are minutes apart: the order is that of the packets, and the times are the collector's."""
-import datetime
 import json
 import time
 
-from fleet import flow_of, part
+from fleet import flow_of, part, seconds
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
 SLACK = 2    # seconds: what a loaded machine may need to measure
-
-
-def seconds(text):
-    return datetime.datetime.strptime(text[:26] + "Z", "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def check(answer, sent, **expected):

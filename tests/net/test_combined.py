@@ -12,14 +12,10 @@ import pytest
 
 import traffic
 import ways
-from fleet import flow_of, part
-from ways import hosts, told
+from fleet import flow_of
+from ways import check, hosts, told
 
 SERVER = "10.0.3.2"
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected, told(answer)
 
 
 def begin(fleet, *flows, agents=()):

@@ -11,11 +11,6 @@ from test_nat import nat
 MANY = 20000
 
 
-def source(fleet, name="gw"):
-    host = next(h for h in fleet.host_list() if h["id"] == name)
-    return next((s for s in host["sources"] if s["name"] == "conntrack"), None)
-
-
 def send_from_many(std, count, gap, first=20000):
     """Datagrams to a closed port, each from a port of its own."""
     def send():
@@ -33,11 +28,11 @@ def test_too_many_connections_are_left_alone(fleet, std):
     fleet.start_agent(std.gw, config="conntrack_rate: 100\n")
     fleet.start_agent(std.rt, config="conntrack_rate: 100000\n")
     send_from_many(std, 100, 0.03)
-    assert source(fleet)["state"] == "on"
+    assert fleet.source("gw", "conntrack")["state"] == "on"
     send_from_many(std, 1200, 0.004, 30000)
-    off = wait_until("rest", lambda: (lambda s: s if s["state"] == "off" else None)(source(fleet)), 3)
+    off = wait_until("rest", lambda: (lambda s: s if s["state"] == "off" else None)(fleet.source("gw", "conntrack")), 3)
     assert "conntrack_rate" in off["why"]
-    assert source(fleet, "rt")["state"] == "on"
+    assert fleet.source("rt", "conntrack")["state"] == "on"
     assert std.gw.agent.said().count("source conntrack is off") == 1
 
     def losses():

@@ -2,8 +2,6 @@
 import json
 import time
 
-import pytest
-
 from fleet import wait_until
 
 EVERY = "counters_seconds: 1\n"

@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 import traffic
-from fleet import BIN, GONE, READY, SLOW, run, wait_until
+from fleet import BIN, GONE, READY, SLOW, end, run, wait_until
 
 SRC = {4: "10.0.1.2", 6: "2001:db8:1::2"}
 DST = {4: "10.0.3.2", 6: "2001:db8:3::2"}
@@ -33,10 +33,6 @@ def bare(fleet):
 def neighbours_meet(std, version):
     """The first solicitation of a young IPv6 link goes unheard, and costs a second."""
     wait_until("the way is open", lambda: std.cl.ping(DST[version], 7, timeout=0.3).outcome == "answered", 5)
-
-
-def end(address, port):
-    return "[%s]:%d" % (address, port) if ":" in address else "%s:%d" % (address, port)
 
 
 def flow(proto, src, dst, port):

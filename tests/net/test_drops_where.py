@@ -6,11 +6,8 @@ import subprocess
 import time
 
 import traffic
-from fleet import BIN, part, wait_until
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
+from fleet import BIN, wait_until
+from ways import check
 
 
 def drops_are_on(fleet):

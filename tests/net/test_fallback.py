@@ -12,7 +12,7 @@ import time
 import pytest
 
 import fleet as fleets
-from fleet import BIN, Fleet, run, wait_until
+from fleet import Fleet, run, wait_until
 
 FLOW = "tcp 10.0.0.1 10.0.0.2:443"
 OURS = re.compile(r'(?m)^-A (PREROUTING|OUTPUT) .*--comment "lasthop [0-9a-f]{16} lease [0-9a-f]+" -j TRACE$')
@@ -30,13 +30,7 @@ def pair():
 
 
 def start(fleet, host, mode="force"):
-    config = fleet.dir / ("config-%s.yaml" % host.name)
-    config.write_text("trace_fallback: %s\n" % mode)
-    host.baseline = host.look()
-    host.agent = fleet.start("agent-" + host.name, [
-        BIN / "lasthop-agent", "--id", host.name, "--netns", host.netns, "--collector", "127.0.0.1:%d" % fleet.port, "--state",
-        fleet.dir / ("state-" + host.name), "--insecure", "--allow-trace", "--config", config])
-    fleet.wait_ready(host.name)
+    fleet.start_agent(host, config="trace_fallback: %s\n" % mode)
 
 
 def changes(fleet):

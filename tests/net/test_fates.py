@@ -5,7 +5,7 @@ import socket
 import pytest
 
 import traffic
-from fleet import part
+from ways import check
 
 
 def answer_for(fleet, std, flow, go, rules=lambda: None, agents=None):
@@ -15,10 +15,6 @@ def answer_for(fleet, std, flow, go, rules=lambda: None, agents=None):
     fleet.trace(flow)
     met = go()
     return met, fleet.where(flow)
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
 
 
 def test_reject_with_tcp_reset_on_a_router(fleet, std):

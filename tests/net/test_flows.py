@@ -1,13 +1,6 @@
 """Kinds of flows and what makes them hard to tell apart."""
-from fleet import flow_of, part, wait_until
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
-
-
-def hosts(answer, direction="original"):
-    return [hop["host"] for hop in answer["hops"] if hop["direction"] == direction]
+from fleet import flow_of
+from ways import check, hosts, warm
 
 
 def test_two_clients_with_one_source_port(fleet, std):
@@ -126,14 +119,9 @@ def test_udp_one_way(fleet, std):
     check(fleet.where("udp 10.0.1.2 10.0.3.2:5301"), verdict="delivered", reply_seen=False, died_at=None)
 
 
-def warm_up_ipv6(std):
-    """The first second of an IPv6 interface goes by without neighbours."""
-    wait_until("IPv6 works", lambda: std.cl.ping("2001:db8:3::2", 1).outcome == "answered", 10)
-
-
 def test_ipv6_without_nat(fleet, std):
     std.rt.rules("-A FORWARD -p tcp --dport 80 -j ACCEPT", "-A FORWARD -p tcp --dport 443 -j DROP", version=6)
-    warm_up_ipv6(std)
+    warm(std.cl, "2001:db8:3::2")
     fleet.start_collector()
     fleet.start_agents()
     fleet.trace("tcp 2001:db8:1::2 [2001:db8:3::2]:443")
@@ -151,7 +139,7 @@ def test_ipv6_without_nat(fleet, std):
 def test_ipv6_delivered(fleet, std):
     std.sv.rules("-A INPUT -p tcp --dport 443 -j ACCEPT", version=6)
     std.sv.serve("tcp", 443)
-    warm_up_ipv6(std)
+    warm(std.cl, "2001:db8:3::2")
     fleet.start_collector()
     fleet.start_agents()
     fleet.trace("tcp 2001:db8:1::2 [2001:db8:3::2]:443")

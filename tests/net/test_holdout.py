@@ -9,7 +9,8 @@ import time
 import pytest
 
 import traffic
-from fleet import BIN, Standard, part
+from fleet import BIN, Standard
+from ways import check, hosts, warm
 
 SERVER, PUBLIC = "10.0.3.2", "203.0.113.10"
 SERVER6 = "2001:db8:3::2"
@@ -22,22 +23,8 @@ def begin(fleet, flow, *agents):
     fleet.trace(flow)
 
 
-def check(answer, **expected):
-    assert part(answer, expected) == expected
-
-
-def hosts(answer, direction="original"):
-    return [h["host"] for h in answer["hops"] if h["direction"] == direction]
-
-
 def translations(answer, host, direction="original"):
     return [n for h in answer["hops"] if h["host"] == host and h["direction"] == direction for n in h["nat"]]
-
-
-def warm_up_ipv6(std):
-    """The first second of an IPv6 interface goes by without neighbours."""
-    std.cl.ping(SERVER6, 7)
-    time.sleep(1)
 
 
 @pytest.mark.parametrize("host,table,chain", [
@@ -141,7 +128,7 @@ def test_udp_in_fragments_arrives(fleet, std):
 
 
 def test_nobody_listens_on_a_udp_port_of_ipv6(fleet, std):
-    warm_up_ipv6(std)
+    warm(std.cl, SERVER6)
     std.sv.serve("udp", 54).mute = True
     begin(fleet, "-p udp -d 2001:db8:3::2")
     std.cl.udp(SERVER6, 53, timeout=0.3)
@@ -153,7 +140,7 @@ def test_nobody_listens_on_a_udp_port_of_ipv6(fleet, std):
 
 
 def test_reject_in_a_user_chain_of_ipv6(fleet, std):
-    warm_up_ipv6(std)
+    warm(std.cl, SERVER6)
     std.rt.rules("-N X", "-A FORWARD -p udp -j X",
                  "-A X -p udp --dport 53 -j REJECT --reject-with icmp6-adm-prohibited", version=6)
     begin(fleet, "udp 2001:db8:1::2 [2001:db8:3::2]:53")

@@ -25,13 +25,6 @@ def pair():
         yield f
 
 
-def start_agent(fleet, host, *before):
-    host.baseline = host.look()
-    host.agent = fleet.start("agent-" + host.name, [
-        *before, BIN / "lasthop-agent", "--id", host.name, "--netns", host.netns, "--collector", "127.0.0.1:%d" % fleet.port,
-        "--state", fleet.dir / ("state-" + host.name), "--insecure", "--allow-trace"])
-
-
 def sources(fleet, name):
     return {s["name"]: s for h in fleet.host_list() if h["id"] == name for s in h["sources"]}
 
@@ -43,7 +36,7 @@ def said(host, text):
 def test_without_raw_sockets_rules_have_no_text(pair):
     a, b = pair.hosts["a"], pair.hosts["b"]
     pair.start_agent(a)
-    start_agent(pair, b, "capsh", "--drop=cap_net_raw", "--", "-c", 'exec "$@"', "sh")
+    pair.start_agent(b, ready=False, before=("capsh", "--drop=cap_net_raw", "--", "-c", 'exec "$@"', "sh"))
     wait_until("b's sources", lambda: sources(pair, "b"), fleets.READY)
     ruleset = sources(pair, "b")["ruleset"]
     assert ruleset["state"] == "failed" and "CAP_NET_RAW" in ruleset["why"]

@@ -7,14 +7,11 @@ import struct
 import pytest
 
 import traffic
-from fleet import Standard, part, run
+from fleet import Standard, run
 from test_render import attr
+from ways import check
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
 
 
 def xtables(host, *lines, version=4):

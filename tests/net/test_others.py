@@ -6,13 +6,10 @@ import time
 import pytest
 
 import traffic
-from fleet import flow_of, part
+from fleet import flow_of
+from ways import check
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
 
 
 def test_legacy_save_and_restore_under_a_lease(fleet, std):

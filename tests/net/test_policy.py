@@ -4,16 +4,8 @@ import time
 import pytest
 
 import ways
-from fleet import GONE, part
-from ways import left, right
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected, ways.told(answer)
-
-
-def end(address, port):
-    return ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
+from fleet import GONE, end
+from ways import check, left, right
 
 
 def blamed(answer):

@@ -1,7 +1,6 @@
 """Changes of legacy tables where nobody tells of them: neither BPF nor the audit log. They are looked for, within 1 % of a core,
 and how exactly their time is known is shown."""
 import contextlib
-import datetime
 import json
 import os
 import pathlib
@@ -10,7 +9,7 @@ import time
 import pytest
 
 from auditing import WITHOUT_BPF, auditing
-from fleet import BIN, run, wait_until
+from fleet import run, seconds, wait_until
 
 
 def unheard():
@@ -20,22 +19,12 @@ def unheard():
 
 def start(fleet, host):
     fleet.start_collector()
-    host.baseline = host.look()
-    (fleet.dir / "agent.yaml").write_text("counters_seconds: 0\n")
-    host.agent = fleet.start("agent-m", [
-        *WITHOUT_BPF, BIN / "lasthop-agent", "--id", "m", "--netns", host.netns, "--collector", "127.0.0.1:%d" % fleet.port, "--state",
-        fleet.dir / "state-m", "--insecure", "--config", fleet.dir / "agent.yaml"])
-    fleet.wait_ready("m")
+    fleet.start_agent(host, allow_trace=False, ident="m", config="counters_seconds: 0\n", before=WITHOUT_BPF)
 
 
 def changes(fleet):
     done = fleet.lasthop("rules", "log", "--json", "m", status=0)
     return [c for c in json.loads(done.stdout)["changes"] if c["kind"] != "first"]
-
-
-def seconds(text):
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.datetime.fromisoformat(whole + "+00:00").timestamp() + float("0." + fraction)
 
 
 def check_time(change, begun, ended):

@@ -6,12 +6,8 @@ import pytest
 
 import traffic
 import ways
-from fleet import GONE, part
-from ways import left, right
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected, ways.told(answer)
+from fleet import GONE, end, part
+from ways import check, left, right
 
 
 def strangers(answer, direction="original"):
@@ -19,10 +15,6 @@ def strangers(answer, direction="original"):
     return [(hop["host"], hop["stranger"]["addr"], hop["stranger"]["ttl_steps"],
              [(n["kind"], n["from"], n["to"]) for n in hop["stranger"]["nat"]])
             for hop in answer["hops"] if hop["direction"] == direction and hop["stranger"]]
-
-
-def end(address, port):
-    return ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
 
 
 @pytest.mark.parametrize("six", [False, True], ids=["ipv4", "ipv6"])

@@ -3,17 +3,9 @@ import threading
 
 import pytest
 
-from fleet import part
+from ways import check, hosts
 
 FLOW = "tcp 10.0.1.2:%d 10.0.3.2:%d"
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
-
-
-def hosts(answer, direction="original"):
-    return [hop["host"] for hop in answer["hops"] if hop["direction"] == direction]
 
 
 def test_two_sites_in_zones_of_one_gateway(fleet):

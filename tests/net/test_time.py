@@ -3,13 +3,10 @@ import signal
 
 import pytest
 
-from fleet import GONE, flow_of, part, wait_until
+from fleet import GONE, flow_of, wait_until
+from ways import check
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
 
 
 def saved_on(fleet, host, text):

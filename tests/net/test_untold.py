@@ -3,13 +3,10 @@ import json
 
 import pytest
 
-from fleet import flow_of, part, wait_until
+from fleet import flow_of, wait_until
+from ways import check
 
 DST = {4: "10.0.3.2", 6: "2001:db8:3::2"}
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
 
 
 def asked(fleet, host, proto, dst, port, **more):

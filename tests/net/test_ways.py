@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from fleet import GONE, part
+from fleet import GONE
+from ways import check, hosts
 
 FLOW = "tcp 10.0.1.2 10.0.3.2:443"
 
@@ -13,14 +14,6 @@ def answer_to(fleet, std, flow, go):
     fleet.start_agents()
     fleet.trace(flow)
     return go(), fleet.where(flow)
-
-
-def check(answer, **expected):
-    assert part(answer, expected) == expected
-
-
-def hosts(answer, direction="original"):
-    return [hop["host"] for hop in answer["hops"] if hop["direction"] == direction]
 
 
 def test_snat_to_a_fixed_source(fleet, std):

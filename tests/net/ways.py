@@ -5,7 +5,7 @@ Each host of a chain reaches its left neighbour by `west` and its right one by `
 is 10.(20+i).0.0/24 and 2001:db8:(20+i)::/64, .1 on its left and .2 on its right. Every host has a route to
 every link, so that only what a test plants ends a packet.
 """
-from fleet import wait_until
+from fleet import part, wait_until
 
 
 def left(i, six=False):
@@ -60,3 +60,8 @@ def told(answer):
             "ttl": [(h["ttl_in"], h["ttl_out"]) for h in answer["hops"]],
             "links": [(h["link"], h["link_confidence"]) for h in answer["hops"]],
             "causes": [(c["id"], c["summary"]) for c in answer["causes"]], "losses": answer["losses"]}
+
+
+def check(answer, **expected):
+    """What of the answer the scenario speaks about is as expected."""
+    assert part(answer, expected) == expected, told(answer) if "hops" in answer else answer
