@@ -1,6 +1,6 @@
 /*
  * Golden files: tests/data/cli/KIND_NAME.json, drawn as the kind says, must look like KIND_NAME.txt; the same with
- * .ascii.txt, .detail.txt and .colour.txt where those exist. LASTHOP_UPDATE=1 in the environment rewrites them.
+ * .ascii.txt, .detail.txt and .colour.txt where those exist. With --update they are rewritten.
  */
 #include <dirent.h>
 #include <locale.h>
@@ -94,9 +94,10 @@ static void check_harmless(const char *name, const struct screen *s, bool colour
 	}
 }
 
+static bool update;
+
 static void check_golden(const char *path, const struct screen *s)
 {
-	bool update = getenv("LASTHOP_UPDATE");
 	struct buf expected;
 
 	if (update) {
@@ -213,7 +214,7 @@ static void exit_status_says_what_the_answer_is_worth(void **state)
 	json_decref(answer);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_look_like_their_golden_files),
@@ -221,6 +222,7 @@ int main(void)
 		cmocka_unit_test(exit_status_says_what_the_answer_is_worth),
 	};
 
+	update = argc == 2 && !strcmp(argv[1], "--update");
 	setenv("TZ", "UTC", 1);
 	tzset();
 	setlocale(LC_CTYPE, "C.UTF-8");
