@@ -95,7 +95,7 @@ static int hex(char c)
 	return isdigit((unsigned char)c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* "text", or hexadecimal; what is longer than the room is cut. NULs inside become blanks. False: neither of these. */
+/* "text", or hexadecimal; what is longer than the room is cut. NULs inside become COMMAND_BREAK. False: neither of these. */
 static bool encoded(struct text *t, char *out, size_t size)
 {
 	size_t n = 0, len = 0;
@@ -126,7 +126,7 @@ static bool encoded(struct text *t, char *out, size_t size)
 	out[n] = '\0';
 	for (size_t i = 0; i < n; i++)
 		if (out[i] == '\0')
-			out[i] = ' ';
+			out[i] = COMMAND_BREAK;
 	return true;
 }
 

@@ -33,7 +33,7 @@ struct audit_record {
 	char table[33];         /* TABLE, legacy */
 	char program[17];       /* TABLE, CALL */
 	char command[COMMAND_MAX +
-		     1]; /* TITLE: arguments parted by spaces; the kernel cuts it at 128 bytes */
+		     1]; /* TITLE: words parted by COMMAND_BREAK; the kernel cuts it at 128 bytes */
 };
 
 /*

@@ -130,6 +130,6 @@ int change_decode(struct table_change *c, const uint8_t *p, size_t len)
 	memcpy(c->command, raw.command, raw.command_len);
 	for (uint32_t i = 0; i + 1 < raw.command_len; i++)
 		if (c->command[i] == '\0')
-			c->command[i] = ' ';
+			c->command[i] = COMMAND_BREAK;
 	return 0;
 }

@@ -17,7 +17,7 @@ struct table_change {
 	uint32_t generation;         /* of nftables, which the change made; 0 not known */
 	uint8_t family;              /* FAMILY_IPV4, FAMILY_IPV6 */
 	char program[17], table[33];
-	char command[513]; /* arguments parted by spaces, cut at 512 bytes; "" not known */
+	char command[513]; /* words parted by COMMAND_BREAK, cut at 512 bytes; "" not known */
 };
 
 /*

@@ -28,6 +28,10 @@ struct trace_event {
 	bool priority_known;
 };
 
+enum {
+	COMMAND_BREAK = '\x1f'
+}; /* between the words of a command line, which may have blanks of their own */
+
 struct table_change;
 struct audit_record;
 

@@ -93,8 +93,10 @@ static bool take_table(struct audit *a, const struct audit_record *r, struct boo
  */
 static bool is_title_of(const char *command, const char *program)
 {
+	const char breaks[] = { ' ', COMMAND_BREAK, '\0' };
+
 	for (int i = 0; i < 2 && *command; i++) {
-		size_t len = strcspn(command, " ");
+		size_t len = strcspn(command, breaks);
 		const char *slash = memrchr(command, '/', len);
 		const char *name = slash ? slash + 1 : command + (command[0] == '-');
 		size_t n = len - (size_t)(name - command);
@@ -104,7 +106,7 @@ static bool is_title_of(const char *command, const char *program)
 		if (n > 0 && n == strlen(program) && memcmp(name, program, n) == 0)
 			return true;
 		command += len;
-		command += strspn(command, " ");
+		command += strspn(command, breaks);
 	}
 	return false;
 }

@@ -1,6 +1,5 @@
 #include "agent/worker/changes.h"
 
-#include <ctype.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,100 +7,7 @@
 
 #include "agent/source/source.h"
 #include "agent/worker/audit.h"
-
-#define MASK "***"
-
-/* Is it in the name; whole: not as part of a longer word? */
-static bool named(const char *name, size_t len, const char *word, bool whole)
-{
-	size_t n = strlen(word);
-
-	for (size_t at = 0; at + n <= len; at++) {
-		if (strncasecmp(name + at, word, n) != 0)
-			continue;
-		if (!whole || ((at == 0 || !isalnum((unsigned char)name[at - 1])) &&
-			       (at + n == len || !isalnum((unsigned char)name[at + n]))))
-			return true;
-	}
-	return false;
-}
-
-static bool secret_name(const char *name, size_t len)
-{
-	static const struct {
-		const char *word;
-		bool whole;
-	} words[] = {
-		{ "password", false },   { "passwd", false },       { "passphrase", false },
-		{ "secret", false },     { "token", false },        { "apikey", false },
-		{ "credential", false }, { "authorization", true }, { "auth", true },
-		{ "pass", true },        { "pwd", true },           { "psk", true },
-		{ "cookie", true },
-	};
-	size_t dashes = 0;
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (named(name, len, words[i].word, words[i].whole))
-			return true;
-	/* "--private-key", "API_KEY"; a "key" alone is any. */
-	while (dashes < len && name[dashes] == '-')
-		dashes++;
-	return len - dashes > 4 && !isalnum((unsigned char)name[len - 4]) &&
-	       strncasecmp(name + len - 3, "key", 3) == 0;
-}
-
-/* "Authorization: Bearer ..." */
-static bool is_scheme(const char *word, size_t len)
-{
-	return (len == 6 && strncasecmp(word, "bearer", len) == 0) ||
-	       (len == 5 && strncasecmp(word, "basic", len) == 0);
-}
-
-static void replace(char *at, size_t len)
-{
-	size_t n = strlen(MASK) < len ? strlen(MASK) : len;
-
-	memcpy(at, MASK, n);
-	memmove(at + n, at + len, strlen(at + len) + 1);
-}
-
-/* "scheme://user:secret@host" */
-static void mask_url(char *word, size_t len)
-{
-	char *scheme = memmem(word, len, "://", 3), *colon, *host;
-
-	if (!scheme)
-		return;
-	host = memchr(scheme, '@', len - (size_t)(scheme - word));
-	colon = host ? memchr(scheme + 3, ':', (size_t)(host - scheme - 3)) : NULL;
-	if (colon)
-		replace(colon + 1, (size_t)(host - colon - 1));
-}
-
-void command_mask(char *command)
-{
-	bool value = false; /* the next word is one of a secret option */
-
-	for (char *p = command; *p;) {
-		size_t len = strcspn(p, " ");
-		char *equals = memchr(p, '=', len);
-
-		if (is_scheme(p, len) && (value || len == 6)) {
-			value = true;
-		} else if (value && len > 0 && p[0] != '-') {
-			replace(p, len);
-			value = false;
-		} else if (equals && secret_name(p, (size_t)(equals - p))) {
-			replace(equals + 1, len - (size_t)(equals + 1 - p));
-		} else {
-			value = len > 0 && (p[0] == '-' || p[len - 1] == ':') &&
-				secret_name(p, len - (p[len - 1] == ':'));
-			mask_url(p, len);
-		}
-		p += strcspn(p, " ");
-		p += strspn(p, " ");
-	}
-}
+#include "agent/worker/mask.h"
 
 /* By the file alone: a directory service may take its time, and nothing here may wait. */
 static void user_name(uint32_t uid, char *name, size_t size)
@@ -145,7 +51,7 @@ void noted_ask_proc(struct noted *n)
 	n->command[len] = '\0';
 	for (size_t i = 0; i + 1 < len; i++)
 		if (n->command[i] == '\0')
-			n->command[i] = ' ';
+			n->command[i] = COMMAND_BREAK;
 }
 
 void noted_finish(struct noted *n)

@@ -62,6 +62,3 @@ struct audit;
  */
 void changes_credit(struct changes *c, struct audit *audit, uint32_t host, struct ruleset_fact *f,
 		    uint32_t before, uint32_t now);
-
-/* Replaces what looks like a secret in a command line, in place: values of options and variables so named, and in URLs. */
-void command_mask(char *command);

@@ -223,7 +223,9 @@ static void a_change_has_its_author(void **state)
 	assert_int_equal(c.family, FAMILY_IPV6);
 	assert_string_equal(c.program, "iptables-legacy");
 	assert_string_equal(c.table, "filter");
-	assert_string_equal(c.command, "iptables -A INPUT -m comment --comment a b");
+	assert_string_equal(c.command, "iptables\x1f-A\x1fINPUT\x1f-m\x1f"
+				       "comment\x1f--comment\x1f"
+				       "a b");
 
 	/* Nothing that need end. */
 	memset(raw.comm, 'x', sizeof(raw.comm));
