@@ -149,7 +149,12 @@ static uint64_t census_own(void)
 	return stat("/proc/thread-self/ns/net", &st) == 0 ? st.st_ino : 0;
 }
 
-/* Files that no namespace is mounted on are being made, or were left over. */
+static int by_file(const void *a, const void *b)
+{
+	return strcmp(((const struct dweller *)a)->file, ((const struct dweller *)b)->file);
+}
+
+/* Files that no namespace is mounted on are being made, or were left over. Sorted: of two names of one namespace it is always the same. */
 static void take_names(struct census *c)
 {
 	struct stat own, st;
@@ -173,6 +178,7 @@ static void take_names(struct census *c)
 		else
 			inode_name(d->inode, d->name);
 	}
+	qsort(c->list, c->count, sizeof(c->list[0]), by_file);
 out:
 	if (dir)
 		closedir(dir);

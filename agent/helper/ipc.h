@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/limits.h"
@@ -15,7 +16,7 @@ enum { HELPER_FD = 3 };
 /*
  * FOLLOW: tell of namespaces from now on. Then comes, unasked and with tag 0, an answer NETNS for each: `value` is its index,
  * `digest` its inode, `why` its name. error 0: it is there, under a new index or under the one that its name has had;
- * -ENOENT: it has gone, and requests to its index fail. An index beyond all hosts: `why` says what is not watched.
+ * -ENOENT: it has gone, or was not there from the start, and requests to its index fail. An index beyond all hosts: `why` says what is not watched.
  * LOGGERS: `value` is which loggers the namespace has now. LOGGERS_PUT: those in `what` were there before a helper of ours that
  * was killed together with its guard; put back where nobody uses what it left.
  * RELEASE: what the host of this index has told is acknowledged; it may become another one.
@@ -119,6 +120,15 @@ struct helper_request {
 	uint32_t group_count;      /* OPEN of NFLOG: log groups, each once and none of them 0 */
 	uint16_t groups[NFLOG_GROUPS_MAX];
 }; /* RCVBUF carries the socket as SCM_RIGHTS */
+
+/* Is it of no single namespace, whichever index it bears? */
+static inline bool request_is_for_all(const struct helper_request *q)
+{
+	if (q->op == HELPER_OPEN)
+		return q->what == SOURCE_AUDIT ||
+		       (q->what >= SOURCE_DROPS && q->what <= SOURCE_CHANGES_LOST);
+	return q->op == HELPER_FOLLOW || (q->op == HELPER_DUMP && q->what == DUMP_REASONS);
+}
 
 /* An answer carries at most one fd (SCM_RIGHTS), which is then the worker's alone. */
 struct helper_answer {

@@ -95,12 +95,10 @@ static int open_in_place(void *arg)
 	return source_open((enum helper_source)o->q->what, o->why);
 }
 
-/* What is one for all namespaces. */
-static bool is_bpf(const struct helper_request *q)
+/* Does it need the place that it names to be there? */
+static bool needs_place(const struct helper_request *q)
 {
-	if (q->op == HELPER_DUMP)
-		return q->what == DUMP_REASONS;
-	return q->op == HELPER_OPEN && q->what >= SOURCE_DROPS && q->what <= SOURCE_CHANGES_LOST;
+	return q->op != HELPER_RELEASE && q->op != HELPER_RCVBUF && !request_is_for_all(q);
 }
 
 static int bpf_request(struct helper *h, const struct helper_request *q, struct why *why)
@@ -224,8 +222,7 @@ static int follow_request(struct helper *h)
 		return -EALREADY;
 	h->told = true;
 	for (i = 0; i < h->place_count; i++)
-		if (h->places[i].held.standing)
-			announce(h, i, 0, h->places[i].held.name);
+		announce(h, i, h->places[i].held.standing ? 0 : -ENOENT, h->places[i].held.name);
 	if (h->all || h->places[0].held.name[0])
 		r = follow_open(&h->follow, h->all, &h->follow_ops);
 	if (r == 0)
@@ -270,7 +267,7 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 	uint8_t loggers[LOGGER_FAMILIES];
 	int fd = -1, r = 0;
 
-	if (!p->held.standing && q->op != HELPER_RELEASE && q->op != HELPER_RCVBUF) {
+	if (!p->held.standing && needs_place(q)) {
 		a.error = -ENOENT;
 		snprintf(a.why, sizeof(a.why), "%s", GONE);
 		return answer_give(&a, -1);
@@ -294,8 +291,8 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 			a.value = h->audit.auditing;
 			break;
 		}
-		fd = r = is_bpf(q) ? bpf_request(h, q, &why)
-				   : netns_run(&p->ns, open_in_place, &o, &why);
+		fd = r = request_is_for_all(q) ? bpf_request(h, q, &why)
+					       : netns_run(&p->ns, open_in_place, &o, &why);
 		break;
 	case HELPER_RCVBUF:
 		r = socket_rcvbuf(fd_in, q->what, &a.value);
@@ -549,13 +546,16 @@ static int places_open(struct helper *h, char *const names[], uint32_t count, st
 
 		i = h->place_count;
 		r = netns_open(&ns, count ? names[i] : NULL, why);
+		p->held.standing = r == 0;
 		if (r == 0)
 			r = place_begin(p, &ns, &h->config, i, &h->guard, h->done, why);
+		else if (r == -ENOENT) /* it may come */
+			r = 0;
 		if (r < 0)
 			return r;
-		snprintf(p->held.name, sizeof(p->held.name), "%s", ns.name);
-		p->held.inode = netns_inode(&ns);
-		p->held.used = p->held.standing = true;
+		snprintf(p->held.name, sizeof(p->held.name), "%s", count ? names[i] : "");
+		p->held.inode = p->held.standing ? netns_inode(&ns) : 0;
+		p->held.used = true;
 		(void)bpf_watch(&h->bpf, i, p->held.inode);
 		h->place_count++;
 	} while (h->place_count < count);

@@ -33,6 +33,24 @@ bool netns_name_valid(const char *name)
 	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+static int open_own(void *arg)
+{
+	(void)arg;
+	return open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
+/* A descriptor holds the mount that it was opened by, so that umount(8) calls it busy: it is opened again from within. */
+static void let_go_of_mount(struct netns *ns)
+{
+	struct why ignored;
+	int fd = netns_run(ns, open_own, NULL, &ignored);
+
+	if (fd < 0)
+		return; /* without the right to enter: it is of no use anyway */
+	close(ns->fd);
+	ns->fd = fd;
+}
+
 int netns_open(struct netns *ns, const char *name, struct why *why)
 {
 	char path[sizeof(NETNS_DIR) + ID_MAX];
@@ -49,6 +67,7 @@ int netns_open(struct netns *ns, const char *name, struct why *why)
 	if (ns->fd < 0)
 		return why_set(why, -errno, "cannot open network namespace %s: %s", name,
 			       strerror(errno));
+	let_go_of_mount(ns);
 	return 0;
 }
 
@@ -56,6 +75,7 @@ void netns_take(struct netns *ns, const char *name, int fd)
 {
 	*ns = (struct netns){ .fd = fd };
 	snprintf(ns->name, sizeof(ns->name), "%s", name);
+	let_go_of_mount(ns);
 }
 
 uint64_t netns_inode(const struct netns *ns)

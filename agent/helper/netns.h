@@ -18,9 +18,12 @@ struct netns {
 
 /* A plain name of [A-Za-z0-9._-], never "." or "..". */
 bool netns_name_valid(const char *name);
-/* Opens /run/netns/NAME; a NULL name is where the helper stands. 0 or -errno with why. */
+/*
+ * Opens /run/netns/NAME; a NULL name is where the helper stands. 0 or -errno with why. The name may be unmounted meanwhile, as if
+ * nobody had opened it.
+ */
 int netns_open(struct netns *ns, const char *name, struct why *why);
-/* Makes ns of an open namespace, which it owns from now on. */
+/* Makes ns of an open namespace, which it owns from now on; likewise without holding the mount that it was opened by. */
 void netns_take(struct netns *ns, const char *name, int fd);
 /* What tells it from others while it lives; 0: it cannot be told. */
 uint64_t netns_inode(const struct netns *ns);

@@ -693,9 +693,7 @@ void host_clear(struct host *h)
 	ifnames_clear(&h->names);
 }
 
-#define ENDED_WHY "its network namespace has ended"
-
-void host_end(struct host *h)
+void host_end(struct host *h, const char *why)
 {
 	struct boot_ns now = boot_now();
 	struct source_fact list[HOST_SOURCES_MAX];
@@ -703,13 +701,14 @@ void host_end(struct host *h)
 	struct record ended = { .kind = RECORD_ENDED, .ended = { now } };
 	uint32_t said;
 
-	leases_lost(h, ENDED_WHY);
+	leases_lost(h, why);
 	tables_release(h);
 	assembler_flush(h->assembler);
+	tables_ended(h);
 	(void)sources_list(h, list, &sources.sources.count, &said);
 	for (uint32_t i = 0; i < sources.sources.count; i++) {
 		list[i].state = SOURCE_OFF;
-		list[i].why = ENDED_WHY;
+		list[i].why = why;
 	}
 	host_emit(h, &sources);
 	host_emit(h, &ended);

@@ -154,6 +154,6 @@ int host_content(const struct host *h, const struct content_id *id, const struct
 void host_snapshot(struct host *h);
 /* The collector has lost what it had: tells everything that is in force again. */
 void host_resend(struct host *h);
-/* Its namespace has ended: tells that nothing is in force any more, and lets go of everything. */
-void host_end(struct host *h);
+/* Its namespace has ended, or is not there: tells that nothing is in force any more, and lets go of everything. */
+void host_end(struct host *h, const char *why);
 void host_clear(struct host *h);

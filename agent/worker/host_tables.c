@@ -198,6 +198,14 @@ struct boot_ns tables_due(const struct host *h, struct boot_ns now)
 	return next_read(h).v ? next_read(h) : now;
 }
 
+void tables_ended(struct host *h)
+{
+	struct record r = { .kind = RECORD_RULESET_CHECKED, .checked.at = h->rules.last };
+
+	if (h->rules.known)
+		host_emit(h, &r);
+}
+
 void tables_resend(struct host *h)
 {
 	tables_release(h);

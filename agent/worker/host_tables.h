@@ -13,5 +13,7 @@ void tables_tell(struct host *h, struct boot_ns now);
 struct boot_ns tables_due(const struct host *h, struct boot_ns now);
 /* Tells the changes that wait for who made them. */
 void tables_release(struct host *h);
+/* The last that is told of them: until when they stood for certain. */
+void tables_ended(struct host *h);
 /* Tells all that stands once more. */
 void tables_resend(struct host *h);

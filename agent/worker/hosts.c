@@ -94,11 +94,19 @@ static void came(struct hosts *hs, uint32_t i, const char *netns, uint64_t inode
 static void gone(struct hosts *hs, uint32_t i)
 {
 	struct host *h = hosts_at(hs, i);
+	const char *why = "its network namespace has ended";
+	char text[WHY_MAX + 1];
 
 	if (!h)
 		return;
-	hs->env->say(hs->env->arg, h, "its network namespace has ended");
-	host_end(h);
+	if (!h->inode) { /* nobody has told of it before */
+		snprintf(text, sizeof(text),
+			 "there is no network namespace %s; it is watched when it comes",
+			 hs->away[i].netns);
+		why = text;
+	}
+	hs->env->say(hs->env->arg, h, why);
+	host_end(h, why);
 	hs->told[i].gone = true;
 	hs->away[i].seq = spool_last(hs->env->spool) + 1;
 	share(hs);

@@ -255,7 +255,7 @@ void link_listen(struct link *l, link_told *told, void *arg)
 void link_forget(struct link *l, uint32_t netns)
 {
 	for (struct pending *p = l->first; p; p = p->next) {
-		if (p->q.netns == netns)
+		if (p->q.netns == netns && !request_is_for_all(&p->q))
 			p->done = NULL;
 	}
 }

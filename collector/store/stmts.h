@@ -13,7 +13,8 @@
 	  " ON CONFLICT(name) DO UPDATE SET agent=?2, last_seen=iif(?4, last_seen, ?3), retired=?4")		\
 	X(end_host, "UPDATE host SET retired=1, last_seen=max(last_seen, ?2) WHERE id=?1")				\
 	X(begin_host, "UPDATE host SET retired=0 WHERE id=?1 AND retired=1")					\
-	X(end_tables, "UPDATE table_history SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")		\
+	X(end_tables, "UPDATE table_history SET until=max(\"from\", ?2), last=max(last, CASE WHEN backend=3 THEN 0 ELSE"	\
+	  " (SELECT min(checked, ?2) FROM host WHERE id=?1) END) WHERE host=?1 AND until=0")			\
 	X(end_conns, "UPDATE conn SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")			\
 	X(check_host, "UPDATE host SET checked=max(checked, ?2) WHERE id=?1")					\
 	X(get_hosts, "SELECT id, agent, name, first_seen, last_seen, retired, checked FROM host ORDER BY name")	\

@@ -147,8 +147,12 @@ def test_hosts_come_and_go_with_their_namespaces(world):
     answer = wait_until("the drops of blue", lambda: (a := json.loads(world.lasthop(*flow, check=False).stdout or "{}"))
                         and a.get("died_at") and a, READY)
     assert (answer["died_at"]["host"], answer["died_at"]["rule"]) == ("m/blue", 1)
+    # What was known is not forgotten with it.
+    world.run("ip", "netns", "del", "blue")
     world.run("ip", "netns", "add", "red")
-    world.wait_states(_="ready", blue="ready", red="ready")
+    world.wait_states(_="ready", blue="retired", red="ready")
+    answer = json.loads(world.lasthop(*flow).stdout)
+    assert (answer["died_at"]["host"], answer["died_at"]["rule"]) == ("m/blue", 1)
 
 
 def test_namespaces_of_processes_are_hosts(world):
@@ -190,6 +194,32 @@ def test_a_named_namespace_may_go_and_come_back(world):
     world.wait_states(one="ready", two="retired")
     world.run("ip", "netns", "add", "two")
     world.wait_states(one="ready", two="ready")
+
+
+def test_a_named_namespace_may_come_later(world):
+    """The first of two is not there when the agent starts: told once, and everything else works."""
+    world.run("ip", "netns", "add", "two")
+    agent = world.agent("--netns", "one", "--netns", "two")
+    world.wait_states(one="retired", two="ready")
+    assert agent.said().count("there is no network namespace one") == 1
+    hosts = {h["id"]: h for h in json.loads(world.lasthop("hosts", "--json").stdout)["hosts"]}
+    assert all("no network namespace one" in s["why"] for s in hosts["m/one"]["sources"])
+    # What is one for all namespaces is asked for by way of the first: nobody waits for it for ever.
+    assert {s["state"] for s in hosts["m/two"]["sources"] if s["name"] in ("drops", "changes")} <= {"on", "failed"}
+    world.run("ip", "netns", "add", "one")
+    world.inside("one", "iptables-legacy", "-A", "INPUT", "-s", "192.0.2.7", "-j", "DROP")
+    world.wait_states(one="ready", two="ready")
+    wait_until("its rules", lambda: "192.0.2.7" in world.lasthop("rules", "show", "m/one", check=False).stdout, READY)
+
+
+def test_a_name_can_be_unmounted(world):
+    """Nothing of ours makes it busy."""
+    world.run("ip", "netns", "add", "one")
+    world.run("ip", "netns", "add", "two")
+    world.agent("--netns", "all")
+    world.wait_states(_="ready", one="ready", two="ready")
+    world.run("umount", "/run/netns/one")
+    world.wait_states(_="ready", one="retired", two="ready")
 
 
 def test_more_namespaces_than_an_agent_may_have(world):

@@ -231,6 +231,7 @@ static void what_ended_is_in_force_no_more(void **state)
 	struct msg_hosts hosts = { 1, &name };
 	struct record r = { .kind = RECORD_RULESET,
 			    .ruleset = { .read_at = { 100 }, .table = "filter" } };
+	struct record checked = { .kind = RECORD_RULESET_CHECKED, .checked.at = { 400 } };
 	struct record ended = { .kind = RECORD_ENDED, .ended = { { 500 } } };
 	struct record sources = { .kind = RECORD_SOURCES };
 	struct bench *b = *state;
@@ -244,7 +245,8 @@ static void what_ended_is_in_force_no_more(void **state)
 	r.ruleset.content.b[0] = 1;
 	put_record(b, 1, &r);
 	assert_false(is_retired(b, &a));
-	put_record(b, 2, &ended);
+	put_record(b, 2, &checked);
+	put_record(b, 3, &ended);
 	assert_true(is_retired(b, &a));
 	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
 	assert_int_equal(reader_tables(rd, 0, (struct wall_ns){ 0 }, (struct wall_ns){ 10000 }, &a,
@@ -252,10 +254,11 @@ static void what_ended_is_in_force_no_more(void **state)
 			 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(list[0].until.v, 500);
+	assert_int_equal(list[0].last.v, 400); /* it stood until then for certain */
 	reader_close(rd);
 	assert_int_equal(store_hosts(b->store, &b->agent, &hosts), 0); /* it knows that */
 	assert_true(is_retired(b, &a));
-	put_record(b, 3, &sources);
+	put_record(b, 4, &sources);
 	assert_false(is_retired(b, &a));
 	assert_int_equal(store_hosts(b->store, &b->agent, &hosts), 0);
 	assert_true(is_retired(b, &a));
