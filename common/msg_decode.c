@@ -471,6 +471,7 @@ static void record(struct decoder *d, struct record *r, const Pb__Record *m)
 		r->stats.error = m->stats->error;
 		r->stats.search_restart = m->stats->search_restart;
 		r->stats.clash_resolve = m->stats->clash_resolve;
+		r->stats.whole_from.v = m->stats->whole_from;
 		break;
 	default:
 		d->error =

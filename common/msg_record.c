@@ -269,6 +269,7 @@ int msg_record_encode(struct arena *a, Pb__Record *out, const struct record *r)
 		m->error = r->stats.error;
 		m->search_restart = r->stats.search_restart;
 		m->clash_resolve = r->stats.clash_resolve;
+		m->whole_from = r->stats.whole_from.v;
 		return 0;
 	}
 	default:

@@ -225,6 +225,8 @@ struct conntrack_stats {
 	struct boot_ns at;
 	uint32_t count, max; /* max 0: not known */
 	uint64_t insert_failed, drop, early_drop, invalid, error, search_restart, clash_resolve;
+	/* Every entry that stood then, and has not ended, was told before this record; 0: it says nothing of that. */
+	struct boot_ns whole_from;
 };
 
 /* The host's namespace has ended, and with it everything that was in force there. */

@@ -250,8 +250,13 @@ static void on_done(void *arg, int error)
 
 	/* Its socket is being read: host_readable() closes it. */
 	h->dump_done = true;
-	if (error < 0)
+	if (error < 0) {
 		on_loss(h, &l);
+		return;
+	}
+	/* Its entries have been told: what is told next may say so. */
+	h->whole_from = h->dump_last;
+	sooner(&h->stats_due, l.until);
 }
 
 /*
@@ -280,9 +285,11 @@ static void on_stats(void *arg, const struct conntrack_stats *s)
 
 	h->stats_done = true;
 	h->stats.at = s->at;
-	if (memcmp(&h->stats, s, sizeof(*s)) == 0)
+	if (memcmp(&h->stats, s, sizeof(*s)) == 0 && !h->whole_from.v)
 		return;
 	h->stats = *s;
+	r.stats.whole_from = h->whole_from;
+	h->whole_from.v = 0;
 	host_emit(h, &r);
 }
 

@@ -98,6 +98,8 @@ struct host {
 	struct calm calm;                   /* of conntrack's events */
 	struct boot_ns stats_due;
 	struct conntrack_stats stats; /* as last told */
+	struct boot_ns
+		whole_from; /* a dump that began then has ended, and has not been told; 0: none */
 	bool stats_done;
 	bool unloaded; /* connection tracking is not there: nothing is missed */
 	struct assembler *assembler;

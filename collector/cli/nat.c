@@ -11,18 +11,44 @@
 
 enum { QUERY_MAX = 64 << 10, AROUND_NS = NS_PER_S };
 
-static void put_span(struct screen *s, const json_t *o, const struct view *v)
+/* A host on its way that says nothing now, and would not have told of its end; NULL: none. */
+static const char *silent_on_way(const json_t *flow, const json_t *answer)
 {
+	const json_t *silent = json_object_get(json_object_get(answer, "coverage"), "silent");
+	const json_t *hop, *name;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(flow, "hops"), i, hop) {
+		json_array_foreach(silent, k, name) {
+			if (json_is_object(name))
+				name = json_object_get(name, "id");
+			if (json_string_value(name) &&
+			    field_is(hop, "host", json_string_value(name)))
+				return json_string_value(name);
+		}
+	}
+	return NULL;
+}
+
+static void put_span(struct screen *s, const json_t *o, const json_t *answer, const struct view *v)
+{
+	const char *silent = silent_on_way(o, answer);
 	char text[WHEN_TEXT_MAX];
-	struct wall_ns t;
+	struct wall_ns t, told;
 
 	if (field_time(o, "from", &t)) {
 		when_print(t, v->now, false, text);
 		screen_putf(s, STYLE_GREY, "   %s – ", text);
 	}
+	if (field_time(o, "last_known", &told)) {
+		when_print(told, v->now, false, text);
+		screen_putf(s, STYLE_GREY, "last known %s, gone by ", text);
+	}
 	if (field_time(o, "until", &t)) {
 		when_print(t, v->now, false, text);
 		screen_put(s, STYLE_GREY, text);
+	} else if (silent) {
+		screen_putf(s, STYLE_GREY, "not known: %s is silent", silent);
 	} else {
 		screen_put(s, STYLE_GREY, "now");
 	}
@@ -73,7 +99,8 @@ static void draw_hop(struct screen *s, const json_t *hop, const char *proto)
 	screen_end(s, 8);
 }
 
-static void draw_flow(struct screen *s, const json_t *flow, const struct view *v)
+static void draw_flow(struct screen *s, const json_t *flow, const json_t *answer,
+		      const struct view *v)
 {
 	const json_t *hops = json_object_get(flow, "hops"), *hop;
 	const json_t *tuple = json_object_get(flow, "flow");
@@ -82,7 +109,7 @@ static void draw_flow(struct screen *s, const json_t *flow, const struct view *v
 
 	screen_putf(s, STYLE_PLAIN, "  %s ", proto ?: "?");
 	put_pair(s, STYLE_BOLD, tuple, proto);
-	put_span(s, flow, v);
+	put_span(s, flow, answer, v);
 	if (field_text(flow, "state"))
 		screen_putf(s, STYLE_GREY, " · %s", field_text(flow, "state"));
 	if (json_array_size(hops) == 0)
@@ -134,7 +161,7 @@ static void draw_nat(struct screen *s, const json_t *answer, const struct view *
 		screen_end(s, 2);
 	}
 	json_array_foreach(flows, i, flow)
-		draw_flow(s, flow, v);
+		draw_flow(s, flow, answer, v);
 	screen_end(s, 0);
 	draw_footer(s, answer, v);
 }

@@ -124,10 +124,11 @@ static json_t *json_translated(struct nat_answer *n, const struct translated *t)
 
 	for (size_t i = 0; i < t->count; i++)
 		json_array_append_new(hops, json_gateway(n, &t->list[i], i == 0));
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}", "flow", json_flow(&t->first),
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}", "flow", json_flow(&t->first),
 			 "becomes", json_tuple(end), "from", json_wall(t->from), "until",
-			 json_wall(t->until), "state", json_state(t), "ambiguous", t->ambiguous,
-			 "seen", json_seen(n->q, t), "hops", hops);
+			 json_wall(t->until), "last_known", json_wall(t->told), "state",
+			 json_state(t), "ambiguous", t->ambiguous, "seen", json_seen(n->q, t),
+			 "hops", hops);
 }
 
 static int answer_with(json_t **answer, const struct inquiry *q)

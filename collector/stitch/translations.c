@@ -99,6 +99,38 @@ static int grow(struct graph *g)
 	return r;
 }
 
+static bool same_addresses(const struct stored_conn *a, const struct stored_conn *b)
+{
+	return a->host == b->host && a->c.zone == b->c.zone &&
+	       (tuple_equal(&a->c.orig, &b->c.orig) || tuple_equal(&a->c.reply, &b->c.reply));
+}
+
+/* 5 */
+static void end_by_successors(struct graph *g)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->count; i++) {
+		struct stored_conn *c = &g->conns[i];
+
+		for (size_t k = 0; k < g->count; k++) {
+			const struct stored_conn *next = &g->conns[k];
+
+			if (next->from.v > c->from.v && same_addresses(c, next) &&
+			    (!c->until.v || next->from.v < c->until.v))
+				c->until = next->from;
+		}
+	}
+	for (size_t i = 0; i < g->count; i++) {
+		if (g->conns[i].until.v && g->conns[i].until.v < g->since.v)
+			continue;
+		g->conns[kept] = g->conns[i];
+		g->outs[kept] = g->outs[i];
+		g->translates[kept++] = g->translates[i];
+	}
+	g->count = kept;
+}
+
 static bool overlap(const struct stored_conn *a, const struct stored_conn *b)
 {
 	int64_t a_end = a->until.v ? a->until.v : INT64_MAX - SLACK_NS;
@@ -172,6 +204,23 @@ static void live(struct translated *t, const struct stored_conn *c)
 		t->until = c->until;
 }
 
+/* When it was last known, if none of the entries says when it ended. */
+static void find_told(struct translated *t, const struct stored_conn *const *list, size_t n)
+{
+	struct wall_ns told = { 0 };
+
+	t->told.v = 0;
+	for (size_t i = 0; i < n && t->until.v; i++) {
+		struct wall_ns last = list[i]->told.v ? list[i]->told : list[i]->from;
+
+		if (last.v >= list[i]->until.v)
+			return;
+		if (last.v > told.v)
+			told = last;
+	}
+	t->told = told;
+}
+
 static int add_translated(struct graph *g, const struct translated *t)
 {
 	struct translations *o = g->out;
@@ -196,6 +245,7 @@ static int end_way(struct graph *g, size_t n)
 {
 	const struct stored_conn *last = &g->conns[g->way[n - 1]];
 	struct translated t = { .first = g->conns[g->way[0]].c.orig };
+	const struct stored_conn *entries[TRANSLATIONS_MAX];
 	bool met = flow_meets(g->flow, &t.first), open = false;
 
 	for (size_t i = 0; i < n; i++) {
@@ -204,6 +254,7 @@ static int end_way(struct graph *g, size_t n)
 		t.list[t.count++] = (struct translation){ .conn = &g->conns[k],
 							  .in = g->conns[k].c.orig,
 							  .out = g->outs[k] };
+		entries[i] = &g->conns[k];
 		live(&t, &g->conns[k]);
 		open |= g->conns[k].until.v == 0;
 		met |= flow_meets(g->flow, &g->outs[k]);
@@ -220,6 +271,7 @@ static int end_way(struct graph *g, size_t n)
 		return 0;
 	if (open)
 		t.until.v = 0;
+	find_told(&t, entries, n);
 	return add_seen(g, &t, last) < 0 ? -ENOMEM : add_translated(g, &t);
 }
 
@@ -261,7 +313,8 @@ static bool belongs_to_translated(const struct graph *g, size_t i)
 /* Connections that nobody translates: the first entry of each stands for all. */
 static int add_untouched(struct graph *g, size_t i)
 {
-	struct translated t = { .first = g->conns[i].c.orig };
+	const struct stored_conn *last = &g->conns[i];
+	struct translated t = { .first = last->c.orig };
 
 	if (!flow_meets(g->flow, &t.first) || belongs_to_translated(g, i))
 		return 0;
@@ -270,9 +323,8 @@ static int add_untouched(struct graph *g, size_t i)
 		    overlap(&g->conns[k], &g->conns[i]))
 			return 0;
 	}
-	live(&t, &g->conns[i]);
-	if (!g->conns[i].until.v)
-		t.until.v = 0;
+	live(&t, last);
+	find_told(&t, &last, 1);
 	return add_seen(g, &t, &g->conns[i]) < 0 ? -ENOMEM : add_translated(g, &t);
 }
 
@@ -300,6 +352,7 @@ int translations_find(struct translations *out, struct reader *r, struct arena *
 	g.translates = arena_alloc(arena, CONNS_MAX * sizeof(*g.translates));
 	g.asked = arena_alloc(arena, QUESTIONS_MAX * sizeof(*g.asked));
 	ret = g.conns && g.outs && g.translates && g.asked ? grow(&g) : -ENOMEM;
+	end_by_successors(&g);
 	for (size_t i = 0; i < g.count && ret == 0; i++) {
 		if (!g.translates[i]) {
 			ret = add_untouched(&g, i);

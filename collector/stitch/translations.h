@@ -23,7 +23,8 @@ struct translated {
 	const struct stored_conn **seen;
 	size_t seen_count;
 	struct wall_ns from, until; /* until 0: not seen to end */
-	bool ambiguous;             /* another gateway's entry would fit in some place as well */
+	struct wall_ns told; /* nobody saw its end: after that, and not after until; else 0 */
+	bool ambiguous;      /* another gateway's entry would fit in some place as well */
 };
 
 struct translations {
@@ -39,6 +40,8 @@ struct translations {
  *  2. a connection begins where no entry leads to, and ends where none goes on
  *  3. where several entries continue one, or lead to one, each way is listed, and marked
  *  4. an entry that translates nothing says which host saw those addresses
+ *  5. an entry whose end nobody saw had ended when its host and zone had another one with its addresses, as they came or as
+ *     answers to them come: there is one at a time
  * At most limit are listed; the others are counted. 0 or -errno.
  */
 int translations_find(struct translations *out, struct reader *r, struct arena *arena,

@@ -295,6 +295,7 @@ static int apply_conn(struct db *d, struct packer *p, const struct origin *o, ui
 	if (id) {
 		sqlite3_bind_int64(s, 1, id);
 		db_bind_blob(s, 2, b.p, b.len);
+		sqlite3_bind_int64(s, 3, at);
 	} else {
 		sqlite3_bind_int64(s, 1, (int64_t)host);
 		sqlite3_bind_int64(s, 2, c->id);
@@ -306,6 +307,28 @@ static int apply_conn(struct db *d, struct packer *p, const struct origin *o, ui
 		r = put_conn_keys(d, sqlite3_last_insert_rowid(d->sql), c);
 	buf_clear(&b);
 	return r;
+}
+
+/* Clocks are measured again and again: the same instant may come out a little otherwise. */
+static const int64_t CLOCK_SLACK_NS = 100LL * NS_PER_MS;
+
+/* What was not told of since a reading of the whole table began is not in it any more. */
+static int apply_stats(struct db *d, struct packer *p, const struct origin *o, uint64_t host,
+		       const struct record *rec)
+{
+	int64_t whole = wall(o, rec->stats.whole_from);
+	sqlite3_stmt *s = rec->stats.whole_from.v ? db_stmt(d, STMT_end_untold_conns) : NULL;
+	int r = 0;
+
+	if (rec->stats.whole_from.v && !s)
+		return -EIO;
+	if (s) {
+		sqlite3_bind_int64(s, 1, (int64_t)host);
+		sqlite3_bind_int64(s, 2, whole);
+		sqlite3_bind_int64(s, 3, whole - CLOCK_SLACK_NS);
+		r = db_run(s);
+	}
+	return r < 0 ? r : put_body(d, p, STMT_put_stats, host, wall(o, rec->stats.at), rec);
 }
 
 /* The host's namespace has gone: nothing of it is in force any more. */
@@ -371,7 +394,7 @@ int catalog_apply(struct db *d, struct packer *p, const struct origin *o, const 
 	case RECORD_ENDED:
 		return apply_ended(d, o, host, &r->ended);
 	case RECORD_STATS:
-		return put_body(d, p, STMT_put_stats, host, wall(o, r->stats.at), r);
+		return apply_stats(d, p, o, host, r);
 	default:
 		return 0;
 	}

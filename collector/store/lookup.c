@@ -364,6 +364,7 @@ int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since
 		list[n++] = (struct stored_conn){ .host = (uint64_t)sqlite3_column_int64(s, 1),
 						  .from = { sqlite3_column_int64(s, 2) },
 						  .until = { sqlite3_column_int64(s, 3) },
+						  .told = { sqlite3_column_int64(s, 5) },
 						  .c = rec.conn };
 	}
 	sqlite3_reset(s);

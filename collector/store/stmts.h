@@ -15,7 +15,8 @@
 	X(begin_host, "UPDATE host SET retired=0 WHERE id=?1 AND retired=1")					\
 	X(end_tables, "UPDATE table_history SET until=max(\"from\", ?2), last=max(last, CASE WHEN backend=3 THEN 0 ELSE"	\
 	  " (SELECT min(checked, ?2) FROM host WHERE id=?1) END) WHERE host=?1 AND until=0")			\
-	X(end_conns, "UPDATE conn SET until=max(\"from\", ?2) WHERE host=?1 AND until=0")			\
+	X(end_conns, "UPDATE conn INDEXED BY conn_open SET until=max(\"from\", ?2), told=max(\"from\", ?2) WHERE host=?1 AND until=0")			\
+	X(end_untold_conns, "UPDATE conn INDEXED BY conn_open SET until=max(\"from\", ?2) WHERE host=?1 AND until=0 AND max(told, \"from\")<?3")		\
 	X(check_host, "UPDATE host SET checked=max(checked, ?2) WHERE id=?1")					\
 	X(get_hosts, "SELECT id, agent, name, first_seen, last_seen, retired, checked FROM host ORDER BY name")	\
 	X(get_marks, "SELECT agent, epoch, seq FROM mark")							\
@@ -58,13 +59,13 @@
 	X(get_armings, "SELECT lease, host, \"from\", until, modulus, traced, refused, body FROM arming"	\
 	  " WHERE \"from\"<=?2 AND (until=0 OR until>=?1) ORDER BY \"from\"")					\
 	X(get_conn, "SELECT id, body FROM conn WHERE host=?1 AND ct=?2 AND +until=0")				\
-	X(put_conn, "INSERT INTO conn(host, ct, \"from\", until, body) VALUES(?1, ?2, ?3, 0, ?4)")		\
-	X(refresh_conn, "UPDATE conn SET body=?2 WHERE id=?1")							\
-	X(close_conn, "UPDATE conn SET until=?2 WHERE id=?1")							\
+	X(put_conn, "INSERT INTO conn(host, ct, \"from\", until, told, body) VALUES(?1, ?2, ?3, 0, ?3, ?4)")		\
+	X(refresh_conn, "UPDATE conn SET body=?2, told=?3 WHERE id=?1")							\
+	X(close_conn, "UPDATE conn SET until=?2, told=?2 WHERE id=?1")							\
 	X(put_conn_key, "INSERT OR IGNORE INTO conn_key(k, conn) VALUES(?1, ?2)")				\
-	X(find_conns, "SELECT DISTINCT c.id, c.host, c.\"from\", c.until, c.body FROM conn_key JOIN conn c ON c.id=conn"	\
+	X(find_conns, "SELECT DISTINCT c.id, c.host, c.\"from\", c.until, c.body, c.told FROM conn_key JOIN conn c ON c.id=conn"	\
 	  " WHERE k BETWEEN ?1 AND ?2 AND c.\"from\"<=?4 AND (c.until=0 OR c.until>=?3) ORDER BY c.\"from\" DESC LIMIT ?5")	\
-	X(all_conns, "SELECT id, host, \"from\", until, body FROM conn"					\
+	X(all_conns, "SELECT id, host, \"from\", until, body, told FROM conn"					\
 	  " WHERE \"from\"<=?4 AND (until=0 OR until>=?3) AND ?1=?1 AND ?2=?2 ORDER BY id DESC LIMIT ?5")	\
 	X(expire_conns, "DELETE FROM conn WHERE until>0 AND until<?1")						\
 	X(expire_conn_keys, "DELETE FROM conn_key WHERE conn IN (SELECT id FROM conn WHERE until>0 AND until<?1)")	\

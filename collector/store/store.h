@@ -135,7 +135,9 @@ int reader_journeys(struct reader *r, const struct journey_query *q, struct aren
 struct stored_conn {
 	uint64_t host;
 	struct wall_ns from, until; /* until 0: not seen to end */
-	struct conn c;              /* as last seen */
+	/* When it was last told of; before `until`: its end was not seen, and was between both (0: between from and until). */
+	struct wall_ns told;
+	struct conn c; /* as last seen */
 };
 
 /* Connections with orig or reply (or their reverse) matching the flow, alive in the span. Newest first. */

@@ -1,6 +1,7 @@
 """`lasthop nat`: who is behind a translated port, and what a connection became, without a packet traced."""
 import datetime
 import json
+import signal
 import time
 
 from fleet import flow_of, part, wait_until
@@ -76,6 +77,36 @@ def test_one_port_at_two_times(fleet, std):
         stamp = datetime.datetime.fromtimestamp(at, datetime.timezone.utc).isoformat()
         answer = nat(fleet, "198.18.0.1:40102", "--at", stamp)
         assert [flow["flow"]["src"] for flow in answer["flows"]] == [client]
+
+
+def test_nobody_saw_the_end(fleet, std):
+    """The gateway's agent was away when the connection ended; its port belongs to another client now, for another server's port."""
+    c2 = std.second_client()
+    for port in (5353, 5355):
+        std.sv.serve("udp", port)
+    fleet.start_collector()
+    fleet.start_agents()
+    std.cl.udp("10.0.3.2", 5353, sport=40106)
+    std.cl.udp("10.0.3.2", 5353, sport=40107)
+    assert known(fleet, "198.18.0.1:40106")["flows"][0]["until"] is None
+    known(fleet, "198.18.0.1:40107")
+    std.gw.agent.signal(signal.SIGTERM)
+    assert std.gw.agent.wait(5) == 0
+    fleet.expected_deaths.add(std.gw.agent.pid)
+    std.gw.run("conntrack", "-D", "-p", "udp", "--orig-port-src", "40106")
+    screen = fleet.lasthop("nat", "198.18.0.1:40106").stdout
+    assert "not known: gw is silent" in screen.replace("\n    ", " "), screen
+    fleet.start_agent(std.gw)
+    gone = wait_until("the end that nobody saw", lambda: (lambda f: f if f["until"] else None)(
+        nat(fleet, "198.18.0.1:40106")["flows"][0]), 5)
+    assert gone["from"] <= gone["last_known"] < gone["until"] and gone["flow"]["src"] == "10.0.1.2"
+    assert nat(fleet, "198.18.0.1:40107")["flows"][0]["until"] is None     # it lived on
+    time.sleep(2.5)
+    c2.udp("10.0.3.2", 5355, sport=40106)
+    stamp = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    answer = wait_until("conntrack's word of the other", lambda: (lambda a: a if a["flows"] else None)(
+        nat(fleet, "198.18.0.1:40106", "--at", stamp, status=None)), 3)
+    assert [(flow["flow"]["src"], flow["last_known"]) for flow in answer["flows"]] == [("10.0.4.2", None)]
 
 
 def test_the_same_addresses_at_two_sites_are_marked(fleet, std):

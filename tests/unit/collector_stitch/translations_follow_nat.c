@@ -70,7 +70,9 @@ static void entry(uint64_t host, struct tuple in, struct tuple out, int64_t from
 
 static struct arena arena;
 
-static struct translations find(const char *addr, uint16_t port)
+/* Between two seconds. */
+static struct translations find_between(const char *addr, uint16_t port, int64_t since,
+					int64_t until)
 {
 	struct flow f = { .icmp_type = -1, .icmp_id = -1 };
 	struct translations t;
@@ -78,10 +80,16 @@ static struct translations find(const char *addr, uint16_t port)
 	assert_true(addr_parse(&f.src.prefix.addr, addr));
 	f.src.prefix.len = f.src.prefix.addr.family == 4 ? 32 : 128;
 	f.sport = (struct port_range){ port, port, false };
-	assert_int_equal(translations_find(&t, NULL, &arena, &f, (struct wall_ns){ 0 },
-					   (struct wall_ns){ INT64_C(1000) * NS_PER_S }, 100),
+	assert_int_equal(translations_find(&t, NULL, &arena, &f,
+					   (struct wall_ns){ since * NS_PER_S },
+					   (struct wall_ns){ until * NS_PER_S }, 100),
 			 0);
 	return t;
+}
+
+static struct translations find(const char *addr, uint16_t port)
+{
+	return find_between(addr, port, 0, 1000);
 }
 
 static int begin(void **state)
@@ -206,6 +214,41 @@ static void translations_4_says_who_saw_what_nobody_translates(void **state)
 	assert_int_equal(t.list[0].until.v, 0);
 }
 
+/* Nobody saw the first one end; the port was another client's later, for the same server. */
+static void translations_5_what_has_a_successor_had_ended(void **state)
+{
+	struct tuple a = tcp("10.0.0.1", 4000, "203.0.113.9", 443);
+	struct tuple b = tcp("10.0.0.2", 5000, "203.0.113.9", 443);
+	struct tuple out = tcp("198.51.100.7", 4000, "203.0.113.9", 443);
+	struct translations t;
+
+	(void)state;
+	entry(1, a, out, 100, 0);
+	conns[0].told.v = INT64_C(150) * NS_PER_S;
+	entry(1, b, out, 300, 0);
+	t = find("198.51.100.7", 4000);
+	assert_int_equal(t.count, 2);
+	assert_true(tuple_equal(&t.list[0].first, &b));
+	assert_int_equal(t.list[0].until.v, 0);
+	assert_int_equal(t.list[0].told.v, 0);
+	assert_int_equal(t.list[1].until.v, INT64_C(300) * NS_PER_S);
+	assert_int_equal(t.list[1].told.v, INT64_C(150) * NS_PER_S);
+	/* Of a time when it had ended it is not told. */
+	t = find_between("198.51.100.7", 4000, 400, 500);
+	assert_int_equal(t.count, 1);
+	assert_true(tuple_equal(&t.list[0].first, &b));
+	/* Zones have the same addresses at the same time. */
+	conns[1].c.zone = 7;
+	t = find_between("198.51.100.7", 4000, 400, 500);
+	assert_int_equal(t.count, 2);
+	conns[1].c.zone = 0;
+	/* Whose end was seen ended then. */
+	conns[0].until.v = conns[0].told.v = INT64_C(200) * NS_PER_S;
+	t = find("198.51.100.7", 4000);
+	assert_int_equal(t.list[1].until.v, INT64_C(200) * NS_PER_S);
+	assert_int_equal(t.list[1].told.v, 0);
+}
+
 static void translations_2_those_that_lead_in_a_circle_end(void **state)
 {
 	struct tuple a = tcp("10.0.0.1", 4000, "10.0.0.9", 443);
@@ -245,6 +288,7 @@ int main(void)
 		T(translations_1_one_needs_another_host_or_zone),
 		T(translations_3_marks_what_could_be_either),
 		T(translations_4_says_who_saw_what_nobody_translates),
+		T(translations_5_what_has_a_successor_had_ended),
 		T(translations_2_those_that_lead_in_a_circle_end),
 		T(very_many_are_cut_and_said_so),
 	};

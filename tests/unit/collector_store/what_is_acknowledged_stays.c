@@ -349,6 +349,53 @@ static void connections_are_found_from_both_sides(void **state)
 	arena_free(&a);
 }
 
+/* Whoever reads the whole table tells what is in it: the rest has ended, while nobody listened. */
+static void connections_that_are_not_in_the_whole_table_have_ended(void **state)
+{
+	struct record r = { .kind = RECORD_CONN,
+			    .conn = { .at = { INT64_C(1000) * NS_PER_MS }, .event = CONN_NEW } };
+	struct record whole = { .kind = RECORD_STATS,
+				.stats = { .at = { INT64_C(5100) * NS_PER_MS },
+					   .whole_from = { INT64_C(5000) * NS_PER_MS } } };
+	struct bench *b = *state;
+	struct flow f = { .icmp_type = -1, .icmp_id = -1, .proto = 6 };
+	struct stored_conn *list;
+	struct reader *rd;
+	struct arena a;
+	size_t n;
+
+	r.conn.orig =
+		(struct tuple){ { 4, { 10, 0, 1, 2 } }, { 4, { 192, 0, 2, 9 } }, 4000, 443, 6 };
+	open_store(b, 1);
+	for (uint32_t id = 0; id < 2; id++) {
+		r.conn.id = id + 1;
+		r.conn.orig.sport = (uint16_t)(4000 + id);
+		r.conn.reply = tuple_reverse(&r.conn.orig);
+		put_record(b, id + 1, &r);
+	}
+	r.conn.event = CONN_DUMP; /* of the second one */
+	r.conn.at.v = INT64_C(5050) * NS_PER_MS;
+	put_record(b, 3, &r);
+	put_record(b, 4, &whole);
+	arena_init(&a, 1 << 20);
+	assert_int_equal(reader_open(&rd, b->store, NULL), 0);
+	f.src.prefix = (struct prefix){ r.conn.orig.src, 32 };
+	assert_int_equal(reader_conns(rd, &f, (struct wall_ns){ 0 },
+				      (struct wall_ns){ INT64_C(9000) * NS_PER_MS }, 10, &a, &list,
+				      &n),
+			 0);
+	assert_int_equal(n, 2);
+	for (size_t i = 0; i < n; i++) {
+		bool gone = list[i].c.orig.sport == 4000;
+
+		assert_int_equal(list[i].until.v, gone ? INT64_C(5000) * NS_PER_MS : 0);
+		assert_int_equal(list[i].told.v,
+				 (gone ? INT64_C(1000) : INT64_C(5050)) * NS_PER_MS);
+	}
+	reader_close(rd);
+	arena_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +410,7 @@ int main(void)
 		T(what_ended_is_in_force_no_more),
 		T(leases_are_in_force_in_spans),
 		T(connections_are_found_from_both_sides),
+		T(connections_that_are_not_in_the_whole_table_have_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,7 +228,7 @@ static void every_record_comes_back(void **state)
 	records[9].kind = RECORD_ENDED;
 	records[9].ended.at.v = 77;
 	records[10].kind = RECORD_STATS;
-	records[10].stats = (struct conntrack_stats){ { 78 }, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+	records[10].stats = (struct conntrack_stats){ { 78 }, 1, 2, 3, 4, 5, 6, 7, 8, 9, { 77 } };
 
 	arena_init(&arena, MSG_HEAP_MAX);
 	round_trip(&m, &back, &arena);
