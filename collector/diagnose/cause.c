@@ -13,6 +13,7 @@
 #include "collector/diagnose/cause_piece.h"
 #include "collector/diagnose/cause_routing.h"
 #include "collector/diagnose/culprit.h"
+#include "collector/diagnose/narrow.h"
 #include "collector/diagnose/origin.h"
 #include "collector/diagnose/sets.h"
 #include "collector/diagnose/unanswered.h"
@@ -422,6 +423,8 @@ static void kernel_causes(json_t *causes, const struct inquiry *q, const struct 
 	}
 	if (!id)
 		return;
+	if (f->verdict == VERDICT_LOST)
+		narrow_cause(causes, q, ruling);
 	if ((evidence = cause_of_routing(causes, q, f, host)))
 		;
 	else if (!strcmp(id, "not-listening"))

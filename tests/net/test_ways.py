@@ -183,3 +183,15 @@ def test_rules_that_log_and_rules_with_comments(fleet, std):
     check(answer, verdict="dropped", died_at={
         "host": "sv", "chain": "INPUT", "rule": 2,
         "rule_text": "-A INPUT -m conntrack --ctstate NEW -m comment --comment closed -j DROP"})
+
+
+def test_ends_of_a_link_with_different_mtus(fleet, std):
+    """rt's interface takes less than gw sends: its driver throws large packets away, and tells nobody."""
+    std.rt.ip("link set wan mtu 1200")
+    std.sv.serve("tcp", 443)
+    met, answer = answer_to(fleet, std, FLOW, lambda: std.cl.tcp("10.0.3.2", 443, payload=b"z" * 1400, timeout=1))
+    assert met.outcome == "silent"
+    check(answer, verdict="lost", direction="original", partial=True, reply_seen=True,
+          died_at={"host": "gw", "kind": "link", "between": ["gw", "rt"]})
+    assert [c["id"] for c in answer["causes"]] == ["mtu", "lost-between-hosts"]
+    assert "wan of rt takes 1200" in answer["causes"][0]["summary"]
