@@ -96,3 +96,19 @@ uint8_t journey_tuple(const struct journey *j, const struct tuple *t)
 		i++;
 	return i;
 }
+
+bool journey_can_end_as(const struct journey *j, bool whole, const struct tuple *came,
+			const struct tuple *died)
+{
+	const struct tuple *first = &j->tuples[0];
+
+	if (j->cut || journey_tuple(j, died) < j->tuple_count)
+		return true;
+	if (whole)
+		return false;
+	if (came)
+		return journey_tuple(j, came) < j->tuple_count;
+	/* Where it goes may have changed since, which nobody had to tell. */
+	return first->proto == died->proto && addr_equal(&first->src, &died->src) &&
+	       first->sport == died->sport;
+}

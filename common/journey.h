@@ -138,3 +138,9 @@ struct journey {
 
 /* Which of its tuples is t; tuple_count: none. */
 uint8_t journey_tuple(const struct journey *j, const struct tuple *t);
+/*
+ * Can j's packet have borne the tuple `died` when it ended, by what j tells of its addresses? Others with equal contents may have.
+ * whole: j tells how it left the host, or was handed to a socket there. came: what the one that ended bore as it came; NULL not known.
+ */
+bool journey_can_end_as(const struct journey *j, bool whole, const struct tuple *came,
+			const struct tuple *died);

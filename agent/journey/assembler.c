@@ -151,7 +151,9 @@ static struct open *find_freed(struct assembler *a, uint64_t key, const struct t
 	bool better, bears;
 
 	for (o = *key_bucket(a, key); o; o = o->key_next) {
-		if (o->key != key || !fit_ends(o, e))
+		if (o->key != key || !fit_ends(o, e) ||
+		    !journey_can_end_as(&o->j, o->complete, e->has_came ? &e->came : NULL,
+					&e->packet.tuple))
 			continue;
 		bears = open_bore(o, &e->packet.tuple);
 		better = !best || apart(o, e) < apart(best, e);
@@ -216,6 +218,13 @@ static struct open *find_trace(struct assembler *a, uint32_t id)
 	for (o = *trace_bucket(a, id); o && o->j.trace_id != id; o = o->trace_next)
 		;
 	return o;
+}
+
+/* Ids are used again: does e, which bears o's, go on with it? Rather with one of its key that bore its addresses. */
+static bool has_id_of(struct assembler *a, const struct open *o, const struct trace_event *e)
+{
+	return fit_follows(o, e, FROM_NFT) &&
+	       (open_bore(o, &e->packet.tuple) || !find_after(a, o->key, e, FROM_NFT, false));
 }
 
 /* The hash tables exist only while something is traced: an idle agent holds none of it. */
@@ -313,7 +322,7 @@ void assembler_add(struct assembler *a, const struct trace_event *e)
 		key = key_of(&e->packet);
 		if (o && o->key == key && fit_told_twice(o, e))
 			return;
-		if (!o || o->key != key || !fit_follows(o, e, from))
+		if (!o || o->key != key || !has_id_of(a, o, e))
 			o = find(a, key, e, from);
 		if (!o)
 			o = begin(a, key, e);

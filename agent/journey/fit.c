@@ -80,12 +80,25 @@ static bool has_other_id(const struct open *o, const struct trace_event *e)
 	       last->hook == e->step.hook && last->family == e->step.family;
 }
 
+/* As it came, or was made, it looked otherwise; or only its end is known, and it cannot have come so. */
+static bool came_otherwise(const struct open *o, const struct trace_event *e)
+{
+	enum checkpoint c = e->step.checkpoint;
+
+	if (!e->has_packet || open_bore(o, &e->packet.tuple))
+		return false;
+	if (open_steps(o) == o->told[FROM_KERNEL].count)
+		return !open_came_so(o, &e->packet.tuple);
+	return (c == CHECKPOINT_PRE_FIRST || c == CHECKPOINT_OUT_FIRST) &&
+	       (o->hooks & 1u << e->step.hook);
+}
+
 bool fit_follows(const struct open *o, const struct trace_event *e, enum from from)
 {
 	const struct told *t = &o->told[from];
 	int64_t place;
 
-	if (e->has_packet && outlives(o, e))
+	if (e->has_packet && (outlives(o, e) || came_otherwise(o, e)))
 		return false;
 	if (from == FROM_NFT && has_other_id(o, e))
 		return false;
@@ -123,9 +136,14 @@ bool fit_ends(const struct open *o, const struct trace_event *e)
 bool fit_told_twice(const struct open *o, const struct trace_event *e)
 {
 	const struct told *t = &o->told[FROM_NFT];
+	const struct step *last = t->count > 0 ? &t->list[t->count - 1].step : NULL;
 	enum checkpoint c = e->step.checkpoint; /* NONE: another step */
 
-	return c != CHECKPOINT_NONE && c != CHECKPOINT_PRE_FIRST && c != CHECKPOINT_OUT_FIRST &&
-	       t->count > 0 && t->list[t->count - 1].step.checkpoint == c &&
-	       e->received.v - o->last.v < (int64_t)COMPLETE_IDLE_MS * NS_PER_MS;
+	if (c == CHECKPOINT_NONE || !last || last->checkpoint != c ||
+	    !open_bore(o, &e->packet.tuple) ||
+	    e->received.v - o->last.v >= (int64_t)COMPLETE_IDLE_MS * NS_PER_MS)
+		return false;
+	if (c != CHECKPOINT_PRE_FIRST && c != CHECKPOINT_OUT_FIRST)
+		return true;
+	return e->traced_before && last->family == e->step.family && last->ttl == e->step.ttl;
 }

@@ -15,5 +15,8 @@ bool fit_follows(const struct open *o, const struct trace_event *e, enum from fr
  * time that reading takes), and no hook of it lies behind those where that may have been.
  */
 bool fit_ends(const struct open *o, const struct trace_event *e);
-/* While the helper replaces its table, those of both are met. Where packets begin it may be the next one, after an untold end. */
+/*
+ * While the helper replaces its table, those of both are met. Where packets begin it may be the next one, after an untold end, unless
+ * that was traced already as it came there.
+ */
 bool fit_told_twice(const struct open *o, const struct trace_event *e);

@@ -215,6 +215,13 @@ bool open_bore(const struct open *o, const struct tuple *t)
 	return journey_tuple(&o->j, t) < o->j.tuple_count;
 }
 
+bool open_came_so(const struct open *o, const struct tuple *t)
+{
+	const struct journey j = { .tuples = { *t }, .tuple_count = 1 };
+
+	return journey_can_end_as(&j, false, o->has_came ? &o->came : NULL, &o->j.tuples[0]);
+}
+
 struct open *open_begin(uint64_t key, const struct trace_event *e)
 {
 	struct open *o = calloc(1, sizeof(*o));

@@ -48,6 +48,8 @@ bool event_in_base_chain(const struct trace_event *e);
 uint32_t open_steps(const struct open *o);
 /* Did the packet bear t, as far as was told? */
 bool open_bore(const struct open *o, const struct tuple *t);
+/* Of o nothing is known but its end. Can its packet have come with this tuple? */
+bool open_came_so(const struct open *o, const struct tuple *t);
 /* A journey that begins with e, still without steps; NULL: no memory. It is the caller's. */
 struct open *open_begin(uint64_t key, const struct trace_event *e);
 /*

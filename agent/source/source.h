@@ -18,7 +18,8 @@ struct trace_event {
 	uint32_t trace_id;       /* nft; 0: none */
 	bool has_packet;
 	struct packet packet;
-	bool logged;   /* LOG: by one of the groups that we were told to read */
+	bool logged;        /* LOG: by one of the groups that we were told to read */
+	bool traced_before; /* a checkpoint: the packet was traced when it came to that chain */
 	bool has_came; /* KERNEL: `came` is what the packet bore before this host translated it */
 	struct tuple came;
 	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];

@@ -160,6 +160,7 @@ static void take_held(struct source *s, struct trace_event *e)
 		return;
 	e->has_packet = true;
 	e->packet = from->packet;
+	e->traced_before = from->traced_before;
 	e->step.ttl = from->step.ttl;
 	memcpy(e->in_if, from->in_if, sizeof(e->in_if));
 	memcpy(e->out_if, from->out_if, sizeof(e->out_if));
@@ -173,6 +174,8 @@ static bool checkpoint_event(struct source *s, struct trace_event *e, uint32_t t
 {
 	int c = checkpoint_parse(chain);
 
+	/* Of one that is armed there the first event is of the chain that arms it. */
+	e->traced_before = e->has_packet && c > CHECKPOINT_NONE;
 	if (type != NFT_TRACETYPE_POLICY || c <= CHECKPOINT_NONE) {
 		if (e->has_packet)
 			hold(s, e);

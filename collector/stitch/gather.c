@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "collector/stitch/fragments.h"
+#include "collector/stitch/path.h"
 #include "common/fingerprint.h"
 
 enum {
@@ -342,6 +343,17 @@ static bool bore_ttl(const struct journey *j, uint8_t ttl)
 	return ttl == low || (low == high && ttl + 1 == low);
 }
 
+/* By its addresses: can the passage be of the packet that was freed? Others with equal contents passed, too. */
+static bool can_be_of(const struct stored_journey *passage, const struct journey *freed)
+{
+	const struct hop h = { .sj = passage };
+	bool whole = hop_reached(&h, CHECKPOINT_POST_LAST) || hop_reached(&h, CHECKPOINT_IN_LAST);
+
+	return journey_can_end_as(&passage->j, whole,
+				  freed->tuple_count > 1 ? &freed->tuples[0] : NULL,
+				  &freed->tuples[freed->tuple_count - 1]);
+}
+
 /*
  * The packet's passage through that host which ended when the kernel freed it: the first with its TTL that nothing else has ended.
  * A rule may have set another TTL meanwhile: where it passed only once, that is the one.
@@ -362,7 +374,8 @@ static struct stored_journey *passage_of(struct gathered *g, const struct stored
 		int64_t waited = freed->at.v - sj->at.v;
 
 		if (sj == freed || sj->host != freed->host || sj->j.fp != freed->j.fp ||
-		    !sj->j.step_count || freed_step(&sj->j) || waited < 0 || waited > longest)
+		    !sj->j.step_count || freed_step(&sj->j) || waited < 0 || waited > longest ||
+		    !can_be_of(sj, &freed->j))
 			continue;
 		passages++;
 		bore = bore_ttl(&sj->j, ttl);

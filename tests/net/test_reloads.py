@@ -1,6 +1,11 @@
 """Rules under names and at times that make it hard to say which one it was."""
 import json
+import socket
+import struct
+import threading
+import time
 
+import traffic
 from fleet import Standard, flow_of, wait_until
 from ways import check
 
@@ -92,3 +97,40 @@ def test_names_as_long_as_those_of_kube_proxy(fleet):
         fleet.trace("udp 10.0.1.2 10.0.3.2")
     wait_until("its counter", lambda: [(r["chain"], r["rule"], r["packets"]) for r in json.loads(
         fleet.lasthop("counters", "gw", "--json", "--hot").stdout)["rules"]] == [(name + "/A", 1, 2)], 8)
+
+
+def test_packets_that_pass_while_leases_come_and_go(fleet):
+    """Our table is replaced each time; for a moment both arm what passes, which is one packet all the same, and none that ended."""
+    std = Standard(fleet, masquerade=False)
+    std.sv.serve("udp", 5000).mute = True
+    std.gw.rules("-A FORWARD -p udp --dport 1 -j DROP")
+    fleet.start_collector()
+    fleet.start_agents(std.gw)
+    fleet.trace("udp 10.0.1.2 10.0.3.2:5000", rate="10000/s")
+    end = threading.Event()
+
+    def send():
+        with traffic._bound(std.cl.path, socket.SOCK_DGRAM, "10.0.3.2", "", 40000) as s:
+            s.connect(("10.0.3.2", 5000))
+            number = 0
+            while not end.is_set():
+                s.send(struct.pack("!Q", number))
+                number += 1
+                if number % 8 == 0:
+                    time.sleep(0.002)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for n in range(60):
+            lease = fleet.trace("udp 10.9.9.%d 10.9.8.1:%d" % (n + 1, n + 1))["lease"]
+            fleet.lasthop("trace", "stop", lease, status=0)
+    finally:
+        end.set()
+        sender.join()
+    fleet.traffic(lambda: None)
+    answer = fleet.where("udp 10.0.1.2:40000 10.0.3.2:5000", status=None)
+    assert answer["died_at"] is None and answer["verdict"] in ("left", "unknown"), answer["died_at"]
+    if not answer["losses"]:
+        check(answer, verdict="left", matched=1)
+        assert answer["packets"] <= answer["hops"][0]["row"] & 0xffffffff

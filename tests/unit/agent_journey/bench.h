@@ -111,10 +111,10 @@ static inline void legacy(struct bench *b, enum hook hook, const char *table, co
 	add(b, &e);
 }
 
-static inline void checkpoint(struct bench *b, enum checkpoint c, uint32_t id,
-			      const struct packet *p)
+static inline void checkpoint_again(struct bench *b, enum checkpoint c, uint32_t id,
+				    const struct packet *p, bool traced_before)
 {
-	struct trace_event e = { .trace_id = id };
+	struct trace_event e = { .trace_id = id, .traced_before = traced_before };
 
 	if (p) {
 		e.has_packet = true;
@@ -128,6 +128,12 @@ static inline void checkpoint(struct bench *b, enum checkpoint c, uint32_t id,
 	e.priority = checkpoint_priority(c);
 	e.priority_known = true;
 	add(b, &e);
+}
+
+static inline void checkpoint(struct bench *b, enum checkpoint c, uint32_t id,
+			      const struct packet *p)
+{
+	checkpoint_again(b, c, id, p, false);
 }
 
 static inline void native(struct bench *b, const char *chain, uint64_t handle, uint32_t id,

@@ -77,6 +77,54 @@ static void a_death_goes_to_the_packet_of_its_time(void **state)
 	expect(&b->got[1], "filter1 !NETFILTER_DROP");
 }
 
+/* Equal packets of two senders; one was handed to a socket, the other one is told by its end first, or by nothing else. */
+static void a_death_is_of_the_packet_that_bore_its_addresses(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = p;
+
+	q.tuple.sport = 2000;
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	checkpoint(b, CHECKPOINT_IN_LAST, 1, &p);
+	freed(b, "NETFILTER_DROP", IN, &q);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	expect(&b->got[0], "<pre_first> <in_last>");
+	expect(&b->got[1], "!NETFILTER_DROP");
+}
+
+static void a_death_that_is_told_first_waits_for_its_own_packet(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = p;
+
+	q.tuple.src.b[3] = 3;
+	freed(b, "NETFILTER_DROP", FWD, &q);
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &q);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	for (int i = 0; i < 2; i++)
+		expect(&b->got[i], b->got[i].tuples[0].src.b[3] == 3 ? "<pre_first> !NETFILTER_DROP"
+								     : "<pre_first>");
+}
+
+/* A translation of where it goes, of which only its end tells. */
+static void a_death_may_bear_another_destination(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = p;
+
+	q.tuple.dst.b[3] = 9;
+	q.tuple.dport = 8080;
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	freed(b, "NETFILTER_DROP", FWD, &q);
+	settle(b);
+	assert_int_equal(b->count, 1);
+	expect(&b->got[0], "<pre_first> !NETFILTER_DROP");
+	assert_int_equal(b->got[0].tuple_count, 2);
+}
+
 static void nothing_follows_a_death(void **state)
 {
 	struct bench *b = bench_of(state);
@@ -234,6 +282,9 @@ int main(void)
 		TEST(a_death_may_be_told_first),
 		TEST(a_second_death_is_another_packet),
 		TEST(a_death_goes_to_the_packet_of_its_time),
+		TEST(a_death_is_of_the_packet_that_bore_its_addresses),
+		TEST(a_death_that_is_told_first_waits_for_its_own_packet),
+		TEST(a_death_may_bear_another_destination),
 		TEST(nothing_follows_a_death),
 		TEST(a_death_does_not_go_back),
 		TEST(a_late_death_is_not_of_a_younger_packet),

@@ -245,6 +245,51 @@ static void a_checkpoint_met_twice_is_one(void **state)
 		expect(&b->got[i], "<pre_first> <pre_ct> <fwd_first> <post_last>");
 }
 
+/* Both tables armed it; what was told to the other socket meanwhile is the same packet's, too. */
+static void a_packet_that_is_armed_twice_is_one(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = p;
+
+	q.tuple.src.b[3] = 3;
+	for (int i = 0; i < 2; i++) {
+		checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+		checkpoint_again(b, CHECKPOINT_PRE_FIRST, 1, &p, true);
+		legacy(b, HOOK_FORWARD, "filter", "FORWARD", 1, &p);
+		checkpoint_again(b, CHECKPOINT_POST_LAST, 1, &p, true);
+		checkpoint_again(b, CHECKPOINT_POST_LAST, 1, &p, true);
+	}
+	/* One that died untold, and others that were traced before, but are not it. */
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &p);
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &p);
+	checkpoint_again(b, CHECKPOINT_PRE_FIRST, 2, &q, true);
+	settle(b);
+	assert_int_equal(b->count, 5);
+	for (int i = 0; i < 2; i++)
+		expect(&b->got[i], "<pre_first> filter1 <post_last>");
+	for (int i = 2; i < 5; i++)
+		expect(&b->got[i], "<pre_first>");
+}
+
+/* Equal packets of two senders on two CPUs: the kernel uses the id of one's for the other's in the end. */
+static void an_id_that_is_used_again_mixes_no_packets(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = p;
+
+	q.tuple.src.b[3] = 3;
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &q);
+	checkpoint(b, CHECKPOINT_POST_LAST, 2, &p);
+	checkpoint(b, CHECKPOINT_POST_LAST, 2, &q);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	for (int i = 0; i < 2; i++) {
+		expect(&b->got[i], "<pre_first> <post_last>");
+		assert_int_equal(b->got[i].tuple_count, 1);
+	}
+}
+
 static void a_trace_id_goes_with_its_last_headers(void **state)
 {
 	struct bench *b = bench_of(state);
@@ -514,6 +559,8 @@ int main(void)
 		TEST(equal_packets_at_once_keep_their_addresses),
 		TEST(an_end_goes_to_whom_its_addresses_name),
 		TEST(a_checkpoint_met_twice_is_one),
+		TEST(a_packet_that_is_armed_twice_is_one),
+		TEST(an_id_that_is_used_again_mixes_no_packets),
 		TEST(a_trace_id_goes_with_its_last_headers),
 		TEST(native_steps_stay_behind_their_neighbours),
 		TEST(what_ended_the_packet_is_last_among_equals),

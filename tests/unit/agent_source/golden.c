@@ -26,6 +26,7 @@ static const struct {
 	{ "trace_legacy_tagged", &source_trace_legacy },
 	{ "trace_nft", &source_trace_nft },
 	{ "trace_nft_tagged", &source_trace_nft },
+	{ "trace_nft_replaced", &source_trace_nft }, /* our table, while a packet was in it */
 	{ "conntrack", &source_conntrack },
 	{ "changes_nft", &source_changes_nft },
 	{ "conntrack_dump", &source_conntrack },
@@ -133,6 +134,8 @@ static void put_trace(void *arg, const struct trace_event *e)
 		fprintf(f, ", \"ttl\": %u, \"fp\": \"%016lx\"", e->step.ttl,
 			(unsigned long)e->packet.fp);
 	}
+	if (e->step.label == LABEL_CHECKPOINT)
+		fprintf(f, ", \"traced_before\": %s", e->traced_before ? "true" : "false");
 	fputs("}\n", f);
 }
 
