@@ -223,8 +223,8 @@ static bool both_received(const struct stored_journey *a, const struct stored_jo
 	       received(b) && !is_for_many(&hop_tuple_in(&ha)->dst);
 }
 
-/* Did the packet die there by the kernel's own word? That is the end of its path. Of what is for many a copy died. */
-static bool died(const struct stored_journey *sj)
+/* Did the kernel say that it freed the packet there, for a deadly reason? */
+static bool was_freed(const struct stored_journey *sj)
 {
 	for (uint16_t i = 0; i < sj->j.step_count; i++) {
 		const struct step *s = &sj->j.steps[i];
@@ -233,17 +233,44 @@ static bool died(const struct stored_journey *sj)
 
 		if (r && r->class <= REASON_REFUSED)
 			return true;
-		if (s->verdict == STEP_VERDICT_DROP && !is_for_many(&sj->j.tuples[0].dst))
+	}
+	return false;
+}
+
+/* Did nftables say that it dropped the packet there? Of what is for many a copy was dropped. */
+static bool was_dropped(const struct stored_journey *sj)
+{
+	for (uint16_t i = 0; i < sj->j.step_count; i++) {
+		if (sj->j.steps[i].verdict == STEP_VERDICT_DROP &&
+		    !is_for_many(&sj->j.tuples[0].dst))
 			return true;
 	}
 	return false;
+}
+
+/* That is the end of its path. */
+static bool died(const struct stored_journey *sj)
+{
+	return was_freed(sj) || was_dropped(sj);
+}
+
+/*
+ * Are these two deaths? What nftables dropped the kernel frees: of a packet that a bridge shows twice one half may tell the one, the
+ * other half the other.
+ */
+static bool died_twice(const struct stored_journey *a, const struct stored_journey *b)
+{
+	if (!died(a) || !died(b))
+		return false;
+	return a->host != b->host || (was_freed(a) && was_freed(b)) ||
+	       (was_dropped(a) && was_dropped(b));
 }
 
 /* 5: could a packet that died in `dead` have been in `other`? Only before. */
 static bool was_before(const struct stored_journey *other, const struct stored_journey *dead,
 		       bool raised)
 {
-	if (died(other))
+	if (died_twice(other, dead))
 		return false;
 	if (!raised && journey_first_ttl(&other->j) < journey_first_ttl(&dead->j))
 		return false;
