@@ -223,58 +223,51 @@ static bool both_received(const struct stored_journey *a, const struct stored_jo
 	       received(b) && !is_for_many(&hop_tuple_in(&ha)->dst);
 }
 
-/* Did the kernel say that it freed the packet there, for a deadly reason? */
-static bool was_freed(const struct stored_journey *sj)
+/*
+ * Who says that the packet died there: the kernel, which freed it for a deadly reason, or nftables, which dropped it. Of what is for
+ * many a copy was dropped.
+ */
+enum { SAYS_FREED = 1, SAYS_DROPPED = 2 };
+
+static unsigned deaths_of(const struct stored_journey *sj)
 {
+	bool copied = is_for_many(&sj->j.tuples[0].dst);
+	unsigned deaths = 0;
+
 	for (uint16_t i = 0; i < sj->j.step_count; i++) {
 		const struct step *s = &sj->j.steps[i];
 		const struct reason *r =
 			s->label == LABEL_KERNEL && s->prefix ? reason_find(s->prefix) : NULL;
 
 		if (r && r->class <= REASON_REFUSED)
-			return true;
+			deaths |= SAYS_FREED;
+		if (s->verdict == STEP_VERDICT_DROP && !copied)
+			deaths |= SAYS_DROPPED;
 	}
-	return false;
-}
-
-/* Did nftables say that it dropped the packet there? Of what is for many a copy was dropped. */
-static bool was_dropped(const struct stored_journey *sj)
-{
-	for (uint16_t i = 0; i < sj->j.step_count; i++) {
-		if (sj->j.steps[i].verdict == STEP_VERDICT_DROP &&
-		    !is_for_many(&sj->j.tuples[0].dst))
-			return true;
-	}
-	return false;
-}
-
-/* That is the end of its path. */
-static bool died(const struct stored_journey *sj)
-{
-	return was_freed(sj) || was_dropped(sj);
-}
-
-/*
- * Are these two deaths? What nftables dropped the kernel frees: of a packet that a bridge shows twice one half may tell the one, the
- * other half the other.
- */
-static bool died_twice(const struct stored_journey *a, const struct stored_journey *b)
-{
-	if (!died(a) || !died(b))
-		return false;
-	return a->host != b->host || (was_freed(a) && was_freed(b)) ||
-	       (was_dropped(a) && was_dropped(b));
+	return deaths;
 }
 
 /* 5: could a packet that died in `dead` have been in `other`? Only before. */
 static bool was_before(const struct stored_journey *other, const struct stored_journey *dead,
 		       bool raised)
 {
-	if (died_twice(other, dead))
-		return false;
 	if (!raised && journey_first_ttl(&other->j) < journey_first_ttl(&dead->j))
 		return false;
 	return other->at.v <= dead->at.v + other->error + dead->error + DEATH_SLACK_NS;
+}
+
+/*
+ * 5: a packet dies once. What nftables dropped the kernel frees: of one that a bridge shows twice one half may tell the one, the other
+ * half the other.
+ */
+static bool deaths_allow(const struct stored_journey *a, const struct stored_journey *b,
+			 bool raised)
+{
+	unsigned da = deaths_of(a), db = deaths_of(b);
+
+	if (da && db && (a->host != b->host || (da & db)))
+		return false;
+	return (!db || was_before(a, b, raised)) && (!da || was_before(b, a, raised));
 }
 
 /* A journey of each, if they are of one packet. */
@@ -285,9 +278,7 @@ static enum fit hops_fit(const struct fitting *f, const struct both *both,
 
 	if (a->j.fp_long && b->j.fp_long && a->j.fp_long != b->j.fp_long) /* 2 */
 		return FIT_NEVER;
-	if (died(b) && !was_before(a, b, f->raised)) /* 5 */
-		return FIT_NEVER;
-	if (died(a) && !was_before(b, a, f->raised))
+	if (!deaths_allow(a, b, f->raised)) /* 5 */
 		return FIT_NEVER;
 	if (a->host != b->host && both_received(a, b)) /* 4 */
 		return FIT_NEVER;

@@ -16,7 +16,7 @@ enum { JOURNEYS = 16, CONNS = 4 };
 
 static struct arena arena;
 static struct stored_journey list[JOURNEYS];
-static struct step steps[JOURNEYS][2];
+static struct step steps[JOURNEYS][3];
 static struct stored_conn conns[CONNS];
 static size_t count, conn_count;
 
@@ -154,6 +154,7 @@ static int begin(void **state)
 {
 	(void)state;
 	count = conn_count = 0;
+	router.has_facts = true;
 	arena_init(&arena, 1 << 20);
 	return 0;
 }
@@ -416,6 +417,30 @@ static void path_5_what_a_rule_of_nftables_dropped_is_nowhere_after(void **state
 	PACKETS(2, 1, 2);
 }
 
+/* Of a packet that a bridge shows twice one half has the kernel's word of its death, the other one the rule's. */
+static void path_5_one_death_may_be_told_twice(void **state)
+{
+	struct tuple t = udp("10.0.1.2", 4000);
+	struct stored_journey *freed, *dropped;
+
+	(void)state;
+	router.has_facts = false; /* eth0 may be a bridge */
+	sent(1, 64, t, 0);
+	freed = ended(3, 64, t, 1);
+	freed->j.steps[1] = (struct step){ .hook = HOOK_PREROUTING, .ttl = 64 };
+	freed->j.steps[2] = (struct step){ .hook = HOOK_FORWARD,
+					   .label = LABEL_KERNEL,
+					   .prefix = "NETFILTER_DROP" };
+	freed->j.step_count = 3;
+	dropped = ended(3, 64, t, 2);
+	dropped->j.steps[1] =
+		(struct step){ .hook = HOOK_FORWARD, .ttl = 63, .verdict = STEP_VERDICT_DROP };
+	dropped->j.step_count = 2;
+	PACKETS(1, 1, 1, 1);
+	freed->j.steps[2] = dropped->j.steps[1]; /* two rules: two packets */
+	assert_int_not_equal(join().count, 1);
+}
+
 /* Nobody is between the two: none who can have translated. */
 static void path_9_with_one_ttl_nobody_has_translated(void **state)
 {
@@ -533,6 +558,7 @@ int main(void)
 		CASE(path_4_equal_pings_of_two_clients),
 		CASE(path_4_equal_contents_without_ports),
 		CASE(path_5_what_a_rule_of_nftables_dropped_is_nowhere_after),
+		CASE(path_5_one_death_may_be_told_twice),
 		CASE(path_9_with_one_ttl_nobody_has_translated),
 		CASE(path_9_a_router_that_nobody_watches_may_have),
 		CASE(path_9_common_contents_are_one_packet_only_close_together),
