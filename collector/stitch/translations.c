@@ -205,15 +205,16 @@ static void live(struct translated *t, const struct stored_conn *c)
 }
 
 /* When it was last known, if none of the entries says when it ended. */
-static void find_told(struct translated *t, const struct stored_conn *const *list, size_t n)
+static void find_told(struct translated *t, const struct translation *list, size_t n)
 {
 	struct wall_ns told = { 0 };
 
 	t->told.v = 0;
 	for (size_t i = 0; i < n && t->until.v; i++) {
-		struct wall_ns last = list[i]->told.v ? list[i]->told : list[i]->from;
+		const struct stored_conn *c = list[i].conn;
+		struct wall_ns last = c->told.v ? c->told : c->from;
 
-		if (last.v >= list[i]->until.v)
+		if (last.v >= c->until.v)
 			return;
 		if (last.v > told.v)
 			told = last;
@@ -245,7 +246,6 @@ static int end_way(struct graph *g, size_t n)
 {
 	const struct stored_conn *last = &g->conns[g->way[n - 1]];
 	struct translated t = { .first = g->conns[g->way[0]].c.orig };
-	const struct stored_conn *entries[TRANSLATIONS_MAX];
 	bool met = flow_meets(g->flow, &t.first), open = false;
 
 	for (size_t i = 0; i < n; i++) {
@@ -254,7 +254,6 @@ static int end_way(struct graph *g, size_t n)
 		t.list[t.count++] = (struct translation){ .conn = &g->conns[k],
 							  .in = g->conns[k].c.orig,
 							  .out = g->outs[k] };
-		entries[i] = &g->conns[k];
 		live(&t, &g->conns[k]);
 		open |= g->conns[k].until.v == 0;
 		met |= flow_meets(g->flow, &g->outs[k]);
@@ -271,7 +270,7 @@ static int end_way(struct graph *g, size_t n)
 		return 0;
 	if (open)
 		t.until.v = 0;
-	find_told(&t, entries, n);
+	find_told(&t, t.list, t.count);
 	return add_seen(g, &t, last) < 0 ? -ENOMEM : add_translated(g, &t);
 }
 
@@ -313,8 +312,8 @@ static bool belongs_to_translated(const struct graph *g, size_t i)
 /* Connections that nobody translates: the first entry of each stands for all. */
 static int add_untouched(struct graph *g, size_t i)
 {
-	const struct stored_conn *last = &g->conns[i];
-	struct translated t = { .first = last->c.orig };
+	const struct translation only = { .conn = &g->conns[i] };
+	struct translated t = { .first = only.conn->c.orig };
 
 	if (!flow_meets(g->flow, &t.first) || belongs_to_translated(g, i))
 		return 0;
@@ -323,9 +322,9 @@ static int add_untouched(struct graph *g, size_t i)
 		    overlap(&g->conns[k], &g->conns[i]))
 			return 0;
 	}
-	live(&t, last);
-	find_told(&t, &last, 1);
-	return add_seen(g, &t, &g->conns[i]) < 0 ? -ENOMEM : add_translated(g, &t);
+	live(&t, only.conn);
+	find_told(&t, &only, 1);
+	return add_seen(g, &t, only.conn) < 0 ? -ENOMEM : add_translated(g, &t);
 }
 
 static int newest_first(const void *pa, const void *pb)
