@@ -3,6 +3,7 @@
  */
 #include "common/journey.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #include "common/names.h"
@@ -86,6 +87,11 @@ int32_t checkpoint_priority(enum checkpoint c)
 	default:
 		return INT32_MIN;
 	}
+}
+
+bool journey_is_syn(const struct journey *j)
+{
+	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 uint8_t journey_tuple(const struct journey *j, const struct tuple *t)

@@ -136,6 +136,8 @@ struct journey {
 	struct step *steps; /* in the order in which the packet met them */
 };
 
+/* Is it the packet with which a TCP connection begins? */
+bool journey_is_syn(const struct journey *j);
 /* Which of its tuples is t; tuple_count: none. */
 uint8_t journey_tuple(const struct journey *j, const struct tuple *t);
 /*

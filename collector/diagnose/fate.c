@@ -93,8 +93,7 @@ static void arrived(struct fate *f, const struct conversation *c)
 	f->observed = true;
 	if (e && says_no_port(e) && j->tuples[0].proto != IPPROTO_TCP) {
 		f->verdict = VERDICT_REFUSED;
-	} else if (j->tuples[0].proto == IPPROTO_TCP &&
-		   (j->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+	} else if (journey_is_syn(j)) {
 		for (size_t i = 0; i < c->reply_count; i++) {
 			const struct hop *first = &c->reply[i]->hops[0];
 			const struct journey *r = &first->sj->j;

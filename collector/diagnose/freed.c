@@ -141,7 +141,7 @@ static bool nobody_misses(const struct fate *f)
 
 	if (proto_is_icmp(j->tuples[0].proto) || f->path->direction == DIRECTION_REPLY)
 		return true;
-	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+	return j->tuples[0].proto == IPPROTO_TCP && !journey_is_syn(j);
 }
 
 /* 3: true when the kernel's own word decides. */

@@ -153,8 +153,7 @@ static bool another_passed(struct ruling *r, const struct inquiry *q, const stru
 	struct wall_ns later = { path_last(f->path).v + TOLD_NS };
 	struct stops stops;
 
-	if (j->tuples[0].proto != IPPROTO_TCP || f->path->direction == DIRECTION_REPLY ||
-	    (j->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || r->conv->shared)
+	if (!journey_is_syn(j) || f->path->direction == DIRECTION_REPLY || r->conv->shared)
 		return false;
 	/* One that passed the host's last hook made an entry there itself; one that was refused, at its receiver. */
 	if (f->verdict == VERDICT_REFUSED || had_passed(f) ||

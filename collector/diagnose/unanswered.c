@@ -1,17 +1,10 @@
 #include "collector/diagnose/unanswered.h"
 
-#include <netinet/in.h>
-
 #include "collector/diagnose/ends.h"
 #include "collector/diagnose/routed.h"
 
 /* A SYN is sent again after a second; an answer takes less than a millisecond. */
 static const int64_t RETRY_NS = 500LL * NS_PER_MS;
-
-static bool is_syn(const struct journey *j)
-{
-	return j->tuples[0].proto == IPPROTO_TCP && (j->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-}
 
 /* Did anybody answer, or did the client go on as if somebody had? */
 static bool went_on(const struct conversation *c)
@@ -19,7 +12,7 @@ static bool went_on(const struct conversation *c)
 	if (c->reply_count > 0 || c->answer_count > 0)
 		return true;
 	for (size_t i = 0; i < c->original_count; i++) {
-		if (!is_syn(path_packet(c->original[i])))
+		if (!journey_is_syn(path_packet(c->original[i])))
 			return true;
 	}
 	return false;
@@ -79,7 +72,7 @@ bool has_no_way_back(const struct inquiry *q, const struct hop *h)
 
 bool fate_unanswered(struct fate *f, const struct inquiry *q, const struct conversation *c)
 {
-	if (!is_syn(&f->hop->sj->j) || went_on(c) || !answer_would_show(q, f->hop))
+	if (!journey_is_syn(&f->hop->sj->j) || went_on(c) || !answer_would_show(q, f->hop))
 		return false;
 	if (has_no_way_back(q, f->hop) && is_told(q, f->hop))
 		fate_is_discarded(f, NO_ROUTE_BACK, "return-path", false);
