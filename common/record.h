@@ -136,6 +136,9 @@ struct facts {
 	struct facts_rule *rules;
 };
 
+/* The interface of that index; NULL: it is not told. */
+const struct facts_link *facts_link_of(const struct facts *f, int32_t ifindex);
+
 #define SOURCE_STATES(X) X(ON, "on") X(READY, "ready") X(OFF, "off") X(FAILED, "failed")
 enum source_state {
 #define X(id, text) SOURCE_##id,

@@ -79,11 +79,9 @@ static int look(struct search *s, const struct addr *from, const struct addr *to
 /* The tunnel's end has its address on another interface than the tunnel's. */
 static bool is_of_link(const struct facts *facts, const struct facts_addr *a, const char *link)
 {
-	for (uint32_t i = 0; i < facts->link_count; i++) {
-		if (facts->links[i].ifindex == a->ifindex)
-			return !strcmp(facts->links[i].name, link);
-	}
-	return false;
+	const struct facts_link *own = facts_link_of(facts, a->ifindex);
+
+	return own && !strcmp(own->name, link);
 }
 
 const struct fate *carrier_fate(const struct inquiry *q, const struct fate *f)

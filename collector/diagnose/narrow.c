@@ -7,16 +7,13 @@
 /* The interface by which the host has the address. */
 static const struct facts_link *link_of(const struct fleet_host *h, const struct addr *a)
 {
-	for (uint32_t i = 0; h->has_facts && i < h->facts.addr_count; i++) {
-		const struct facts_addr *own = &h->facts.addrs[i];
+	const struct facts_link *link = NULL;
 
-		for (uint32_t k = 0; addr_equal(&own->addr.addr, a) && k < h->facts.link_count;
-		     k++) {
-			if (h->facts.links[k].ifindex == own->ifindex)
-				return &h->facts.links[k];
-		}
+	for (uint32_t i = 0; h->has_facts && i < h->facts.addr_count && !link; i++) {
+		if (addr_equal(&h->facts.addrs[i].addr.addr, a))
+			link = facts_link_of(&h->facts, h->facts.addrs[i].ifindex);
 	}
-	return NULL;
+	return link;
 }
 
 /* Did one that is as large get through there? Then size is not it. */

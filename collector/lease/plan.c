@@ -62,15 +62,6 @@ static bool name_matches(const char *pattern, const char *name)
 	return !strcmp(pattern, name);
 }
 
-static const struct facts_link *link_of(const struct facts *f, int32_t ifindex)
-{
-	for (uint32_t i = 0; i < f->link_count; i++) {
-		if (f->links[i].ifindex == ifindex)
-			return &f->links[i];
-	}
-	return NULL;
-}
-
 typedef void each_end(struct plan *p, const struct pattern *from, const struct nat_rule *r,
 		      const struct prefix *end);
 
@@ -79,7 +70,7 @@ static void for_addresses(struct plan *p, const struct pattern *from, const stru
 {
 	for (uint32_t i = 0; h->facts && i < h->facts->addr_count; i++) {
 		const struct facts_addr *a = &h->facts->addrs[i];
-		const struct facts_link *l = link_of(h->facts, a->ifindex);
+		const struct facts_link *l = facts_link_of(h->facts, a->ifindex);
 		struct prefix end = { a->addr.addr, host_bits(from->family) };
 
 		if (a->addr.addr.family != from->family || addr_is_loopback(&a->addr.addr))

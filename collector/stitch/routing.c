@@ -307,9 +307,7 @@ bool route_swallows(const struct facts_route *r)
 
 const char *route_device(const struct facts *f, const struct facts_route *r)
 {
-	for (uint32_t i = 0; r->ifindex && i < f->link_count; i++) {
-		if (f->links[i].ifindex == r->ifindex)
-			return f->links[i].name;
-	}
-	return "";
+	const struct facts_link *link = r->ifindex ? facts_link_of(f, r->ifindex) : NULL;
+
+	return link ? link->name : "";
 }
