@@ -80,17 +80,15 @@ static bool has_other_id(const struct open *o, const struct trace_event *e)
 	       last->hook == e->step.hook && last->family == e->step.family;
 }
 
-/* As it came, or was made, it looked otherwise; or only its end is known, and it cannot have come so. */
+/* Of e, which has a packet: as o's came, or was made, it looked otherwise; or only its end is known, and it cannot have come so. */
 static bool came_otherwise(const struct open *o, const struct trace_event *e)
 {
 	enum checkpoint c = e->step.checkpoint;
+	bool begins = c == CHECKPOINT_PRE_FIRST || c == CHECKPOINT_OUT_FIRST;
 
-	if (!e->has_packet || open_bore(o, &e->packet.tuple))
-		return false;
 	if (open_steps(o) == o->told[FROM_KERNEL].count)
-		return !open_came_so(o, &e->packet.tuple);
-	return (c == CHECKPOINT_PRE_FIRST || c == CHECKPOINT_OUT_FIRST) &&
-	       (o->hooks & 1u << e->step.hook);
+		return !open_bore(o, &e->packet.tuple) && !open_came_so(o, &e->packet.tuple);
+	return begins && (o->hooks & 1u << e->step.hook) && !open_bore(o, &e->packet.tuple);
 }
 
 bool fit_follows(const struct open *o, const struct trace_event *e, enum from from)
