@@ -9,6 +9,7 @@
 #include "collector/diagnose/question.h"
 #include "collector/diagnose/tracked.h"
 #include "collector/stitch/clocks.h"
+#include "collector/stitch/entries.h"
 #include "collector/stitch/gather.h"
 
 enum {
@@ -26,13 +27,16 @@ struct passage {
 static int whole_flow(const struct inquiry *q, size_t limit, struct passage **list, size_t *n)
 {
 	struct clocks clocks = { 0 };
+	struct entries entries;
 	struct gathered g;
 	struct paths paths;
 	int r = gather(&g, q->fleet, q->ask->flow, limit);
 
 	if (r == 0)
-		r = paths_join(&paths, g.list, g.count,
-			       &(struct around){ q->fleet, g.conns, g.conn_count }, q->arena);
+		r = entries_init(&entries, g.conns, g.conn_count, q->arena);
+	if (r == 0)
+		r = paths_join(&paths, g.list, g.count, &(struct around){ q->fleet, &entries },
+			       q->arena);
 	if (r < 0)
 		return r;
 	*list = arena_alloc(q->arena, (g.count + 1) * sizeof(**list));

@@ -6,6 +6,7 @@
 
 #include <netinet/in.h>
 
+#include "collector/stitch/entries.h"
 #include "collector/stitch/halves.h"
 #include "common/reasons.h"
 
@@ -57,14 +58,14 @@ static bool seen_leaving(const struct hop *h)
 /* Did connection tracking make of what a left with what b came with? Their own hosts' only where that was not seen of them. */
 static bool is_mapped(const struct fitting *f, const struct hop *a, const struct hop *b)
 {
-	const struct mapping_ask ask = {
+	const struct entries_ask ask = {
 		.from = hop_tuple_out(a),
 		.to = hop_tuple_in(b),
 		.at = a->sj->at,
 		.except = { seen_leaving(a) ? a->sj->host : 0, seen_coming(b) ? b->sj->host : 0 },
 	};
 
-	return mappings_lead(f->mappings, &ask);
+	return f->around->entries && entries_lead(f->around->entries, &ask);
 }
 
 /* 9: did b come with the TTL with which a left? Then no router is between, and nobody who translates. */

@@ -3,7 +3,6 @@
  */
 #pragma once
 
-#include "collector/stitch/mappings.h"
 #include "collector/stitch/path.h"
 
 /*
@@ -19,7 +18,6 @@ enum fit { FIT_NEVER, FIT_APART, FIT_NONE, FIT_SHARED, FIT_MAPPED, FIT_CONTINUOU
 struct fitting {
 	bool raised; /* a TTL may have gone up */
 	bool common; /* contents that many packets have */
-	const struct mappings *mappings;
 	const struct around *around;
 };
 

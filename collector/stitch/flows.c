@@ -245,10 +245,10 @@ int flows_find(struct flows *out, struct fleet *f, const struct flow *flow, size
 		return r;
 	out->cut = g.cut;
 	out->whole_from = g.whole_from;
-	r = paths_join(&out->paths, g.list, g.count, &(struct around){ f, g.conns, g.conn_count },
-		       f->arena);
+	r = entries_init(&entries, g.conns, g.conn_count, f->arena);
 	if (r >= 0)
-		r = entries_init(&entries, g.conns, g.conn_count, f->arena);
+		r = paths_join(&out->paths, g.list, g.count, &(struct around){ f, &entries },
+			       f->arena);
 	if (r >= 0)
 		r = put_together(&w, &entries);
 	if (r < 0)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/stitch/entries.h"
 #include "collector/stitch/fit.h"
 #include "collector/stitch/fragments.h"
 #include "collector/stitch/halves.h"
@@ -295,6 +296,8 @@ static int join_equals(struct paths *out, const struct stored_journey *const *li
 		       const struct fitting *fitting, struct arena *arena)
 {
 	struct group g = { .list = &out->list[out->count], .count = count, .fitting = *fitting };
+	const struct entries *entries = fitting->around->entries;
+	bool translated = entries && entries->translate;
 	int64_t far = JOIN_NS;
 	int r = 0;
 
@@ -309,7 +312,7 @@ static int join_equals(struct paths *out, const struct stored_journey *const *li
 	if (list[0]->j.fp) { /* 1 */
 		for (int64_t reach = NS_PER_MS; r == 0 && reach <= NEAR_NS; reach *= 4)
 			r = group_join(&g, FIT_CONTINUOUS, reach, arena);
-		for (int64_t reach = NS_PER_MS; r == 0 && fitting->mappings && reach <= NEAR_NS;
+		for (int64_t reach = NS_PER_MS; r == 0 && translated && reach <= NEAR_NS;
 		     reach *= 4)
 			r = group_join(&g, FIT_MAPPED, reach, arena);
 		if (r == 0)
@@ -333,7 +336,7 @@ int paths_join(struct paths *out, const struct stored_journey *list, size_t coun
 	memset(out, 0, sizeof(*out));
 	sorted = arena_alloc(arena, (count + 1) * sizeof(*sorted));
 	out->list = arena_alloc(arena, (count + 1) * sizeof(*out->list));
-	if (!sorted || !out->list || mappings_make(&fitting.mappings, around, arena) < 0)
+	if (!sorted || !out->list)
 		return -ENOMEM;
 	out->cap = count + 1;
 	for (size_t i = 0; i < count; i++)

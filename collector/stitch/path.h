@@ -44,11 +44,12 @@ struct paths {
 	size_t count, cap;
 };
 
-/* What else is known of the hosts and of connections through them; any may be NULL or 0. */
+struct entries;
+
+/* What else is known of the hosts and of connections through them; any may be NULL. */
 struct around {
 	const struct fleet *fleet;
-	const struct stored_conn *conns;
-	size_t conn_count;
+	const struct entries *entries;
 };
 
 /*

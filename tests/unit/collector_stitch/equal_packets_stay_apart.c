@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "collector/stitch/entries.h"
 #include "collector/stitch/path.h"
 
 enum { JOURNEYS = 16, CONNS = 4 };
@@ -128,9 +129,11 @@ static void tracked(uint64_t host, struct tuple before, struct tuple after)
 
 static struct paths join(void)
 {
-	const struct around around = { &fleet, conns, conn_count };
+	struct entries entries;
+	const struct around around = { &fleet, &entries };
 	struct paths p;
 
+	assert_int_equal(entries_init(&entries, conns, conn_count, &arena), 0);
 	assert_int_equal(paths_join(&p, list, count, &around, &arena), 0);
 	return p;
 }
