@@ -10,7 +10,12 @@
 #include "collector/diagnose/value.h"
 #include "common/content.h"
 
-enum { ANSWER_MEMORY = 64 << 20, LOSS_WINDOW_S = 15 * 60, RETIRED_SHOWN_S = 24 * 3600 };
+enum {
+	ANSWER_MEMORY = 64 << 20,
+	LOSS_WINDOW_S = 15 * 60,
+	RETIRED_SHOWN_S = 24 * 3600,
+	LOSSES_TOLD = 1000
+};
 
 struct answer_hosts {
 	struct exchange *x;
@@ -173,6 +178,10 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 		err = reader_tables(r, 0, q->now, q->now, arena, &tables, &table_count);
 	if (err < 0)
 		return err;
+	if (loss_count > LOSSES_TOLD) { /* the newest */
+		losses += loss_count - LOSSES_TOLD;
+		loss_count = LOSSES_TOLD;
+	}
 	list = json_array();
 	for (i = 0; i < host_count; i++) {
 		const struct stored_host *h = &hosts[i];

@@ -379,16 +379,17 @@ static void draw_fix(struct screen *s, const json_t *answer)
 	}
 }
 
-static void draw_losses(struct screen *s, const json_t *losses, const struct view *v)
+static void draw_losses(struct screen *s, const json_t *answer, const struct view *v)
 {
-	const json_t *loss;
+	const json_t *losses = json_object_get(answer, "losses"), *loss;
+	long long more = field_number(answer, "losses_omitted");
 	size_t i;
 
 	json_array_foreach(losses, i, loss) {
 		foot(s, "");
 		if (i == LOSSES_SHOWN && !v->detail) {
-			screen_putf(s, STYLE_PLAIN, "… and %zu more losses",
-				    json_array_size(losses) - i);
+			screen_putf(s, STYLE_PLAIN, "… and %lld more losses",
+				    more + (long long)(json_array_size(losses) - i));
 			screen_end(s, FOOT_COLUMN);
 			return;
 		}
@@ -458,7 +459,7 @@ static void draw_proof(struct screen *s, const json_t *answer, const struct view
 			   " · more matched than was looked at: the newest, and those that died");
 	screen_end(s, FOOT_COLUMN);
 	draw_missing(s, json_object_get(coverage, "missing"));
-	draw_losses(s, losses, v);
+	draw_losses(s, answer, v);
 }
 
 static void draw_foot_window(struct screen *s, const json_t *answer, const struct view *v)

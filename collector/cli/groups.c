@@ -92,7 +92,8 @@ static void draw_group(struct screen *s, const json_t *group)
 static void draw_footer(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *coverage = json_object_get(answer, "coverage");
-	size_t losses = json_array_size(json_object_get(answer, "losses"));
+	long long losses = (long long)json_array_size(json_object_get(answer, "losses")) +
+			   field_number(answer, "losses_omitted");
 
 	if (field_number(answer, "omitted") > 0) {
 		screen_putf(s, STYLE_GREY, "  (%lld more ways and ends, of fewer flows each)",
@@ -104,7 +105,7 @@ static void draw_footer(struct screen *s, const json_t *answer, const struct vie
 		    (long long)field_number(coverage, "answering"),
 		    (long long)field_number(coverage, "asked"));
 	if (losses)
-		screen_putf(s, STYLE_BAD, " · %zu losses of evidence in the window", losses);
+		screen_putf(s, STYLE_BAD, " · %lld losses of evidence in the window", losses);
 	if (field_true(answer, "cut"))
 		screen_put(s, STYLE_BAD,
 			   " · more matched than was looked at: these are the newest");

@@ -88,23 +88,33 @@ json_t *json_missing(const struct where_ask *ask, const struct fleet *f, const j
 	return list;
 }
 
-json_t *json_losses(const struct fleet *f, struct wall_ns since, struct wall_ns until)
+static bool within(const struct stored_loss *l, struct wall_ns since, struct wall_ns until)
+{
+	return l->until.v >= since.v && l->from.v <= until.v;
+}
+
+void json_put_losses(json_t *o, const struct fleet *f, struct wall_ns since, struct wall_ns until)
 {
 	json_t *losses = json_array();
+	size_t count = 0, omitted;
 
-	for (size_t i = 0; i < f->loss_count; i++) {
+	for (size_t i = 0; i < f->loss_count; i++)
+		count += within(&f->losses[i], since, until);
+	omitted = count > LOSSES_MAX ? count - LOSSES_MAX : 0;
+	for (size_t i = 0, seen = 0; i < f->loss_count; i++) {
 		const struct stored_loss *l = &f->losses[i];
 		const struct fleet_host *h = fleet_host(f, l->host);
 
-		if (l->until.v < since.v || l->from.v > until.v)
+		if (!within(l, since, until) || seen++ < omitted)
 			continue;
 		json_array_append_new(losses,
-				      json_pack("{s:s,s:s,s:o,s:o,s:o}", "host", h ? h->id : "?",
-						"source", l->source, "count",
+				      json_pack("{s:s,s:o,s:o,s:o,s:o}", "host", h ? h->id : "?",
+						"source", json_text(l->source), "count",
 						l->count_known ? json_integer((json_int_t)l->count)
 							       : json_null(),
 						"from", json_wall(l->from), "until",
 						json_wall(l->until)));
 	}
-	return losses;
+	json_put(o, "losses", losses);
+	json_put(o, "losses_omitted", json_integer((json_int_t)omitted));
 }

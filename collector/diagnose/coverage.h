@@ -15,5 +15,6 @@ bool coverage_late(const struct where_ask *ask);
  * 64. hops: only of hosts that are in it; NULL: of all.
  */
 json_t *json_missing(const struct where_ask *ask, const struct fleet *f, const json_t *hops);
-/* The losses within a span. */
-json_t *json_losses(const struct fleet *f, struct wall_ns since, struct wall_ns until);
+enum { LOSSES_MAX = 1000 };
+/* Sets "losses" of an answer: those within the span by time, the newest LOSSES_MAX; "losses_omitted": how many there are before them. */
+void json_put_losses(json_t *o, const struct fleet *f, struct wall_ns since, struct wall_ns until);

@@ -52,7 +52,7 @@ enum { GROUPS_MAX = 50 };
  * Every flow that matches, grouped by its way and its end, the group with the most flows first, at most GROUPS_MAX:
  * {"matched": flows, "groups": [{"flows", "share": of matched, 0 to 1, "packets", "verdict", "direction", "confidence", "died_at",
  *   "way": [{"host", "nat": ["dnat", "snat"], "stranger": before it stands one that is not watched}],
- *   "example": flow, as in `where`, "first", "last"}], "omitted": groups, "window", "coverage", "losses", "cut", "provisional"}
+ *   "example": flow, as in `where`, "first", "last"}], "omitted": groups, "window", "coverage", "losses", "losses_omitted", "cut", "provisional"}
  */
 int diagnose_groups(json_t **answer, const struct where_ask *ask, struct reader *r,
 		    struct where_need *need);
@@ -65,7 +65,7 @@ enum { NAT_FLOWS_MAX = 100 };
  * Newest first, at most NAT_FLOWS_MAX:
  * {"matched", "flows": [{"flow", "becomes", "from", "until", "state", "ambiguous", "seen": [host ...],
  *  "hops": [{"host", "from", "until", "zone", "tuple_in", "tuple_out", "nat": [as in `where`], "link"}]}], "omitted",
- *  "window", "coverage", "losses", "cut"}
+ *  "window", "coverage", "losses", "losses_omitted", "cut"}
  */
 int diagnose_nat(json_t **answer, const struct where_ask *ask, struct reader *r);
 
@@ -103,7 +103,7 @@ struct drops_ask {
  * {"places": [{"host", "class", "reason", "text", "in", "died_at", "confidence", "packets", "first", "last",
  *   "flows": [{"flow": sport null for several, "kind", "in", "out", "packets", "first", "last"}], "flows_omitted"}],
  *  "packets", "omitted": packets that are in none of these, "excess": [{"host", "reason": null for all, "count", "from", "until"}],
- *  "next": row, "unknown_hosts": [of on], "window", "coverage", "losses", "cut", "provisional"}
+ *  "next": row, "unknown_hosts": [of on], "window", "coverage", "losses", "losses_omitted", "cut", "provisional"}
  * need: rulesets that should be read, so that rules can be named; with follow nothing is asked for.
  * With follow: "drops", by time, each a place with "flow" and "kind" instead of "flows".
  */

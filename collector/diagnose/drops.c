@@ -222,42 +222,57 @@ static bool is_excess(const char *source, const char **reason)
 	return true;
 }
 
+/* What a host discarded for one reason and did not tell one by one, in all of the window. */
+struct excess {
+	uint64_t host;
+	const char *source, *reason;
+	bool known;
+	json_int_t count;
+	struct wall_ns from, until;
+};
+
+static void excess_add(struct excess *list, size_t *n, const struct stored_loss *l,
+		       const char *reason)
+{
+	struct excess *e = list;
+
+	while (e < list + *n && (e->host != l->host || strcmp(e->source, l->source) != 0))
+		e++;
+	if (e == list + *n) {
+		*e = (struct excess){ l->host, l->source, reason, true, 0, l->from, l->until };
+		++*n;
+	}
+	e->known &= l->count_known;
+	e->count += (json_int_t)l->count;
+	e->from.v = l->from.v < e->from.v ? l->from.v : e->from.v;
+	e->until.v = l->until.v > e->until.v ? l->until.v : e->until.v;
+}
+
 static json_t *json_excess(const struct drops *d, const struct where_ask *ask)
 {
 	const struct fleet *f = d->q->fleet;
+	struct excess *list = arena_alloc(d->q->arena, (f->loss_count + 1) * sizeof(*list));
 	json_t *out = json_array();
-	const char *reason, *other;
+	const char *reason;
+	size_t n = 0;
 
-	for (size_t i = 0; i < f->loss_count; i++) {
+	for (size_t i = 0; list && i < f->loss_count; i++) {
 		const struct stored_loss *l = &f->losses[i];
-		const struct fleet_host *fh = fleet_host(f, l->host);
-		struct wall_ns from = l->from, until = l->until;
-		bool known = true, told = false;
-		json_int_t count = 0;
 
-		if (l->until.v < ask->since.v || l->from.v > ask->until.v ||
-		    !is_asked(d, l->host) || !is_excess(l->source, &reason))
-			continue;
-		for (size_t k = 0; k < f->loss_count; k++) {
-			const struct stored_loss *m = &f->losses[k];
+		if (l->until.v >= ask->since.v && l->from.v <= ask->until.v &&
+		    is_asked(d, l->host) && is_excess(l->source, &reason))
+			excess_add(list, &n, l, reason);
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct fleet_host *fh = fleet_host(f, list[i].host);
 
-			if (m->host != l->host || !is_excess(m->source, &other) ||
-			    strcmp(m->source, l->source) != 0 || m->until.v < ask->since.v ||
-			    m->from.v > ask->until.v)
-				continue;
-			told |= k < i;
-			known &= m->count_known;
-			count += (json_int_t)m->count;
-			from.v = m->from.v < from.v ? m->from.v : from.v;
-			until.v = m->until.v > until.v ? m->until.v : until.v;
-		}
-		if (told)
-			continue; /* with the first of its kind */
 		json_array_append_new(out,
 				      json_pack("{s:s,s:o,s:o,s:o,s:o}", "host", fh ? fh->id : "?",
-						"reason", json_text(reason), "count",
-						known ? json_integer(count) : json_null(), "from",
-						json_wall(from), "until", json_wall(until)));
+						"reason", json_text(list[i].reason), "count",
+						list[i].known ? json_integer(list[i].count)
+							      : json_null(),
+						"from", json_wall(list[i].from), "until",
+						json_wall(list[i].until)));
 	}
 	return out;
 }
@@ -329,7 +344,7 @@ static json_t *answer_drops(const struct drops *d, const struct where_ask *ask)
 			   json_wall(ask->until)));
 	json_put(coverage, "missing", json_deaf(d, ask));
 	json_put(o, "coverage", coverage);
-	json_put(o, "losses", json_losses(d->q->fleet, ask->since, ask->until));
+	json_put_losses(o, d->q->fleet, ask->since, ask->until);
 	json_put(o, "cut", json_boolean(d->cut));
 	json_put(o, "provisional",
 		 json_boolean(reader_incomplete(d->q->fleet->reader) || coverage_late(ask)));

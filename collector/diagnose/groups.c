@@ -182,14 +182,16 @@ static int groups_with(json_t **answer, struct inquiry *q)
 	}
 	if (q->need)
 		q->need->patience = provisional;
-	*answer = json_pack("{s:I,s:o,s:I,s:{s:o,s:o},s:o,s:o,s:b,s:b}", "matched",
+	*answer = json_pack("{s:I,s:o,s:I,s:{s:o,s:o},s:o,s:b,s:b}", "matched",
 			    (json_int_t)found.count, "groups", told, "omitted",
 			    (json_int_t)(count > GROUPS_MAX ? count - GROUPS_MAX : 0), "window",
 			    "since", json_wall(ask->since), "until", json_wall(ask->until),
-			    "coverage", json_coverage(ask), "losses",
-			    json_losses(q->fleet, ask->since, ask->until), "cut", found.cut,
-			    "provisional", provisional);
-	return *answer ? 0 : -ENOMEM;
+			    "coverage", json_coverage(ask), "cut", found.cut, "provisional",
+			    provisional);
+	if (!*answer)
+		return -ENOMEM;
+	json_put_losses(*answer, q->fleet, ask->since, ask->until);
+	return 0;
 }
 
 int diagnose_groups(json_t **answer, const struct where_ask *ask, struct reader *r,

@@ -145,12 +145,15 @@ static int answer_with(json_t **answer, const struct inquiry *q)
 	flows = json_array();
 	for (size_t i = 0; i < t.count; i++)
 		json_array_append_new(flows, json_translated(&n, &t.list[i]));
-	*answer = json_pack("{s:I,s:o,s:I,s:{s:o,s:o},s:o,s:o,s:b}", "matched",
-			    (json_int_t)(t.count + t.omitted), "flows", flows, "omitted",
-			    (json_int_t)t.omitted, "window", "since", json_wall(ask->since),
-			    "until", json_wall(ask->until), "coverage", json_coverage(ask),
-			    "losses", json_losses(q->fleet, ask->since, ask->until), "cut", t.cut);
-	return *answer ? 0 : -ENOMEM;
+	*answer =
+		json_pack("{s:I,s:o,s:I,s:{s:o,s:o},s:o,s:b}", "matched",
+			  (json_int_t)(t.count + t.omitted), "flows", flows, "omitted",
+			  (json_int_t)t.omitted, "window", "since", json_wall(ask->since), "until",
+			  json_wall(ask->until), "coverage", json_coverage(ask), "cut", t.cut);
+	if (!*answer)
+		return -ENOMEM;
+	json_put_losses(*answer, q->fleet, ask->since, ask->until);
+	return 0;
 }
 
 int diagnose_nat(json_t **answer, const struct where_ask *ask, struct reader *r)

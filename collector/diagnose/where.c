@@ -551,7 +551,7 @@ static int where_with(json_t **answer, struct inquiry *q)
 		 json_pack("{s:o,s:o}", "since", json_wall(ask->since), "until",
 			   json_wall(ask->until)));
 	json_put(o, "coverage", coverage_of(q, n ? &list[0] : NULL, json_object_get(o, "hops")));
-	json_put(o, "losses", json_losses(q->fleet, ask->since, ask->until));
+	json_put_losses(o, q->fleet, ask->since, ask->until);
 	json_put(o, "cut", json_boolean(found.cut));
 	*answer = o;
 	return 0;

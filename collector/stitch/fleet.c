@@ -21,6 +21,68 @@ enum {
 /* When a host ended is known as well as its clock is. */
 #define ENDED_SLACK_NS (3600LL * NS_PER_S)
 
+/* What these sources lose is no packet, or (nflog) one of which nothing was to be expected. */
+static bool is_about_packets(const char *source)
+{
+	static const char *const others[] = { "conntrack", "changes", "counters",
+					      "audit",     "ruleset", "nflog" };
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strcmp(others[i], source))
+			return false;
+	return true;
+}
+
+static int by_host_and_time(const void *pa, const void *pb)
+{
+	const struct stored_loss *a = ((const struct fleet_loss *)pa)->loss;
+	const struct stored_loss *b = ((const struct fleet_loss *)pb)->loss;
+
+	if (a->host != b->host)
+		return a->host < b->host ? -1 : 1;
+	if (a->from.v != b->from.v)
+		return a->from.v < b->from.v ? -1 : 1;
+	return (a > b) - (a < b);
+}
+
+static int order_losses(struct fleet *f)
+{
+	f->lost = arena_alloc(f->arena, (f->loss_count + 1) * sizeof(*f->lost));
+	if (!f->lost)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->loss_count; i++)
+		if (is_about_packets(f->losses[i].source))
+			f->lost[f->lost_count++].loss = &f->losses[i];
+	qsort(f->lost, f->lost_count, sizeof(*f->lost), by_host_and_time);
+	for (size_t i = 0; i < f->lost_count; i++) {
+		const struct fleet_loss *before = i ? &f->lost[i - 1] : NULL;
+		int64_t until = f->lost[i].loss->until.v;
+
+		f->lost[i].latest = before && before->loss->host == f->lost[i].loss->host &&
+						    before->latest > until
+					    ? before->latest
+					    : until;
+	}
+	return 0;
+}
+
+/* Behind the host's losses that began by then. */
+static size_t losses_begun(const struct fleet *f, uint64_t host, int64_t by)
+{
+	size_t low = 0, high = f->lost_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct stored_loss *l = f->lost[mid].loss;
+
+		if (l->host < host || (l->host == host && l->from.v <= by))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wall_ns since,
 	       struct wall_ns until)
 {
@@ -70,6 +132,8 @@ int fleet_load(struct fleet *f, struct reader *r, struct arena *arena, struct wa
 		f->tables[f->table_count++].entry = tables[i];
 
 	ret = reader_losses(r, since, until, arena, &f->losses, &f->loss_count);
+	if (ret == 0)
+		ret = order_losses(f);
 	if (ret < 0)
 		return ret;
 	return reader_armings(r, since, until, arena, &f->armings, &f->arming_count);
@@ -205,32 +269,21 @@ const struct facts *fleet_facts_at(const struct fleet *f, const struct fleet_hos
 	return facts;
 }
 
-/* What these sources lose is no packet, or (nflog) one of which nothing was to be expected. */
-static bool is_about_packets(const char *source)
-{
-	static const char *const others[] = { "conntrack", "changes", "counters",
-					      "audit",     "ruleset", "nflog" };
-
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (!strcmp(others[i], source))
-			return false;
-	return true;
-}
-
 const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,
 				     struct wall_ns until)
 {
 	const int64_t margin = (int64_t)LOSS_MARGIN_MS * NS_PER_MS;
+	const struct stored_loss *first = NULL;
 
-	for (size_t i = 0; i < f->loss_count; i++) {
-		const struct stored_loss *l = &f->losses[i];
+	for (size_t i = losses_begun(f, host, until.v + margin); i-- > 0;) {
+		const struct stored_loss *l = f->lost[i].loss;
 
-		if (l->host != host || !is_about_packets(l->source))
-			continue;
-		if (l->from.v - margin <= until.v && l->until.v + margin >= from.v)
-			return l;
+		if (l->host != host || f->lost[i].latest + margin < from.v)
+			break;
+		if (l->until.v + margin >= from.v)
+			first = l;
 	}
-	return NULL;
+	return first;
 }
 
 static bool arming_has(const struct stored_arming *a, const struct tuple *t)

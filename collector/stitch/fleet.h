@@ -37,6 +37,11 @@ struct fleet_facts {
 	struct facts facts;
 };
 
+struct fleet_loss {
+	const struct stored_loss *loss;
+	int64_t latest; /* until when the host's losses up to this one were */
+};
+
 enum { FLEET_FACTS_MAX = 64 };
 
 struct fleet_past {
@@ -52,8 +57,10 @@ struct fleet {
 	size_t host_count;
 	struct fleet_table *tables; /* all hosts, oldest first */
 	size_t table_count;
-	struct stored_loss *losses;
+	struct stored_loss *losses; /* by time */
 	size_t loss_count;
+	struct fleet_loss *lost; /* of packets, by host and time; in the arena */
+	size_t lost_count;
 	struct stored_arming *armings;
 	size_t arming_count;
 	struct fleet_past *past; /* in the arena */

@@ -47,7 +47,7 @@
 	X(get_source, "SELECT body FROM source WHERE host=?1")							\
 	X(put_loss, "INSERT INTO loss(host, \"from\", until, source, count) VALUES(?1, ?2, ?3, ?4, ?5)")	\
 	X(put_loss_of_all, "INSERT INTO loss(host, \"from\", until, source, count) SELECT id, ?1, ?2, 'store', NULL FROM host")	\
-	X(get_losses, "SELECT host, \"from\", until, source, count FROM loss WHERE until>=?1 AND \"from\"<=?2 ORDER BY \"from\" LIMIT 1000")	\
+	X(get_losses, "SELECT host, \"from\", until, source, count FROM loss WHERE until>=?1 AND \"from\"<=?2 ORDER BY \"from\"")	\
 	X(put_lease, "INSERT OR REPLACE INTO lease(id, \"from\", until, flow, by, rate, ended) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")	\
 	X(get_leases, "SELECT id, \"from\", until, flow, by, rate, ended FROM lease WHERE until>=?1 ORDER BY \"from\"")	\
 	X(get_arming, "SELECT id, modulus, body FROM arming WHERE host=?1 AND lease=?2 AND until=0")		\

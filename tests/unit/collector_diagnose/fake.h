@@ -32,7 +32,7 @@ struct fake {
 	struct live_host live[8];
 	bool cut;
 	size_t host_count;
-	struct stored_loss losses[8];
+	struct stored_loss losses[64];
 	size_t loss_count;
 	struct stored_arming armings[8];
 	size_t arming_count;
