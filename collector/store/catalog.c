@@ -37,75 +37,91 @@ static int put_table(struct packer *p, sqlite3_stmt *s, const struct record *rec
 	return r;
 }
 
-static int apply_ruleset(struct db *d, struct packer *p, const struct origin *o, uint64_t host,
-			 const struct record *rec)
+static void bind_place(sqlite3_stmt *s, uint64_t host, const struct ruleset_fact *f)
 {
-	const struct ruleset_fact *f = &rec->ruleset;
-	int64_t at = wall(o, f->read_at), before = wall(o, f->before), id = 0, last = 0;
-	bool no_handles = content_id_none(&f->handles), same_text = false;
-	int64_t since = at, since_min = 0;
-	bool gone = content_id_none(&f->content), have = false, same = false;
-	sqlite3_stmt *s = db_stmt(d, STMT_get_table);
-	int r;
-
-	if (!s)
-		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)host);
 	sqlite3_bind_int(s, 2, f->backend);
 	sqlite3_bind_int(s, 3, f->family);
 	db_bind_text(s, 4, f->table);
-	if (sqlite3_step(s) == SQLITE_ROW) {
-		const void *content = sqlite3_column_blob(s, 1), *handles;
+}
 
-		have = true;
-		id = sqlite3_column_int64(s, 0);
-		last = sqlite3_column_int64(s, 2);
-		same_text =
-			content ? !gone && !memcmp(content, f->content.b, CONTENT_ID_LEN) : gone;
-		handles = sqlite3_column_blob(s, 4);
-		same = same_text &&
-		       (handles ? !no_handles && !memcmp(handles, f->handles.b, CONTENT_ID_LEN)
-				: no_handles);
-		since = same_text ? sqlite3_column_int64(s, 5) : at;
-		since_min = sqlite3_column_int64(s, 6);
-	}
+/* What the history says of a table up to now, and how a fact compares with it. */
+struct standing {
+	bool have, same_text, same; /* same: the handles, too */
+	int64_t id, last, since, since_min;
+};
+
+static bool equals(const void *stored, const struct content_id *id)
+{
+	return stored ? !memcmp(stored, id->b, CONTENT_ID_LEN) : content_id_none(id);
+}
+
+static int find_standing(struct standing *t, struct db *d, uint64_t host,
+			 const struct ruleset_fact *f)
+{
+	sqlite3_stmt *s = db_stmt(d, STMT_get_table);
+	int r = 0;
+
+	*t = (struct standing){ 0 };
+	if (!s)
+		return -EIO;
+	bind_place(s, host, f);
+	if (!db_row(s, &r))
+		return r;
+	t->have = true;
+	t->id = sqlite3_column_int64(s, 0);
+	t->last = sqlite3_column_int64(s, 2);
+	t->same_text = equals(sqlite3_column_blob(s, 1), &f->content);
+	t->same = t->same_text && equals(sqlite3_column_blob(s, 4), &f->handles);
+	t->since = sqlite3_column_int64(s, 5);
+	t->since_min = sqlite3_column_int64(s, 6);
 	sqlite3_reset(s);
-	if (have && same) {
+	return 0;
+}
+
+static int apply_ruleset(struct db *d, struct packer *p, const struct origin *o, uint64_t host,
+			 const struct record *rec)
+{
+	const struct ruleset_fact *f = &rec->ruleset;
+	int64_t at = wall(o, f->read_at), before = wall(o, f->before);
+	bool no_handles = content_id_none(&f->handles), gone = content_id_none(&f->content);
+	struct standing was;
+	sqlite3_stmt *s;
+	int r = find_standing(&was, d, host, f);
+
+	if (r < 0 || (gone && !was.have))
+		return r;
+	if (was.same) {
 		s = db_stmt(d, STMT_extend_table);
-		sqlite3_bind_int64(s, 1, id);
+		sqlite3_bind_int64(s, 1, was.id);
 		sqlite3_bind_int64(s, 2, at);
 		return db_run(s);
 	}
-	if (have) {
+	if (was.have) {
 		/* The agent may have been away: then all that is known is its last read. */
 		if (!before)
-			before = last;
+			before = was.last;
 		s = db_stmt(d, STMT_close_table);
 		if (!s)
 			return -EIO;
-		sqlite3_bind_int64(s, 1, id);
+		sqlite3_bind_int64(s, 1, was.id);
 		sqlite3_bind_int64(s, 2, at);
 		sqlite3_bind_int64(s, 3, before);
 		r = db_run(s);
 		if (r < 0)
 			return r;
 	}
-	if (gone && !have)
-		return 0;
 	s = db_stmt(d, STMT_put_table);
 	if (!s)
 		return -EIO;
-	sqlite3_bind_int64(s, 1, (int64_t)host);
-	sqlite3_bind_int(s, 2, f->backend);
-	sqlite3_bind_int(s, 3, f->family);
-	db_bind_text(s, 4, f->table);
+	bind_place(s, host, f);
 	db_bind_blob(s, 5, gone ? NULL : f->content.b, CONTENT_ID_LEN);
 	sqlite3_bind_int64(s, 6, before);
 	sqlite3_bind_int64(s, 7, at);
 	sqlite3_bind_int(s, 8, f->torn);
 	db_bind_blob(s, 9, no_handles ? NULL : f->handles.b, CONTENT_ID_LEN);
-	sqlite3_bind_int64(s, 10, since);
-	sqlite3_bind_int64(s, 11, same_text ? since_min : before);
+	sqlite3_bind_int64(s, 10, was.same_text ? was.since : at);
+	sqlite3_bind_int64(s, 11, was.same_text ? was.since_min : before);
 	return put_table(p, s, rec);
 }
 
@@ -190,13 +206,13 @@ static int apply_lease(struct db *d, struct packer *p, const struct origin *o, u
 		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)host);
 	sqlite3_bind_int64(s, 2, (int64_t)l->id);
-	if (sqlite3_step(s) == SQLITE_ROW) {
+	if (db_row(s, &r)) {
 		open = true;
 		id = sqlite3_column_int64(s, 0);
 		same = same_patterns(sqlite3_column_blob(s, 2), (size_t)sqlite3_column_bytes(s, 2),
 				     l);
+		sqlite3_reset(s);
 	}
-	sqlite3_reset(s);
 	if (open) {
 		s = db_stmt(d, STMT_count_arming);
 		if (!s)
@@ -267,17 +283,19 @@ static int apply_conn(struct db *d, struct packer *p, const struct origin *o, ui
 	int64_t at = wall(o, c->at), id = 0;
 	sqlite3_stmt *s = db_stmt(d, STMT_get_conn);
 	struct buf b;
-	int r;
+	int r = 0;
 
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)host);
 	sqlite3_bind_int64(s, 2, c->id);
-	while (!id && sqlite3_step(s) == SQLITE_ROW) {
+	while (!id && db_row(s, &r)) {
 		if (same_conn(sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1), c))
 			id = sqlite3_column_int64(s, 0);
 	}
 	sqlite3_reset(s);
+	if (r < 0)
+		return r;
 	if (c->event == CONN_DESTROY) {
 		s = id ? db_stmt(d, STMT_close_conn) : NULL;
 		if (!s)
@@ -408,13 +426,13 @@ int catalog_has(struct db *d, const struct origin *o)
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)o->agent);
-	if (sqlite3_step(s) == SQLITE_ROW) {
+	if (db_row(s, &has)) {
 		uint64_t epoch = (uint64_t)sqlite3_column_int64(s, 0),
 			 seq = (uint64_t)sqlite3_column_int64(s, 1);
 
 		has = epoch > o->epoch || (epoch == o->epoch && seq >= o->seq);
+		sqlite3_reset(s);
 	}
-	sqlite3_reset(s);
 	return has;
 }
 

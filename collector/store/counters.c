@@ -137,17 +137,17 @@ static int read_segment(struct db *d, uint64_t host, struct wall_ns since, struc
 			struct arena *arena, counters_take *take, void *arg, bool *more)
 {
 	sqlite3_stmt *s = db_stmt(d, STMT_get_counters);
-	int r = SQLITE_DONE;
+	int r = 0;
 
 	if (!s)
 		return 0; /* from before there were any */
 	sqlite3_bind_int64(s, 1, (int64_t)host);
 	sqlite3_bind_int64(s, 2, since.v);
 	sqlite3_bind_int64(s, 3, until.v);
-	while (*more && (r = sqlite3_step(s)) == SQLITE_ROW)
+	while (*more && db_row(s, &r))
 		*more = hand_over(s, host, arena, take, arg);
 	sqlite3_reset(s);
-	return *more ? db_error(r) : 0;
+	return r;
 }
 
 int reader_counters(struct reader *r, uint64_t host, struct wall_ns since, struct wall_ns until,
@@ -168,9 +168,11 @@ int reader_counters(struct reader *r, uint64_t host, struct wall_ns since, struc
 		/* The open segment's span is the writer's; full ones have it. */
 		if (i + 1 < n && k->t_max && (k->t_max < since.v || k->t_min > until.v))
 			continue;
-		d = reader_segment_db(r, k->no);
-		if (d)
+		ret = reader_segment_db(r, k->no, &d);
+		if (ret == 0 && d)
 			ret = read_segment(d, host, since, until, &arena, take, arg, &more);
+		if (ret == -EBADMSG && k->damaged)
+			ret = 0;
 	}
 	arena_free(&arena);
 	return ret;

@@ -147,6 +147,17 @@ sqlite3_stmt *db_stmt(struct db *d, enum stmt_id id)
 	return d->stmts[id];
 }
 
+bool db_row(sqlite3_stmt *s, int *r)
+{
+	int step = sqlite3_step(s);
+
+	if (step == SQLITE_ROW)
+		return true;
+	sqlite3_reset(s);
+	*r = db_error(step);
+	return false;
+}
+
 int db_run(sqlite3_stmt *s)
 {
 	int r;

@@ -26,6 +26,11 @@ void db_close(struct db *d);
 
 /* The statement, reset and without bindings; NULL when it cannot be prepared. */
 sqlite3_stmt *db_stmt(struct db *d, enum stmt_id id);
+/*
+ * Goes to the next row. False: there is none, and the statement is reset; *r is 0, or -errno where it could not be read. Who leaves
+ * before resets it.
+ */
+bool db_row(sqlite3_stmt *s, int *r);
 /* Runs a statement that returns no rows, and resets it. 0 or -errno. */
 int db_run(sqlite3_stmt *s);
 int db_exec(struct db *d, const char *sql);

@@ -92,7 +92,7 @@ void store_damaged(struct store *s, uint32_t no);
 
 /* Its connection to the catalog. */
 struct db *reader_catalog(struct reader *r);
-/* A reader's connection to a segment; NULL when retention has just removed it. */
-struct db *reader_segment_db(struct reader *r, uint32_t no);
+/* A reader's connection to a segment; NULL when retention has just removed it. 0 or -errno. */
+int reader_segment_db(struct reader *r, uint32_t no, struct db **out);
 /* All segments as they are now, oldest first, in the arena. */
 int reader_segments(struct reader *r, struct arena *arena, struct known_segment **list, size_t *n);

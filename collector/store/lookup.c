@@ -8,19 +8,38 @@
 
 enum { CONNS_MAX = 200000 }; /* that one question looks at */
 
-/* An array in the arena that grows by doubling; *list moves. */
-static void *grow(struct arena *a, void *list, size_t count, size_t *cap, size_t size)
-{
-	size_t next = *cap ? *cap * 2 : 16;
-	uint8_t *bigger;
+/* What a question finds, in the arena. */
+struct found {
+	struct arena *arena;
+	size_t size; /* of one */
+	void *list;
+	size_t count, cap;
+};
 
-	if (count < *cap)
-		return list;
-	bigger = arena_alloc(a, next * size);
-	if (bigger && count)
-		memcpy(bigger, list, count * size);
-	*cap = next;
-	return bigger;
+/* One more; NULL when memory is out, which *r says. */
+static void *found_add(struct found *f, int *r)
+{
+	size_t next = f->cap ? f->cap * 2 : 16;
+	void *bigger;
+
+	if (f->count == f->cap) {
+		bigger = arena_alloc(f->arena, next * f->size);
+		if (!bigger) {
+			*r = -ENOMEM;
+			return NULL;
+		}
+		if (f->count)
+			memcpy(bigger, f->list, f->count * f->size);
+		f->list = bigger;
+		f->cap = next;
+	}
+	return (uint8_t *)f->list + f->count++ * f->size;
+}
+
+/* The same for the next row; NULL: there is none, or *r says what is wrong. */
+static void *found_row(struct found *f, sqlite3_stmt *s, int *r)
+{
+	return db_row(s, r) ? found_add(f, r) : NULL;
 }
 
 static const char *column_text(sqlite3_stmt *s, int i, struct arena *a)
@@ -33,27 +52,24 @@ static const char *column_text(sqlite3_stmt *s, int i, struct arena *a)
 int reader_hosts(struct reader *r, struct arena *arena, struct stored_host **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_hosts);
-	struct stored_host *list = NULL;
-	size_t n = 0, cap = 0;
+	struct found all = { .arena = arena, .size = sizeof(struct stored_host) };
+	struct stored_host *one;
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
-	while (sqlite3_step(s) == SQLITE_ROW) {
-		list = grow(arena, list, n, &cap, sizeof(*list));
-		if (!list)
-			break;
-		list[n++] = (struct stored_host){ .host = (uint64_t)sqlite3_column_int64(s, 0),
-						  .agent = (uint64_t)sqlite3_column_int64(s, 1),
-						  .id = column_text(s, 2, arena),
-						  .first_seen = { sqlite3_column_int64(s, 3) },
-						  .last_seen = { sqlite3_column_int64(s, 4) },
-						  .retired = sqlite3_column_int(s, 5),
-						  .checked = { sqlite3_column_int64(s, 6) } };
-	}
+	while ((one = found_row(&all, s, &ret)))
+		*one = (struct stored_host){ .host = (uint64_t)sqlite3_column_int64(s, 0),
+					     .agent = (uint64_t)sqlite3_column_int64(s, 1),
+					     .id = column_text(s, 2, arena),
+					     .first_seen = { sqlite3_column_int64(s, 3) },
+					     .last_seen = { sqlite3_column_int64(s, 4) },
+					     .retired = sqlite3_column_int(s, 5),
+					     .checked = { sqlite3_column_int64(s, 6) } };
 	sqlite3_reset(s);
-	*out = list;
-	*count = n;
-	return cap && !list ? -ENOMEM : 0;
+	*out = all.list;
+	*count = all.count;
+	return ret;
 }
 
 static void take_body(struct stored_table *t, sqlite3_stmt *s, int column, struct arena *arena)
@@ -73,24 +89,20 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 		  struct arena *arena, struct stored_table **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_tables);
-	struct stored_table *list = NULL;
-	size_t n = 0, cap = 0;
+	struct found all = { .arena = arena, .size = sizeof(struct stored_table) };
+	struct stored_table *t;
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)host);
 	sqlite3_bind_int64(s, 2, since.v);
 	sqlite3_bind_int64(s, 3, until.v);
-	while (sqlite3_step(s) == SQLITE_ROW) {
+	while ((t = found_row(&all, s, &ret))) {
 		const void *content = sqlite3_column_blob(s, 4),
 			   *handles = sqlite3_column_blob(s, 11);
 		int64_t checked = sqlite3_column_int64(s, 10);
-		struct stored_table *t;
 
-		list = grow(arena, list, n, &cap, sizeof(*list));
-		if (!list)
-			break;
-		t = &list[n++];
 		*t = (struct stored_table){ .host = (uint64_t)sqlite3_column_int64(s, 0),
 					    .backend = (uint8_t)sqlite3_column_int(s, 1),
 					    .family = (uint8_t)sqlite3_column_int(s, 2),
@@ -112,41 +124,39 @@ int reader_tables(struct reader *r, uint64_t host, struct wall_ns since, struct 
 			t->last.v = checked;
 	}
 	sqlite3_reset(s);
-	*out = list;
-	*count = n;
-	return cap && !list ? -ENOMEM : 0;
+	*out = all.list;
+	*count = all.count;
+	return ret;
 }
 
 int reader_content(struct reader *r, const struct content_id *id, struct arena *arena,
 		   const char **text, size_t *len)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_content);
-	int ret = -ENOENT;
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
 	db_bind_blob(s, 1, id->b, CONTENT_ID_LEN);
-	if (sqlite3_step(s) == SQLITE_ROW) {
-		*text = column_text(s, 0, arena);
-		*len = (size_t)sqlite3_column_bytes(s, 0);
-		ret = *text ? 0 : -ENOMEM;
-	}
+	if (!db_row(s, &ret))
+		return ret < 0 ? ret : -ENOENT;
+	*text = column_text(s, 0, arena);
+	*len = (size_t)sqlite3_column_bytes(s, 0);
 	sqlite3_reset(s);
-	return ret;
+	return *text ? 0 : -ENOMEM;
 }
 
 /* The first column's packed record of the kind; resets s. */
 static int one_record(sqlite3_stmt *s, enum record_kind kind, struct arena *arena,
 		      struct record *out)
 {
-	int r = -ENOENT;
+	int r = 0;
 
-	if (sqlite3_step(s) == SQLITE_ROW) {
-		r = unpack(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0), arena,
-			   out);
-		if (r == 0 && out->kind != kind)
-			r = -EPROTO;
-	}
+	if (!db_row(s, &r))
+		return r < 0 ? r : -ENOENT;
+	r = unpack(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0), arena, out);
+	if (r == 0 && out->kind != kind)
+		r = -EPROTO;
 	sqlite3_reset(s);
 	return r;
 }
@@ -177,18 +187,19 @@ int reader_facts_span(struct reader *r, uint64_t host, struct wall_ns t, struct 
 		      struct wall_ns *next)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_facts_span);
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)host);
 	sqlite3_bind_int64(s, 2, t.v);
 	from->v = next->v = 0;
-	if (sqlite3_step(s) == SQLITE_ROW) {
+	if (db_row(s, &ret)) {
 		from->v = sqlite3_column_int64(s, 0);
 		next->v = sqlite3_column_int64(s, 1);
+		sqlite3_reset(s);
 	}
-	sqlite3_reset(s);
-	return 0;
+	return ret;
 }
 
 int reader_sources(struct reader *r, uint64_t host, struct arena *arena, struct sources *out)
@@ -235,93 +246,99 @@ int reader_losses(struct reader *r, struct wall_ns since, struct wall_ns until, 
 		  struct stored_loss **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_losses);
-	struct stored_loss *list = NULL;
-	size_t n = 0, cap = 0;
+	struct found all = { .arena = arena, .size = sizeof(struct stored_loss) };
+	struct stored_loss *one;
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, since.v);
 	sqlite3_bind_int64(s, 2, until.v);
-	while (sqlite3_step(s) == SQLITE_ROW) {
-		list = grow(arena, list, n, &cap, sizeof(*list));
-		if (!list)
-			break;
-		list[n++] = (struct stored_loss){ .host = (uint64_t)sqlite3_column_int64(s, 0),
-						  .from = { sqlite3_column_int64(s, 1) },
-						  .until = { sqlite3_column_int64(s, 2) },
-						  .source = column_text(s, 3, arena),
-						  .count_known =
-							  sqlite3_column_type(s, 4) != SQLITE_NULL,
-						  .count = (uint64_t)sqlite3_column_int64(s, 4) };
-	}
+	while ((one = found_row(&all, s, &ret)))
+		*one = (struct stored_loss){ .host = (uint64_t)sqlite3_column_int64(s, 0),
+					     .from = { sqlite3_column_int64(s, 1) },
+					     .until = { sqlite3_column_int64(s, 2) },
+					     .source = column_text(s, 3, arena),
+					     .count_known =
+						     sqlite3_column_type(s, 4) != SQLITE_NULL,
+					     .count = (uint64_t)sqlite3_column_int64(s, 4) };
 	sqlite3_reset(s);
-	*out = list;
-	*count = n;
-	return cap && !list ? -ENOMEM : 0;
+	*out = all.list;
+	*count = all.count;
+	return ret;
+}
+
+/* The record in that column. False: it is none, or *r says that memory is out. */
+static bool row_record(sqlite3_stmt *s, int column, enum record_kind kind, struct arena *arena,
+		       struct record *rec, int *r)
+{
+	int bad = unpack(sqlite3_column_blob(s, column), (size_t)sqlite3_column_bytes(s, column),
+			 arena, rec);
+
+	if (bad == -ENOMEM)
+		*r = bad;
+	return bad == 0 && rec->kind == kind;
 }
 
 int reader_armings(struct reader *r, struct wall_ns since, struct wall_ns until,
 		   struct arena *arena, struct stored_arming **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_armings);
-	struct stored_arming *list = NULL;
-	size_t n = 0, cap = 0;
+	struct found all = { .arena = arena, .size = sizeof(struct stored_arming) };
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, since.v);
 	sqlite3_bind_int64(s, 2, until.v);
-	while (sqlite3_step(s) == SQLITE_ROW) {
+	while (ret == 0 && db_row(s, &ret)) {
+		struct stored_arming *one;
 		struct record rec;
 
-		if (unpack(sqlite3_column_blob(s, 7), (size_t)sqlite3_column_bytes(s, 7), arena,
-			   &rec) < 0)
+		if (!row_record(s, 7, RECORD_LEASE, arena, &rec, &ret))
 			continue;
-		list = grow(arena, list, n, &cap, sizeof(*list));
-		if (!list)
+		one = found_add(&all, &ret);
+		if (!one)
 			break;
-		list[n++] = (struct stored_arming){ .lease = (uint64_t)sqlite3_column_int64(s, 0),
-						    .host = (uint64_t)sqlite3_column_int64(s, 1),
-						    .from = { sqlite3_column_int64(s, 2) },
-						    .until = { sqlite3_column_int64(s, 3) },
-						    .modulus = (uint32_t)sqlite3_column_int64(s, 4),
-						    .traced = (uint64_t)sqlite3_column_int64(s, 5),
-						    .refused = (uint64_t)sqlite3_column_int64(s, 6),
-						    .pattern_count = rec.lease.pattern_count,
-						    .patterns = rec.lease.patterns };
+		*one = (struct stored_arming){ .lease = (uint64_t)sqlite3_column_int64(s, 0),
+					       .host = (uint64_t)sqlite3_column_int64(s, 1),
+					       .from = { sqlite3_column_int64(s, 2) },
+					       .until = { sqlite3_column_int64(s, 3) },
+					       .modulus = (uint32_t)sqlite3_column_int64(s, 4),
+					       .traced = (uint64_t)sqlite3_column_int64(s, 5),
+					       .refused = (uint64_t)sqlite3_column_int64(s, 6),
+					       .pattern_count = rec.lease.pattern_count,
+					       .patterns = rec.lease.patterns };
 	}
 	sqlite3_reset(s);
-	*out = list;
-	*count = n;
-	return cap && !list ? -ENOMEM : 0;
+	*out = all.list;
+	*count = all.count;
+	return ret;
 }
 
 int reader_leases(struct reader *r, struct wall_ns since, struct arena *arena,
 		  struct store_lease **out, size_t *count)
 {
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), STMT_get_leases);
-	struct store_lease *list = NULL;
-	size_t n = 0, cap = 0;
+	struct found all = { .arena = arena, .size = sizeof(struct store_lease) };
+	struct store_lease *one;
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, since.v);
-	while (sqlite3_step(s) == SQLITE_ROW) {
-		list = grow(arena, list, n, &cap, sizeof(*list));
-		if (!list)
-			break;
-		list[n++] = (struct store_lease){ .id = (uint64_t)sqlite3_column_int64(s, 0),
-						  .from = { sqlite3_column_int64(s, 1) },
-						  .until = { sqlite3_column_int64(s, 2) },
-						  .flow = column_text(s, 3, arena),
-						  .by = column_text(s, 4, arena),
-						  .rate = (uint32_t)sqlite3_column_int64(s, 5),
-						  .ended = sqlite3_column_int(s, 6) };
-	}
+	while ((one = found_row(&all, s, &ret)))
+		*one = (struct store_lease){ .id = (uint64_t)sqlite3_column_int64(s, 0),
+					     .from = { sqlite3_column_int64(s, 1) },
+					     .until = { sqlite3_column_int64(s, 2) },
+					     .flow = column_text(s, 3, arena),
+					     .by = column_text(s, 4, arena),
+					     .rate = (uint32_t)sqlite3_column_int64(s, 5),
+					     .ended = sqlite3_column_int(s, 6) };
 	sqlite3_reset(s);
-	*out = list;
-	*count = n;
-	return cap && !list ? -ENOMEM : 0;
+	*out = all.list;
+	*count = all.count;
+	return ret;
 }
 
 static bool conn_fits(const struct flow *f, const struct conn *c)
@@ -339,8 +356,8 @@ int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since
 	struct key_range range = { 0, 0 };
 	bool keyed = keys_of_flow(flow, &range);
 	sqlite3_stmt *s = db_stmt(reader_catalog(r), keyed ? STMT_find_conns : STMT_all_conns);
-	struct stored_conn *list = NULL;
-	size_t n = 0, cap = 0;
+	struct found all = { .arena = arena, .size = sizeof(struct stored_conn) };
+	int ret = 0;
 
 	if (!s)
 		return -EIO;
@@ -349,26 +366,24 @@ int reader_conns(struct reader *r, const struct flow *flow, struct wall_ns since
 	sqlite3_bind_int64(s, 3, since.v);
 	sqlite3_bind_int64(s, 4, until.v);
 	sqlite3_bind_int64(s, 5, CONNS_MAX);
-	while (n < limit && sqlite3_step(s) == SQLITE_ROW) {
+	while (all.count < limit && ret == 0 && db_row(s, &ret)) {
+		struct stored_conn *one;
 		struct record rec;
 
-		if (unpack(sqlite3_column_blob(s, 4), (size_t)sqlite3_column_bytes(s, 4), arena,
-			   &rec) < 0 ||
-		    rec.kind != RECORD_CONN)
+		if (!row_record(s, 4, RECORD_CONN, arena, &rec, &ret) ||
+		    !conn_fits(flow, &rec.conn))
 			continue;
-		if (!conn_fits(flow, &rec.conn))
-			continue;
-		list = grow(arena, list, n, &cap, sizeof(*list));
-		if (!list)
+		one = found_add(&all, &ret);
+		if (!one)
 			break;
-		list[n++] = (struct stored_conn){ .host = (uint64_t)sqlite3_column_int64(s, 1),
-						  .from = { sqlite3_column_int64(s, 2) },
-						  .until = { sqlite3_column_int64(s, 3) },
-						  .told = { sqlite3_column_int64(s, 5) },
-						  .c = rec.conn };
+		*one = (struct stored_conn){ .host = (uint64_t)sqlite3_column_int64(s, 1),
+					     .from = { sqlite3_column_int64(s, 2) },
+					     .until = { sqlite3_column_int64(s, 3) },
+					     .told = { sqlite3_column_int64(s, 5) },
+					     .c = rec.conn };
 	}
 	sqlite3_reset(s);
-	*out = list;
-	*count = n;
-	return cap && !list ? -ENOMEM : 0;
+	*out = all.list;
+	*count = all.count;
+	return ret;
 }

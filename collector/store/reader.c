@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "collector/store/internal.h"
 #include "common/fingerprint.h"
@@ -85,17 +86,20 @@ bool reader_incomplete(const struct reader *r)
 	return rebuilding;
 }
 
-struct db *reader_segment_db(struct reader *r, uint32_t no)
+int reader_segment_db(struct reader *r, uint32_t no, struct db **out)
 {
 	struct cached *victim = &r->cache[0];
 	char path[PATH_MAX_LEN];
+	int ret;
 
+	*out = NULL;
 	for (int i = 0; i < SEGMENTS_CACHED; i++) {
 		struct cached *c = &r->cache[i];
 
 		if (c->db.sql && c->no == no) {
 			c->used = ++r->clock;
-			return &c->db;
+			*out = &c->db;
+			return 0;
 		}
 		if (!c->db.sql || c->used < victim->used)
 			victim = c;
@@ -103,11 +107,13 @@ struct db *reader_segment_db(struct reader *r, uint32_t no)
 	if (victim->db.sql)
 		db_close(&victim->db);
 	segment_path(path, r->store->dir, no);
-	if (db_open_reader(&victim->db, path) < 0)
-		return NULL;
+	ret = db_open_reader(&victim->db, path);
+	if (ret < 0)
+		return ret == -ENOENT && access(path, F_OK) != 0 ? 0 : ret;
 	victim->no = no;
 	victim->used = ++r->clock;
-	return &victim->db;
+	*out = &victim->db;
+	return 0;
 }
 
 int reader_segments(struct reader *r, struct arena *arena, struct known_segment **list, size_t *n)
@@ -249,7 +255,7 @@ static int take_row(struct hunt *h, struct db *d, uint32_t no, uint32_t row)
 		return -EIO;
 	sqlite3_bind_int64(s, 1, row);
 	h->examined++;
-	if (sqlite3_step(s) == SQLITE_ROW)
+	if (db_row(s, &r))
 		r = take(h, row_id(no, row), s, 0);
 	sqlite3_reset(s);
 	return r;
@@ -327,11 +333,10 @@ static int candidates(struct hunt *h, struct db *d, const struct known_segment *
 		return -EIO;
 	sqlite3_bind_int64(s, 1, (int64_t)range->from);
 	sqlite3_bind_int64(s, 2, (int64_t)range->to);
-	while ((r = sqlite3_step(s)) == SQLITE_ROW)
+	while (db_row(s, &r))
 		*n = add_rows(h, *n, range, sqlite3_column_blob(s, 0),
 			      (size_t)sqlite3_column_bytes(s, 0));
-	sqlite3_reset(s);
-	return db_error(r);
+	return r;
 }
 
 static int hunt_range(struct hunt *h, struct db *d, const struct known_segment *k,
@@ -346,6 +351,8 @@ static int hunt_range(struct hunt *h, struct db *d, const struct known_segment *
 	for (size_t i = 0; i < n && r == 0 && !enough(h); i++) {
 		if (h->r->rows[i] != before)
 			r = take_row(h, d, k->no, h->r->rows[i]);
+		if (r == -EBADMSG && k->damaged)
+			r = 0; /* what of it can be read is found, and a loss tells the rest */
 		before = h->r->rows[i];
 	}
 	return r;
@@ -391,7 +398,7 @@ static int hunt_all(struct hunt *h, struct db *d, const struct known_segment *k)
 	sqlite3_bind_int64(s, 2, h->q->since.v);
 	sqlite3_bind_int64(s, 3, h->q->until.v);
 	sqlite3_bind_int64(s, 4, CANDIDATES_MAX);
-	while (r == 0 && !enough(h) && sqlite3_step(s) == SQLITE_ROW) {
+	while (r == 0 && !enough(h) && db_row(s, &r)) {
 		r = take(h, row_id(k->no, (uint32_t)sqlite3_column_int64(s, 0)), s, 1);
 		seen++;
 	}
@@ -422,11 +429,11 @@ static int hunt_in(struct hunt *h, struct db *d, const struct known_segment *k)
 /* One transaction around all of a segment's rows: each alone would lock and look for news again. */
 static int hunt_segment(struct hunt *h, const struct known_segment *k)
 {
-	struct db *d = reader_segment_db(h->r, k->no);
-	int r, ended;
+	struct db *d;
+	int r = reader_segment_db(h->r, k->no, &d), ended;
 
-	if (!d)
-		return 0; /* retention has just removed it */
+	if (r < 0 || !d)
+		return r;
 	r = db_run(db_stmt(d, STMT_begin_reading));
 	if (r < 0)
 		return r;
@@ -458,6 +465,8 @@ int reader_journeys(struct reader *r, const struct journey_query *q, struct aren
 		if (i + 1 < n && k->t_max && (k->t_max < q->since.v || k->t_min > q->until.v))
 			continue;
 		ret = hunt_segment(&h, k);
+		if (ret == -EBADMSG && k->damaged)
+			ret = 0;
 	}
 	if (ret == -E2BIG)
 		ret = 0;

@@ -45,12 +45,12 @@ static int one_agent(struct store *s, const struct msg_hello *h, struct store_ag
 {
 	int64_t now = wall_now().v;
 	sqlite3_stmt *q = db_stmt(&s->catalog, STMT_get_agent);
-	int r;
+	int r = 0;
 
 	if (!q)
 		return why_set(why, -EIO, "the catalog cannot be read");
 	db_bind_text(q, 1, h->id);
-	if (sqlite3_step(q) == SQLITE_ROW) {
+	if (db_row(q, &r)) {
 		const void *instance = sqlite3_column_blob(q, 1);
 		bool same = instance && !memcmp(instance, h->instance, sizeof(h->instance));
 		int64_t seen = sqlite3_column_int64(q, 3);
@@ -64,6 +64,8 @@ static int one_agent(struct store *s, const struct msg_hello *h, struct store_ag
 		}
 	}
 	sqlite3_reset(q);
+	if (r < 0)
+		return why_set(why, r, "the catalog cannot be read");
 	q = db_stmt(&s->catalog, STMT_put_agent);
 	if (!q)
 		return -EIO;

@@ -15,6 +15,7 @@ struct faulty {
 	atomic_int failures;  /* so many fail then, one after another */
 	atomic_int code;      /* what they answer */
 	atomic_int fired;
+	atomic_int reads; /* this many reads still work, one fails; < 0: all do */
 };
 
 struct faulty_file {
@@ -22,7 +23,7 @@ struct faulty_file {
 	sqlite3_file *real;
 };
 
-static struct faulty disk;
+static struct faulty disk = { .reads = -1 };
 static sqlite3_vfs faulty_vfs;
 static sqlite3_io_methods methods;
 
@@ -52,6 +53,8 @@ static int f_close(sqlite3_file *f)
 
 static int f_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 {
+	if (atomic_load(&disk.reads) >= 0 && atomic_fetch_sub(&disk.reads, 1) == 0)
+		return SQLITE_IOERR_READ;
 	return real(f)->pMethods->xRead(real(f), p, n, at);
 }
 
@@ -396,6 +399,101 @@ static void a_segment_without_file_is_forgotten(void **state)
 	assert_int_equal(b->agent.seq, 20);
 }
 
+enum { MANY = 3000 };
+
+static int count_hosts(struct reader *r, struct arena *a, size_t *n)
+{
+	struct stored_host *list;
+
+	return reader_hosts(r, a, &list, n);
+}
+
+static int count_losses(struct reader *r, struct arena *a, size_t *n)
+{
+	struct stored_loss *list;
+
+	return reader_losses(r, (struct wall_ns){ 0 }, (struct wall_ns){ INT64_MAX }, a, &list, n);
+}
+
+static int count_leases(struct reader *r, struct arena *a, size_t *n)
+{
+	struct store_lease *list;
+
+	return reader_leases(r, (struct wall_ns){ 0 }, a, &list, n);
+}
+
+static int count_tables(struct reader *r, struct arena *a, size_t *n)
+{
+	struct stored_table *list;
+
+	return reader_tables(r, 0, (struct wall_ns){ 0 }, (struct wall_ns){ INT64_MAX }, a, &list,
+			     n);
+}
+
+static int count_journeys(struct reader *r, struct arena *a, size_t *n)
+{
+	struct journey_query q = { .until = { INT64_MAX }, .limit = 10 * MANY };
+	struct stored_journey *list;
+	bool cut;
+
+	return reader_journeys(r, &q, a, &list, n, &cut);
+}
+
+/* With each read failing once: an answer is whole, or none. */
+static void whole_or_none(struct bench *b, int (*ask)(struct reader *, struct arena *, size_t *),
+			  size_t all)
+{
+	bool failed = true;
+
+	for (int reads = 0; failed; reads++) {
+		struct reader *r;
+		struct arena a;
+		size_t n = 0;
+		int ret;
+
+		arena_init(&a, 64 << 20);
+		assert_int_equal(reader_open(&r, b->store, NULL), 0);
+		while (reader_incomplete(r))
+			usleep(1000);
+		atomic_store(&disk.reads, reads);
+		ret = ask(r, &a, &n);
+		failed = atomic_exchange(&disk.reads, -1) < 0;
+		if (ret == 0)
+			assert_int_equal(n, all);
+		reader_close(r);
+		arena_free(&a);
+		assert_true(failed ? ret < 0 || reads == 0 : ret == 0);
+		assert_true(reads > 0 || failed); /* it reads from the disk at all */
+	}
+}
+
+static void what_cannot_be_read_is_not_left_out(void **state)
+{
+	struct bench *b = *state;
+
+	begin(b);
+	put_each(b, 1, MANY / BATCH);
+	shut(b);
+	catalog_exec(
+		b,
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+		" INSERT INTO loss(host, \"from\", until, source, count)"
+		" SELECT 1, i, i, 'a source with a long name', i FROM n;"
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2998)"
+		" INSERT INTO host(name, agent, first_seen, last_seen) SELECT 'a host with a long name' || i, 1, i, i FROM n;"
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+		" INSERT INTO table_history(host, backend, family, name, from_min, \"from\", last, until, torn)"
+		" SELECT 1, 0, 1, 'a table with a long name' || i, i, i, i, 0, 0 FROM n;"
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+		" INSERT INTO lease SELECT i, i, i, '-p tcp --dport 443', 'somebody', 1, 0 FROM n");
+	begin(b);
+	whole_or_none(b, count_losses, MANY);
+	whole_or_none(b, count_hosts, MANY);
+	whole_or_none(b, count_tables, MANY);
+	whole_or_none(b, count_leases, MANY);
+	whole_or_none(b, count_journeys, MANY);
+}
+
 /* A crash just after a segment was begun: what earlier ones acknowledged is known all the same. */
 static void an_empty_newest_segment_has_its_marks(void **state)
 {
@@ -424,6 +522,7 @@ int main(void)
 		T(a_damaged_newest_segment_is_left_behind),
 		T(a_segment_without_file_is_forgotten),
 		T(an_empty_newest_segment_has_its_marks),
+		T(what_cannot_be_read_is_not_left_out),
 	};
 
 	disk_install();
