@@ -15,6 +15,7 @@
 #include "collector/diagnose/culprit.h"
 #include "collector/diagnose/narrow.h"
 #include "collector/diagnose/origin.h"
+#include "collector/diagnose/reset.h"
 #include "collector/diagnose/sets.h"
 #include "collector/diagnose/unanswered.h"
 #include "common/reasons.h"
@@ -555,34 +556,40 @@ static bool is_at_home(const struct fleet_host *h, const struct hop *hop)
 	return h && hop_reached(hop, CHECKPOINT_IN_LAST) && fleet_owns(h, &hop_tuple_out(hop)->dst);
 }
 
+static void death_causes(json_t *causes, const struct inquiry *q, const struct ruling *r,
+			 const char *host)
+{
+	const struct fate *f = r->decisive;
+	json_t *evidence;
+
+	if (f->answered_by)
+		foreign_causes(causes, q, r, host);
+	else if (f->death == DEATH_RULE || f->death == DEATH_POLICY)
+		rule_causes(causes, q, r, host);
+	else
+		kernel_causes(causes, q, r, host);
+	if (r->direction != DIRECTION_REPLY)
+		return;
+	evidence = cause_add(causes, "return-path",
+			     "the request arrived; its answer died at %s on the way back", host);
+	cause_evidence(evidence,
+		       "packets of the request were delivered, packets of the reply were not");
+}
+
 json_t *causes_of(const struct inquiry *q, const struct ruling *r)
 {
 	const struct fate *f = r->decisive;
 	json_t *causes = json_array();
 	const struct fleet_host *fh;
-	json_t *evidence;
 
 	if (!causes || !f)
 		return causes;
 	fh = fleet_host(q->fleet, f->hop->sj->host);
-	if (r->verdict == VERDICT_DELIVERED && !r->reply_seen && is_at_home(fh, f->hop) &&
-	    has_no_way_back(q, f->hop))
+	if (f->death != DEATH_NONE)
+		death_causes(causes, q, r, fh ? fh->id : "?");
+	else if (r->verdict == VERDICT_DELIVERED && !r->reply_seen && is_at_home(fh, f->hop) &&
+		 has_no_way_back(q, f->hop))
 		no_way_back_cause(causes, q, f, fh->id);
-	if (f->death == DEATH_NONE)
-		return causes;
-	if (f->answered_by)
-		foreign_causes(causes, q, r, fh ? fh->id : "?");
-	else if (f->death == DEATH_RULE || f->death == DEATH_POLICY)
-		rule_causes(causes, q, r, fh ? fh->id : "?");
-	else
-		kernel_causes(causes, q, r, fh ? fh->id : "?");
-	if (r->direction == DIRECTION_REPLY) {
-		evidence = cause_add(causes, "return-path",
-				     "the request arrived; its answer died at %s on the way back",
-				     fh ? fh->id : "?");
-		cause_evidence(
-			evidence,
-			"packets of the request were delivered, packets of the reply were not");
-	}
+	reset_causes(causes, q, r);
 	return causes;
 }

@@ -1,6 +1,7 @@
 """Other ends of a flow than a plain DROP: answers, user chains, the sender itself, the kernel, the unwatched."""
 import contextlib
 import socket
+import struct
 
 import pytest
 
@@ -243,3 +244,41 @@ def test_the_server_has_no_way_back(fleet, std):
     answer = fleet.where("udp 10.0.1.2 10.0.3.2:53")
     check(answer, verdict="delivered", reply_seen=False, died_at=None)
     assert [c["summary"] for c in answer["causes"]] == ["sv has no route back to 198.18.0.1: no answer can leave it"]
+
+
+def test_a_reset_by_somebody_on_the_way(fleet, std):
+    """A program on rt ends connections in the server's name, as filters of contents do; no rule of it does."""
+    std.sv.serve("tcp", 443)
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("tcp 10.0.1.2 10.0.3.2:443")
+
+    def look():
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        s.bind(("wan", 0x0800))
+        s.settimeout(3)
+        return s
+
+    with traffic.inside(std.rt.path, look) as seen, traffic.inside(std.cl.path, socket.socket) as s, \
+            traffic.inside(std.rt.path, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)) as out:
+        s.settimeout(3)
+        s.connect(("10.0.3.2", 443))
+        s.sendall(b"GET")
+        while True:
+            head = seen.recv(2000)[14:]
+            if head[9] == 6 and head[12:16] == socket.inet_aton("198.18.0.1") and len(head) > 52 and head.endswith(b"GET"):
+                break
+        assert s.recv(9) == b"GET"
+        sport, _, seq, ack = struct.unpack("!HHII", head[20:32])
+        ends = socket.inet_aton("10.0.3.2") + socket.inet_aton("198.18.0.1")
+        tcp = struct.pack("!HHIIBBHHH", 443, sport, ack + 3, seq + 3, 5 << 4, 4 | 16, 0, 0, 0)
+        tcp = tcp[:16] + struct.pack("!H", traffic._checksum(ends + struct.pack("!HH", 6, 20) + tcp)) + tcp[18:]
+        out.sendto(struct.pack("!BBHHHBBH", 0x45, 0, 40, 77, 0, 64, 6, 0) + ends + tcp, ("198.18.0.1", 0))
+        with pytest.raises(ConnectionResetError):
+            s.recv(9)
+    fleet.traffic(lambda: None)
+    answer = fleet.where("tcp 10.0.1.2 10.0.3.2:443")
+    check(answer, verdict="delivered", died_at=None, reply_seen=True)
+    assert [c["summary"] for c in answer["causes"]] == [
+        "rt sent 198.18.0.1 a reset in the name of 10.0.3.2: the connection ends by that"]
+    assert [h["host"] for h in answer["hops"] if h["direction"] == "reply"] == ["sv", "rt", "gw", "cl"]

@@ -476,6 +476,30 @@ static void ruling_6_a_reset_from_behind_is_told(void **state)
 	assert_non_null(strstr(text("reason"), "a reset answered it, from behind rt"));
 }
 
+/* A program of the router's ends connections in the server's name; a REJECT that did is told as such. */
+static void a_reset_in_somebody_elses_name_is_told(void **state)
+{
+	struct tuple t = web(), back = tuple_reverse(&t);
+	uint64_t rt = router(), sv = server();
+	struct journey *j;
+
+	(void)state;
+	passes(rt, 1000, 7, t, SYN, 1);
+	arrives(sv, 1001, 7, t, SYN, 1);
+	j = journey(rt, 1002, 8, back, RST | ACK, 0);
+	j->tcp_ack = 2;
+	checkpoint(j, CHECKPOINT_OUT_FIRST, 64);
+	checkpoint(j, CHECKPOINT_POST_LAST, 64);
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "delivered");
+	assert_true(json_is_false(at("reply_seen")));
+	assert_string_equal(text("causes.0.id"), "reject");
+	assert_string_equal(
+		text("causes.0.summary"),
+		"rt sent 10.0.1.2 a reset in the name of 10.0.3.2: the connection ends by that");
+	assert_int_equal(json_array_size(at("causes")), 1);
+}
+
 /* Nobody watches where it arrived; the last hop is where it left the watched ones. */
 static void a_hop_that_an_answer_proves_to_have_left_did_not_deliver(void **state)
 {
@@ -638,6 +662,7 @@ int main(void)
 		T(ruling_4_what_a_change_has_healed_does_not_decide),
 		T(ruling_6_without_deaths_the_best_that_is_known),
 		T(ruling_6_a_reset_from_behind_is_told),
+		T(a_reset_in_somebody_elses_name_is_told),
 		T(a_hop_that_an_answer_proves_to_have_left_did_not_deliver),
 		T(a_kind_is_told_where_all_are_of_it),
 		T(who_sends_by_a_foreign_address_is_watched),
