@@ -290,6 +290,14 @@ static bool draw_unexplained(struct screen *s, const json_t *answer)
 	return true;
 }
 
+/* The sentence has it already, as that of a route. */
+static bool is_in(const json_t *culprit, const char *summary)
+{
+	const char *text = field_text(culprit, "rule_text");
+
+	return text && strstr(summary, text);
+}
+
 static void draw_why(struct screen *s, const json_t *answer, const struct view *v)
 {
 	const json_t *cause, *line;
@@ -305,7 +313,7 @@ static void draw_why(struct screen *s, const json_t *answer, const struct view *
 		foot(s, i == 0 && !said ? "why" : "");
 		screen_put(s, STYLE_PLAIN, field_text(cause, "summary"));
 		screen_end(s, FOOT_COLUMN);
-		if (json_is_object(culprit)) {
+		if (json_is_object(culprit) && !is_in(culprit, field_text(cause, "summary"))) {
 			draw_place(place, culprit);
 			foot(s, "");
 			screen_putf(s, STYLE_PLAIN, "because of %s %s",

@@ -164,21 +164,55 @@ static bool another_passed(struct ruling *r, const struct inquiry *q, const stru
 	return true;
 }
 
-/* 4 */
-static bool healed(const struct inquiry *q, const struct fate *list, size_t n, const struct fate *f)
+/* What was refused had arrived, too. */
+static bool outdid(const struct fate *later, const struct fate *f)
 {
+	return later->verdict == VERDICT_DELIVERED ||
+	       (later->verdict == VERDICT_REFUSED && f->death != DEATH_SOCKET);
+}
+
+/* The last packet of f's kind that arrived after f had died; NULL none. */
+static const struct fate *last_arrived(const struct fate *list, size_t n, const struct fate *f)
+{
+	const struct fate *last = NULL;
+
 	for (size_t i = 0; i < n; i++) {
 		const struct fate *later = &list[i];
 
-		if (later->outside || later->verdict != VERDICT_DELIVERED ||
-		    path_first(later->path).v <= path_last(f->path).v)
+		if (later->outside || !outdid(later, f) ||
+		    path_first(later->path).v <= path_last(f->path).v || !same_kind(later, f))
 			continue;
-		if (same_kind(later, f) &&
-		    fleet_changed(q->fleet, f->hop->sj->host, path_first(f->path),
-				  path_first(later->path)))
+		if (!last || path_first(later->path).v > path_first(last->path).v)
+			last = later;
+	}
+	return last;
+}
+
+static bool is_of_routing(const struct fate *f)
+{
+	static const char *const causes[] = { "no-route", "rp-filter", "forwarding-disabled" };
+
+	for (size_t i = 0; f->death == DEATH_KERNEL && f->cause && i < 3; i++) {
+		if (!strcmp(f->cause, causes[i]))
 			return true;
 	}
 	return false;
+}
+
+/* 4 */
+static bool healed(const struct inquiry *q, const struct fate *list, size_t n, const struct fate *f)
+{
+	const struct fate *later = last_arrived(list, n, f);
+	uint64_t host = f->hop->sj->host;
+
+	if (!later)
+		return false;
+	if (f->death == DEATH_SOCKET) /* somebody listens now */
+		return later->hop->sj->host == host;
+	if (is_of_routing(f) &&
+	    fleet_facts_changed(q->fleet, host, path_last(f->path), path_first(later->path)))
+		return true;
+	return fleet_changed(q->fleet, host, path_first(f->path), path_first(later->path));
 }
 
 bool fate_same(const struct fate *a, const struct fate *b)

@@ -34,7 +34,8 @@ struct ruling {
  *  3. a segment of which any transmission arrived has arrived, and data that the other side acknowledged, however it was cut
  *  3a. of a SYN that died connection tracking tells that a later one passed there, unless another flow bore these addresses
  *     (private ones of two sites, a port used again, zones): how the flow went on, it tells, too
- *  4. deaths before a change of their host's tables after which packets of the same kind arrive are healed: they do not decide
+ *  4. deaths before a change of their host's tables after which packets of the same kind arrive are healed: they do not decide; so are
+ *     what routing ended before a change of its routes and settings, and what nobody listened for where somebody does later
  *  5. of the other deaths the worst decides, the newest among equals
  *  6. without deaths: delivered when a packet arrived or a reply was seen; else left; else unknown
  */

@@ -269,6 +269,15 @@ const struct facts *fleet_facts_at(const struct fleet *f, const struct fleet_hos
 	return facts;
 }
 
+bool fleet_facts_changed(const struct fleet *f, uint64_t host, struct wall_ns from,
+			 struct wall_ns until)
+{
+	struct wall_ns told, next;
+
+	return reader_facts_span(f->reader, host, from, &told, &next) == 0 && next.v &&
+	       next.v <= until.v;
+}
+
 const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,
 				     struct wall_ns until)
 {

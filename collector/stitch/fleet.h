@@ -93,6 +93,10 @@ uint32_t fleet_mtu(const struct fleet_host *h, const char *link);
 const struct facts *fleet_facts_at(const struct fleet *f, const struct fleet_host *h,
 				   struct wall_ns t, const struct facts **after);
 
+/* Did its addresses, routes, rules of routing or settings change in the span? */
+bool fleet_facts_changed(const struct fleet *f, uint64_t host, struct wall_ns from,
+			 struct wall_ns until);
+
 /* Did the host lose trace evidence in the span (give or take the margins of the records themselves)? */
 const struct stored_loss *fleet_lost(const struct fleet *f, uint64_t host, struct wall_ns from,
 				     struct wall_ns until);

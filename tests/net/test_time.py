@@ -1,5 +1,6 @@
 """Answers about the past: rulesets that change, agents that come late, a collector that was away."""
 import signal
+import time
 
 import pytest
 
@@ -111,3 +112,24 @@ def test_a_collector_that_was_restarted_in_between(fleet, std, how):
         check(answer, verdict="dropped", matched=1, packets=1,
               died_at={"host": "sv", "chain": "INPUT", "rule": 1})
         assert [h["host"] for h in answer["hops"]] == ["cl", "gw", "rt", "sv"]
+
+
+@pytest.mark.bpf
+def test_routes_and_listeners_that_come_later(fleet, std):
+    """The same flow before and after: what it died of then is told among the others."""
+    std.rt.ip("route add blackhole 10.0.3.2/32")
+    fleet.start_collector()
+    fleet.start_agents()
+    fleet.trace("udp 10.0.1.2 10.0.3.2:53")
+    ask = "udp 10.0.1.2:5000 10.0.3.2:53"
+    std.cl.udp("10.0.3.2", 53, sport=5000, timeout=0.2)
+    check(fleet.where(ask), verdict="discarded", died_at={"host": "rt"})
+    std.rt.ip("route del blackhole 10.0.3.2/32")
+    time.sleep(1.2)    # the change is known
+    std.cl.udp("10.0.3.2", 53, sport=5000, timeout=0.2, payload=b"nobody listens")
+    check(fleet.where(ask), verdict="refused", died_at={"host": "sv"})
+    std.sv.serve("udp", 53)
+    std.cl.udp("10.0.3.2", 53, sport=5000, payload=b"somebody does")
+    answer = fleet.where(ask)
+    check(answer, verdict="delivered", died_at=None, reply_seen=True)
+    assert [o["verdict"] for o in answer["others"]] == ["refused"]

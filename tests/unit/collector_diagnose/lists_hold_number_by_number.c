@@ -444,6 +444,54 @@ static void ruling_4_what_a_change_has_healed_does_not_decide(void **state)
 	assert_true(json_is_true(at("partial")));
 }
 
+/* What routing ended, by a change of routes; a table's change, or none, does not heal that, nor a route's a rule's drop. */
+static void ruling_4_routes_heal_what_routing_ended(void **state)
+{
+	uint64_t rt = router(), sv = server();
+	struct tuple t = web();
+
+	(void)state;
+	t.proto = 17;
+	kernel_freed(journey(rt, 1000, 7, t, 0, 0), "IP_INNOROUTES", 0, 63);
+	passes(rt, 3000, 8, t, 0, 0);
+	arrives(sv, 3001, 8, t, 0, 0);
+	ask("udp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+	fake.facts_told[rt - 1] = 2000;
+	ask("udp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "delivered");
+	assert_string_equal(text("others.0.verdict"), "discarded");
+	fake.steps[0][0].prefix = "QDISC_DROP";
+	ask("udp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "discarded");
+}
+
+/* A program began to listen. */
+static void ruling_4_a_listener_heals_what_nobody_listened_for(void **state)
+{
+	struct tuple t = web();
+	uint64_t sv = server();
+	struct journey *j;
+
+	(void)state;
+	t.proto = 17;
+	j = comes(sv, 1000, 7, t, 0, 0);
+	checkpoint(j, CHECKPOINT_IN_LAST, 63);
+	kernel_freed(j, "NO_SOCKET", 0, 63);
+	ask("udp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "refused");
+	arrives(sv, 2000, 8, t, 0, 0);
+	ask("udp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "delivered");
+	assert_string_equal(text("others.0.verdict"), "refused");
+	/* It has ended since. */
+	j = comes(sv, 3000, 9, t, 0, 0);
+	checkpoint(j, CHECKPOINT_IN_LAST, 63);
+	kernel_freed(j, "NO_SOCKET", 0, 63);
+	ask("udp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "refused");
+}
+
 static void ruling_6_without_deaths_the_best_that_is_known(void **state)
 {
 	uint64_t rt = router(), sv;
@@ -660,6 +708,8 @@ int main(void)
 		T(ruling_3a_a_refused_syn_is_tracked_itself),
 		T(ruling_3a_a_syn_that_a_queue_lost_is_tracked_itself),
 		T(ruling_4_what_a_change_has_healed_does_not_decide),
+		T(ruling_4_routes_heal_what_routing_ended),
+		T(ruling_4_a_listener_heals_what_nobody_listened_for),
 		T(ruling_6_without_deaths_the_best_that_is_known),
 		T(ruling_6_a_reset_from_behind_is_told),
 		T(a_reset_in_somebody_elses_name_is_told),
