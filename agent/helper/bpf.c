@@ -44,7 +44,7 @@ static const struct {
 	[BPF_DROPS] = { "events", "excess", "hosts", drops_bpf, &drops_bpf_size,
 			"packets that the kernel drops by itself" },
 	[BPF_CHANGES] = { "changes", "untold", "places", changes_bpf, &changes_bpf_size,
-			  "who changes legacy tables" },
+			  "those who change legacy tables" },
 };
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -310,9 +310,13 @@ static int load(struct bpf *b, int program, struct why *why)
 			why, r,
 			"the kernel does not let us load BPF programs here (CAP_BPF and CAP_PERFMON in the initial user namespace): %s are not seen",
 			kinds[program].what);
+	if (r < 0 && access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+		return why_set(
+			why, r,
+			"BPF programs need the kernel's own types, and /sys/kernel/btf/vmlinux cannot be read: %s are not seen",
+			kinds[program].what);
 	if (r < 0)
-		return why_set(why, r,
-			       "this kernel cannot run our BPF program (%s): %s are not seen",
+		return why_set(why, r, "our BPF program cannot be loaded (%s): %s are not seen",
 			       strerror(-r), kinds[program].what);
 	return 0;
 }

@@ -62,11 +62,42 @@ void logger_open(struct logger *l, struct guard *guard, uint32_t slot)
 	int i;
 
 	*l = (struct logger){ .guard = guard, .slot = slot };
+	/* Only the initial namespace has this switch, and only it writes to the kernel's log without it. */
+	l->talks = access("/proc/sys/net/netfilter/nf_log_all_netns", F_OK) == 0;
 	for (i = 0; i < LOGGER_FAMILIES; i++) {
-		l->families[i].fd = open(files[i], O_RDWR | O_CLOEXEC);
-		if (l->families[i].fd < 0)
-			l->families[i].fd = -errno;
+		struct logger_family *f = &l->families[i];
+
+		f->fd = open(files[i], O_RDWR | O_CLOEXEC);
+		if (f->fd < 0 && errno != ENOENT) {
+			f->locked = -errno;
+			f->fd = open(files[i], O_RDONLY | O_CLOEXEC);
+		}
+		if (f->fd < 0)
+			f->fd = -errno;
 	}
+}
+
+int logger_usable(const struct logger *l, struct why *why)
+{
+	for (int i = 0; i < LOGGER_FAMILIES; i++) {
+		const struct logger_family *f = &l->families[i];
+
+		if (f->fd >= 0 && f->locked && !is_ours(f->fd))
+			return why_set(why, f->locked, "%s cannot be written (%s)", files[i],
+				       strerror(-f->locked));
+	}
+	return 0;
+}
+
+/* What is traced meanwhile would be written to the kernel's log. */
+static int stay(const struct logger *l, const struct logger_family *f, const char *file,
+		struct why *why)
+{
+	if (!l->talks || strcmp(f->previous, "NONE") == 0)
+		return 0;
+	return why_set(why, f->locked,
+		       "%s cannot be written (%s): what is traced would fill the kernel's log",
+		       file, strerror(-f->locked));
 }
 
 static int family_bind(struct logger *l, int i, struct why *why)
@@ -81,6 +112,8 @@ static int family_bind(struct logger *l, int i, struct why *why)
 		return why_set(why, r, "cannot open %s: %s", files[i], strerror(-r));
 	if (strcmp(f->previous, LOGGER_OURS) == 0)
 		return 0;
+	if (f->locked)
+		return stay(l, f, files[i], why);
 
 	r = guard_tell(l->guard, l->slot + (uint32_t)i, f->fd, f->previous);
 	if (r < 0)

@@ -14,8 +14,10 @@ enum { LOGGER_FAMILIES = 2 }; /* ipv4, ipv6 */
 struct logger {
 	struct guard *guard; /* borrowed */
 	uint32_t slot;       /* the first of LOGGER_FAMILIES of the guard's */
+	bool talks;          /* the kernel's own log may be written from this namespace */
 	struct logger_family {
 		int fd;     /* owned: the sysctl file of the namespace; -errno: there is none */
+		int locked; /* -errno: it can be read only */
 		bool bound; /* by us, and ours to put back */
 		char previous[LOGGER_NAME_MAX + 1];
 	} families[LOGGER_FAMILIES];
@@ -25,8 +27,10 @@ struct logger {
  * Opens the namespace's files; runs inside it. Files that cannot be opened show when bind is asked.
  */
 void logger_open(struct logger *l, struct guard *guard, uint32_t slot);
+/* Can both families log to us, now or after a bind? 0 or -errno with why. */
+int logger_usable(const struct logger *l, struct why *why);
 /*
- * Makes both families log to us. Kernels without such a logger are fine. 0 or -errno with why; then
+ * Makes both families log to us. Where that cannot be, it does only if traced packets are logged nowhere then. Kernels without such a logger are fine. 0 or -errno with why; then
  * nothing changed.
  */
 int logger_bind(struct logger *l, struct why *why);

@@ -291,6 +291,10 @@ static int request_serve(struct helper *h, const struct helper_request *q, int f
 			a.value = h->audit.auditing;
 			break;
 		}
+		if (q->op == HELPER_OPEN && q->what == SOURCE_TRACE_LEGACY)
+			r = logger_usable(&p->leases.logger, &why);
+		if (r < 0)
+			break;
 		fd = r = request_is_for_all(q) ? bpf_request(h, q, &why)
 					       : netns_run(&p->ns, open_in_place, &o, &why);
 		break;

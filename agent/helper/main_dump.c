@@ -190,7 +190,8 @@ static void put_raw(uint8_t revision, const void *data, size_t len)
 		printf("+%zu.%016" PRIx64, len, XXH3_64bits(data, len));
 }
 
-static void put_match(const void *ip, const struct xt_entry_match *m)
+/* False: what it asks for cannot be read here. */
+static bool put_match(const void *ip, const struct xt_entry_match *m)
 {
 	struct xtables_match *any = xtables_find_match(m->u.user.name, XTF_TRY_LOAD, NULL);
 	struct xtables_match *same = any ? xtables_find_match_revision(m->u.user.name, XTF_TRY_LOAD,
@@ -200,11 +201,13 @@ static void put_match(const void *ip, const struct xt_entry_match *m)
 	printf(" -m %s", same && same->alias ? same->alias(m) : m->u.user.name);
 	if (same && same->save)
 		same->save(ip, m);
-	else if (!any || any->save)
-		put_raw(m->u.user.revision, m->data, m->u.match_size - sizeof(*m));
+	if ((same && same->save) || (any && !any->save))
+		return true;
+	put_raw(m->u.user.revision, m->data, m->u.match_size - sizeof(*m));
+	return false;
 }
 
-static void put_target(const struct view *v)
+static bool put_target(const struct view *v)
 {
 	const struct xt_entry_target *t = v->target;
 	const char *name = t->u.user.name;
@@ -213,7 +216,7 @@ static void put_target(const struct view *v)
 	if (name[0] == '\0') { /* a verdict or a chain */
 		if (v->target_name && v->target_name[0])
 			printf(" -%c %s", v->is_goto ? 'g' : 'j', v->target_name);
-		return;
+		return true;
 	}
 	any = xtables_find_target(name, XTF_TRY_LOAD);
 	same = any ? xtables_find_target_revision(name, XTF_TRY_LOAD, any, t->u.user.revision)
@@ -221,13 +224,16 @@ static void put_target(const struct view *v)
 	printf(" -j %s", same && same->alias ? same->alias(t) : name);
 	if (same && same->save)
 		same->save(v->ip, t);
-	else if (!any || any->save)
-		put_raw(t->u.user.revision, t->data, t->u.target_size - sizeof(*t));
+	if ((same && same->save) || (any && !any->save))
+		return true;
+	put_raw(t->u.user.revision, t->data, t->u.target_size - sizeof(*t));
+	return false;
 }
 
-static void put_rule(const struct reader *r, const char *chain, const struct view *v)
+static bool put_rule(const struct reader *r, const char *chain, const struct view *v)
 {
 	const char *at = v->matches;
+	bool whole = true;
 
 	printf("-A %s", chain);
 	r->print_ends(v);
@@ -239,20 +245,22 @@ static void put_rule(const struct reader *r, const char *chain, const struct vie
 	while (at < v->matches_end) {
 		const struct xt_entry_match *m = (const void *)at;
 
-		put_match(v->ip, m);
+		whole &= put_match(v->ip, m);
 		at += m->u.match_size;
 	}
-	put_target(v);
+	whole &= put_target(v);
 	putchar('\n');
+	return whole;
 }
 
-static void put_chain(const struct reader *r, const struct rawchains *c,
-		      const struct rawchain *chain)
+/* Returns how many of its rules could not be read to their end. */
+static uint32_t put_chain(const struct reader *r, const struct rawchains *c,
+			  const struct rawchain *chain)
 {
 	const char *base = c->entries->entries;
 	struct rawentry entry;
+	uint32_t at, raw = 0;
 	struct view v;
-	uint32_t at;
 
 	for (at = chain->first; at < chain->end; at = entry.next) {
 		entry = rawchains_entry(c, at);
@@ -261,27 +269,30 @@ static void put_chain(const struct reader *r, const struct rawchains *c,
 			v.target_name = rawchains_verdict(
 				c, ((const struct xt_standard_target *)v.target)->verdict,
 				entry.next);
-		put_rule(r, chain->name, &v);
+		raw += !put_rule(r, chain->name, &v);
 	}
+	return raw;
 }
 
-static void put_table(const struct reader *r, const struct rawchains *c, const char *table)
+static uint32_t put_table(const struct reader *r, const struct rawchains *c, const char *table)
 {
-	uint32_t i;
+	uint32_t i, raw = 0;
 
 	printf("*%s\n", table);
 	for (i = 0; i < c->count; i++)
 		printf(":%s %s [0:0]\n", c->list[i].name,
 		       c->list[i].policy ? c->list[i].policy : "-");
 	for (i = 0; i < c->count; i++)
-		put_chain(r, c, &c->list[i]);
+		raw += put_chain(r, c, &c->list[i]);
 	puts("COMMIT");
+	return raw;
 }
 
 struct dump {
 	const struct reader *reader;
 	off_t parts[RAWTABLES_MAX]; /* where their headers are */
 	uint32_t count;
+	uint32_t raw; /* rules that could not be read to their end */
 };
 
 /* One table, as it was at the moment in which the kernel gave it. */
@@ -301,7 +312,7 @@ static int dump_table(void *arg, const struct rawentries *e)
 	snprintf(part.table, sizeof(part.table), "%s", e->name);
 	start = lseek(STDOUT_FILENO, 0, SEEK_CUR);
 	fwrite(&part, sizeof(part), 1, stdout);
-	put_table(d->reader, &chains, e->name);
+	d->raw += put_table(d->reader, &chains, e->name);
 	rawchains_clear(&chains);
 
 	if (fflush(stdout) != 0 || ferror(stdout))
@@ -381,6 +392,10 @@ int dump_main(const char *family)
 		status = digests_put(&d, &tables);
 	if (status < 0)
 		fprintf(stderr, "%s\n", why.text[0] ? why.text : strerror(-status));
+	else if (d.raw)
+		fprintf(stderr,
+			"%u rules of %s are shown in part only: the programs of iptables here do not know all of it\n",
+			d.raw, family);
 	rawsockets_clear(&sockets);
 	return status < 0 ? 1 : 0;
 }

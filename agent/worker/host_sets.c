@@ -83,8 +83,6 @@ static void on_sets(void *arg, const struct helper_request *q, const struct help
 		}
 		h->env->flush(h->env->arg);
 	}
-	if (strcmp(note, s->note) != 0 && s->note[0])
-		h->env->say(h->env->arg, h, s->note);
 	if (strcmp(note, s->note) != 0 || !was_known || was_failed != (s->why[0] != '\0'))
 		h->sources_changed = true;
 }

@@ -33,7 +33,7 @@ bool said_line(struct said *s, const struct source_fact *f, char line[static SAI
 	uint64_t what;
 	int n;
 
-	if (!f->why || (f->state != SOURCE_FAILED && f->state != SOURCE_OFF))
+	if (!f->why || f->state == SOURCE_READY)
 		return false;
 	what = hash(hash(UINT64_C(14695981039346656037) + f->state, f->name), f->why);
 	for (uint32_t i = 0; i < s->count; i++)
@@ -42,8 +42,9 @@ bool said_line(struct said *s, const struct source_fact *f, char line[static SAI
 	if (s->count == SAID_MAX) /* it goes on changing: `lasthop hosts` has the newest */
 		return false;
 	s->list[s->count++] = what;
-	n = snprintf(line, SAID_TEXT_MAX, "source %s is %s: %s", f->name,
-		     source_state_name((enum source_state)f->state), f->why);
+	n = snprintf(line, SAID_TEXT_MAX, "source %s is %s%s %s", f->name,
+		     source_state_name((enum source_state)f->state),
+		     f->state == SOURCE_ON ? ", but" : ":", f->why);
 	for (size_t i = 0; f->state == SOURCE_FAILED && i < sizeof(costs) / sizeof(costs[0]); i++)
 		if (strcmp(costs[i].source, f->name) == 0)
 			snprintf(line + n, SAID_TEXT_MAX - (size_t)n, " (%s)", costs[i].cost);

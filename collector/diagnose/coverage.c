@@ -45,6 +45,9 @@ static bool is_missing(const struct source_fact *s)
 		{ "nflog", true },        { "conntrack", false }, { "ruleset", false },
 	};
 
+	/* Some of it could not be read. */
+	if (!strcmp(s->name, "ruleset") && s->state == SOURCE_ON && s->why)
+		return true;
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (!strcmp(needed[i].name, s->name))
 			return s->state == SOURCE_FAILED ||

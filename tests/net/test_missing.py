@@ -2,6 +2,7 @@
 in `hosts` and in the answers that would have needed it, and never leads to an accusation."""
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -50,6 +51,60 @@ def test_without_raw_sockets_rules_have_no_text(pair):
     assert "no target" not in json.dumps(answer["causes"]) and "number 1 of filter/INPUT" in answer["causes"][0]["summary"]
     assert said(b, "source ruleset is failed: ") == 1
     assert "b ruleset: CAP_NET_RAW is missing" in pair.screen(FLOW).stdout
+
+
+def in_mounts(script):
+    """Before an agent: mounts of its own, which the script changes."""
+    return ("unshare", "-m", "--propagation", "private", "sh", "-c", script + '; exec "$@"', "sh")
+
+
+def test_settings_that_cannot_be_written_hide_legacy_rules(pair):
+    """/proc/sys is read-only, as in a container: legacy tables cannot be traced; those of nftables are."""
+    a, b = pair.hosts["a"], pair.hosts["b"]
+    b.nft("table inet n { chain i { type filter hook input priority -5; tcp dport 444 drop; }; }")
+    pair.start_agent(a)
+    pair.start_agent(b, before=in_mounts("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys"))
+    trace = pair.trace("tcp 10.0.0.1 10.0.0.2", status=0)
+    assert {h["id"]: h["state"] for h in trace["hosts"]} == {"a": "armed", "b": "armed"}
+    for port in (443, 444):
+        a.tcp("10.0.0.2", port, timeout=0.4)
+    legacy = sources(pair, "b")["trace-legacy"]
+    assert legacy["state"] == "failed" and "nf_log/2 cannot be written" in legacy["why"]
+    assert said(b, "source trace-legacy is failed: ") == 1
+    answer = pair.where("tcp 10.0.0.1 10.0.0.2:444")
+    assert answer["confidence"] == "observed" and answer["died_at"]["rule_text"] == "tcp dport 444 drop"
+    answer = pair.where(FLOW, status=(0, 3))
+    assert answer["confidence"] == "inferred" and (answer["died_at"] or {}).get("rule") in (None, 1)
+    assert {"host": "b", "source": "trace-legacy", "why": legacy["why"]} in answer["coverage"]["missing"]
+
+
+@pytest.mark.parametrize("lacks", ["nft", "extensions"])
+def test_rules_that_cannot_be_read_whole(pair, lacks):
+    """Programs are missing, or are older than the rules: what can be read is told, and that there is more."""
+    a, b = pair.hosts["a"], pair.hosts["b"]
+    b.nft("table inet n { chain i { type filter hook input priority -5; tcp dport 444 drop; }; }")
+    b.rules("-I INPUT -p tcp --dport 445 -m ttl --ttl-gt 1 -j DROP")
+    xtables = next(iter(pathlib.Path("/usr/lib").glob("*/xtables")))
+    script = {"nft": "mount --bind /dev/null /usr/sbin/nft",
+              "extensions": "cp -r {0} {1}; rm {1}/libipt_ttl.so; mount --bind {1} {0}".format(xtables, pair.dir / "xtables")}[lacks]
+    pair.start_agent(a)
+    pair.start_agent(b, before=in_mounts(script))
+    ruleset = sources(pair, "b")["ruleset"]
+    assert ruleset["state"] == "on" and {"nft": "nft is not installed", "extensions": "1 rules of ipv4"}[lacks] in ruleset["why"]
+    assert said(b, "source ruleset is on, but ") == 1
+    pair.trace("tcp 10.0.0.1 10.0.0.2")
+    texts = {}
+    for port in (443, 444, 445):
+        a.tcp("10.0.0.2", port, timeout=0.3)
+        answer = pair.where("tcp 10.0.0.1 10.0.0.2:%d" % port, status=(0, 3))
+        assert answer["verdict"] == "dropped"
+        assert {"host": "b", "source": "ruleset", "why": ruleset["why"]} in answer["coverage"]["missing"]
+        texts[port] = answer["died_at"]["rule_text"]
+    assert texts[443] == "-A INPUT -p tcp -m tcp --dport 443 -j DROP"
+    if lacks == "nft":
+        assert texts[444] is None and texts[445].endswith("-m ttl --ttl-gt 1 -j DROP")
+    else:
+        assert texts[444] == "tcp dport 444 drop" and "--dport 445 -m ttl [unsupported revision] 0:" in texts[445]
 
 
 def test_a_group_that_ulogd_holds_hides_legacy_rules(pair):
