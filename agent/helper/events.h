@@ -20,6 +20,9 @@ enum {
 
 enum event_kind { EVENT_DROP = 1, EVENT_CHANGE = 2 };
 
+/* What conntrack knows of a packet. Without a connection none translates it. */
+enum event_tracked { EVENT_TRACKED_UNKNOWN, EVENT_TRACKED, EVENT_NOT_TRACKED };
+
 /* The kernel freed a packet in a watched namespace. */
 struct drop_event {
 	uint32_t kind;
@@ -34,7 +37,7 @@ struct drop_event {
 	uint16_t captured;
 	uint8_t mac[6];   /* of the frame's sender; zero: not known */
 	uint8_t outgoing; /* 1: dev is the one that it was to leave by */
-	uint8_t tracked;  /* 1: `came` holds how it looked before this host translated it */
+	uint8_t tracked; /* EVENT_TRACKED: `came` holds how it looked before this host translated it */
 	uint8_t packet[EVENT_PACKET_MAX];
 	uint8_t came[EVENT_TUPLE];
 };

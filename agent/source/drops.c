@@ -38,15 +38,23 @@ static enum hook only_hook(uint32_t mask)
 /* The kernel's struct nf_conntrack_tuple; its layout is as old as conntrack's netlink. */
 enum { CAME_SRC = 0, CAME_SPORT = 16, CAME_DST = 20, CAME_DPORT = 36, CAME_PROTO = 38 };
 
-/* What conntrack calls an ICMP error's connection has another protocol, or is the error itself. */
-static bool came_decode(struct tuple *came, const struct drop_event *d, const struct packet *p)
+/*
+ * What conntrack calls an ICMP error's connection has another protocol, or is the error itself. in_hook: a rule ended it; behind the
+ * hooks, on their way to a socket, packets lose their connection.
+ */
+static bool came_decode(struct tuple *came, const struct drop_event *d, const struct packet *p,
+			bool in_hook)
 {
 	const uint8_t *t = d->came;
 	size_t len = p->ip_version == 4 ? 4 : 16;
 
-	if (!d->tracked || !p->has_l4 || p->is_icmp_error || t[CAME_PROTO] != p->tuple.proto)
+	if (!p->has_l4 || p->is_icmp_error)
 		return false;
 	*came = p->tuple;
+	if (d->tracked == EVENT_NOT_TRACKED)
+		return in_hook;
+	if (d->tracked != EVENT_TRACKED || t[CAME_PROTO] != p->tuple.proto)
+		return false;
 	memcpy(came->src.b, t + CAME_SRC, len);
 	memcpy(came->dst.b, t + CAME_DST, len);
 	if (proto_has_ports(came->proto)) {
@@ -55,13 +63,14 @@ static bool came_decode(struct tuple *came, const struct drop_event *d, const st
 	} else if (proto_is_icmp(came->proto) && came->dport) {
 		came->sport = (uint16_t)(t[CAME_SPORT] << 8 | t[CAME_SPORT + 1]);
 	}
-	return !tuple_equal(came, &p->tuple);
+	return true;
 }
 
 int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t len,
 		const char *reason, const struct ifnames *names, struct boot_ns now)
 {
 	struct drop_event d;
+	bool in_hook;
 
 	if (len < sizeof(d))
 		return -EBADMSG;
@@ -83,7 +92,8 @@ int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t 
 	e->step.table = e->step.chain = "";
 	e->step.prefix = reason;
 	/* Only rules end packets in hooks; what else the kernel does it does between them. */
-	if (strcmp(reason, "NETFILTER_DROP") == 0) {
+	in_hook = strcmp(reason, "NETFILTER_DROP") == 0;
+	if (in_hook) {
 		e->step.number = d.hooks & NETFILTER_HOOKS;
 		e->step.hook = (uint8_t)only_hook(e->step.number);
 	}
@@ -96,7 +106,7 @@ int drop_decode(struct trace_event *e, uint32_t *host, const uint8_t *p, size_t 
 	/* On the way out the header before the packet may be one of our own. */
 	if (!d.outgoing)
 		memcpy(e->ether.src, d.mac, sizeof(e->ether.src));
-	e->has_came = came_decode(&e->came, &d, &e->packet);
+	e->has_came = came_decode(&e->came, &d, &e->packet, in_hook);
 	return 0;
 }
 

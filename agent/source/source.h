@@ -20,7 +20,7 @@ struct trace_event {
 	struct packet packet;
 	bool logged;        /* LOG: by one of the groups that we were told to read */
 	bool traced_before; /* a checkpoint: the packet was traced when it came to that chain */
-	bool has_came; /* KERNEL: `came` is what the packet bore before this host translated it */
+	bool has_came; /* KERNEL: `came` is what the packet bore as it came to this host, translated since or not */
 	struct tuple came;
 	char in_if[IFNAME_MAX + 1], out_if[IFNAME_MAX + 1];
 	struct ether ether; /* of the frame that brought it */

@@ -354,38 +354,49 @@ static bool can_be_of(const struct stored_journey *passage, const struct journey
 				  &freed->tuples[freed->tuple_count - 1]);
 }
 
+static bool bore_addresses(const struct journey *passage, const struct journey *freed)
+{
+	return journey_tuple(passage, &freed->tuples[freed->tuple_count - 1]) <
+	       passage->tuple_count;
+}
+
 /*
- * The packet's passage through that host which ended when the kernel freed it: the first with its TTL that nothing else has ended.
- * A rule may have set another TTL meanwhile: where it passed only once, that is the one.
+ * The packet's passage through that host which ended when the kernel freed it: of those that bore its addresses, if any did, the
+ * first with its TTL that nothing else has ended. A rule may have set another TTL meanwhile: where it passed only once, that is the one.
  */
 static struct stored_journey *passage_of(struct gathered *g, const struct stored_journey *freed)
 {
 	const char *reason = freed_step(&freed->j)->prefix;
 	bool late = reason && !strncmp(reason, "NEIGH_", 6);
 	int64_t longest = (int64_t)(late ? FREED_LATE_MS : FREED_MS) * NS_PER_MS;
-	uint8_t ttl = freed_step(&freed->j)->ttl;
 	struct stored_journey *first = NULL;
-	bool first_bore = false;
+	bool first_addresses = false, first_ttl = false;
 	size_t passages = 0;
 
 	for (size_t i = 0; i < g->count; i++) {
 		struct stored_journey *sj = &g->list[i];
-		bool bore;
 		int64_t waited = freed->at.v - sj->at.v;
+		bool addresses, ttl;
 
 		if (sj == freed || sj->host != freed->host || sj->j.fp != freed->j.fp ||
 		    !sj->j.step_count || freed_step(&sj->j) || waited < 0 || waited > longest ||
 		    !can_be_of(sj, &freed->j))
 			continue;
+		addresses = bore_addresses(&sj->j, &freed->j);
+		ttl = bore_ttl(&sj->j, freed_step(&freed->j)->ttl);
+		if (first && addresses < first_addresses)
+			continue;
+		if (!first || addresses > first_addresses)
+			passages = 0;
 		passages++;
-		bore = bore_ttl(&sj->j, ttl);
-		if (!first || (bore && !first_bore) ||
-		    (bore == first_bore && sj->at.v < first->at.v)) {
+		if (passages == 1 || ttl > first_ttl ||
+		    (ttl == first_ttl && sj->at.v < first->at.v)) {
 			first = sj;
-			first_bore = bore;
+			first_addresses = addresses;
+			first_ttl = ttl;
 		}
 	}
-	return first_bore || passages == 1 ? first : NULL;
+	return first_ttl || passages == 1 ? first : NULL;
 }
 
 static int add_end(struct gathering *w, struct stored_journey *sj, const struct journey *freed)

@@ -285,17 +285,20 @@ static void track(struct drop_event *e, const struct sk_buff *skb)
 	void *tuple;
 	uint32_t info;
 
-	e->tracked = 0;
+	e->tracked = EVENT_TRACKED_UNKNOWN;
 	if (!bpf_core_type_exists(struct nf_conn) || !bpf_core_field_exists(skb->_nfct))
 		return;
 	nfct = BPF_CORE_READ(skb, _nfct);
 	info = nfct & NFCT_INFO;
 	ct = (struct nf_conn *)(nfct & ~(unsigned long)NFCT_INFO);
-	if (!ct)
+	if (!ct) {
+		e->tracked = EVENT_NOT_TRACKED;
 		return;
+	}
 	tuple = info >= IP_CT_IS_REPLY ? (void *)&ct->tuplehash[1].tuple
 				       : (void *)&ct->tuplehash[0].tuple;
-	e->tracked = bpf_probe_read_kernel(e->came, sizeof(e->came), tuple) == 0;
+	if (bpf_probe_read_kernel(e->came, sizeof(e->came), tuple) == 0)
+		e->tracked = EVENT_TRACKED;
 }
 
 static int take(const struct sk_buff *skb, uint32_t reason, const struct sock *rx_sk)

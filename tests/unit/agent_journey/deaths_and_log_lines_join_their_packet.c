@@ -125,6 +125,29 @@ static void a_death_may_bear_another_destination(void **state)
 	assert_int_equal(b->got[0].tuple_count, 2);
 }
 
+/* One socket sends the same to two, and the other one's packet is still to be told when it dies. */
+static void what_was_not_translated_died_as_it_came(void **state)
+{
+	struct bench *b = bench_of(state);
+	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = packet("10.0.0.1", "10.0.0.9", 7);
+	struct trace_event e = { .has_packet = true, .packet = q, .has_came = true };
+
+	e.came = q.tuple;
+	e.step.label = LABEL_KERNEL;
+	e.step.prefix = "NETFILTER_DROP";
+	e.step.number = FWD;
+	e.step.table = e.step.chain = "";
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
+	e.step.at = e.received = b->now;
+	assembler_add(b->a, &e);
+	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &q);
+	settle(b);
+	assert_int_equal(b->count, 2);
+	expect(&b->got[0], "<pre_first>");
+	expect(&b->got[1], "<pre_first> !NETFILTER_DROP");
+	assert_int_equal(b->got[1].tuple_count, 1);
+}
+
 static void nothing_follows_a_death(void **state)
 {
 	struct bench *b = bench_of(state);
@@ -285,6 +308,7 @@ int main(void)
 		TEST(a_death_is_of_the_packet_that_bore_its_addresses),
 		TEST(a_death_that_is_told_first_waits_for_its_own_packet),
 		TEST(a_death_may_bear_another_destination),
+		TEST(what_was_not_translated_died_as_it_came),
 		TEST(nothing_follows_a_death),
 		TEST(a_death_does_not_go_back),
 		TEST(a_late_death_is_not_of_a_younger_packet),

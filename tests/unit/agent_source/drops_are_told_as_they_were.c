@@ -88,7 +88,7 @@ static void track(struct drop_event *d)
 					 0,  0, 0x3, 0xe8, 2, 0, 203, 0, 113,  10,   0,  0, 0, 0,
 					 0,  0, 0,   0,    0, 0, 0,   0, 0x14, 0xb4, 17, 0 };
 
-	d->tracked = 1;
+	d->tracked = EVENT_TRACKED;
 	assert_int_equal(sizeof(tuple), sizeof(d->came));
 	memcpy(d->came, tuple, sizeof(tuple));
 }
@@ -123,9 +123,31 @@ static void what_conntrack_says_of_another_packet_is_not_believed(void **state)
 	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
 	assert_false(e.has_came);
 	track(&d);
-	memcpy(d.came + 20, d.packet + 16, 4); /* nobody translated it */
-	d.came[37] = 53;
+}
+
+/* Others with its contents may have gone elsewhere: that it was not translated tells it from them. */
+static void what_nobody_translated_is_told_as_that(void **state)
+{
+	struct drop_event d = drop();
+	struct trace_event e;
+
+	(void)state;
+	track(&d);
+	memcpy(d.came + 20, d.packet + 16, 4);
 	d.came[36] = 0;
+	d.came[37] = 53;
+	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
+	assert_true(e.has_came);
+	assert_true(tuple_equal(&e.came, &e.packet.tuple));
+
+	d.tracked = EVENT_NOT_TRACKED;
+	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
+	assert_true(e.has_came);
+	assert_true(tuple_equal(&e.came, &e.packet.tuple));
+	/* A socket's packets have lost their connection. */
+	assert_int_equal(decode(&e, &d, sizeof(d), "SOCKET_RCVBUFF"), 0);
+	assert_false(e.has_came);
+	d.tracked = EVENT_TRACKED_UNKNOWN;
 	assert_int_equal(decode(&e, &d, sizeof(d), "NETFILTER_DROP"), 0);
 	assert_false(e.has_came);
 }
@@ -252,6 +274,7 @@ int main(void)
 		cmocka_unit_test(a_rule_s_drop_has_its_hook),
 		cmocka_unit_test(a_translated_packet_is_told_as_it_came),
 		cmocka_unit_test(what_conntrack_says_of_another_packet_is_not_believed),
+		cmocka_unit_test(what_nobody_translated_is_told_as_that),
 		cmocka_unit_test(of_several_hooks_none_is_named),
 		cmocka_unit_test(only_rules_drop_in_hooks),
 		cmocka_unit_test(a_time_to_come_is_not_believed),
