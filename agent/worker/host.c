@@ -652,14 +652,9 @@ int host_init(struct host *h, uint32_t index, const char *id, const struct host_
 
 int host_content(const struct host *h, const struct content_id *id, const struct ruleset **in)
 {
-	int at = rules_find(&h->rules, id);
+	int at = rules_find(&h->rules, id, in);
 
-	*in = &h->rules.newest;
-	if (at < 0 && h->sets) {
-		at = rules_find(h->sets, id);
-		*in = &h->sets->newest;
-	}
-	return at;
+	return at < 0 && h->sets ? rules_find(h->sets, id, in) : at;
 }
 
 void host_snapshot(struct host *h)

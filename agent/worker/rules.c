@@ -159,7 +159,7 @@ static int take_new(struct rules *r, const struct helper_answer *a, int fd, uint
 	ruleset_unmap(&now, text);
 
 	emit_changes(r, &now, ids, a, host, emit, arg);
-	ruleset_clear(&r->newest);
+	replaced_keep(&r->replaced, &r->newest, r->ids, boot_now());
 	r->newest = now;
 	memcpy(r->ids, ids, sizeof(ids));
 	r->digest = a->digest;
@@ -229,6 +229,7 @@ static bool unchanged(struct rules *r, const struct helper_answer *a, uint32_t h
 bool rules_check(struct rules *r, const struct helper_answer *a, uint32_t host, rules_emit *emit,
 		 void *arg)
 {
+	replaced_expire(&r->replaced, boot_now());
 	if (a->error)
 		return false;
 	if (!r->known || a->digest != r->digest || (a->value && a->value != r->generation)) {
@@ -245,6 +246,7 @@ bool rules_take(struct rules *r, const struct helper_answer *a, int fd, uint32_t
 		rules_emit *emit, void *arg)
 {
 	r->asked = false;
+	replaced_expire(&r->replaced, boot_now());
 	if (a->error) {
 		failed(r, a->why);
 		return false;
@@ -297,18 +299,20 @@ int rules_table(const struct rules *r, uint8_t backend, uint8_t family, const ch
 	return -1;
 }
 
-int rules_find(const struct rules *r, const struct content_id *id)
+int rules_find(const struct rules *r, const struct content_id *id, const struct ruleset **in)
 {
+	*in = &r->newest;
 	for (uint32_t i = 0; i < r->newest.count; i++) {
 		if (memcmp(&r->ids[i], id, sizeof(*id)) == 0)
 			return (int)i;
 	}
-	return -1;
+	return replaced_find(&r->replaced, id, in);
 }
 
 void rules_clear(struct rules *r)
 {
 	ruleset_clear(&r->newest);
+	replaced_clear(&r->replaced);
 	basechains_clear(&r->chains);
 	rules_init(r, r->what, r->share);
 }

@@ -1,6 +1,6 @@
 /*
- * The rulesets of one host: read again and again, told when they changed. The newest memfd is the only copy of the
- * texts; what is kept here is their names and identities.
+ * The rulesets of one host: read again and again, told when they changed. The memfds, the newest and those of the last
+ * seconds, are the only copies of the texts; what is kept here is their names and identities.
  */
 #pragma once
 
@@ -8,6 +8,7 @@
 #include "agent/source/basechains.h"
 #include "agent/source/ruleset.h"
 #include "agent/worker/forged.h"
+#include "agent/worker/replaced.h"
 #include "common/record.h"
 
 enum { TABLES_CPU_SHARE = 125 }; /* looking for changes costs less than 1 % of a core */
@@ -20,6 +21,7 @@ struct rules {
 	bool names_sets;       /* some rule names an ipset, or seems to */
 	struct ruleset newest;
 	struct content_id ids[RULESET_TABLES_MAX]; /* of newest.tables */
+	struct replaced replaced;                  /* those before it */
 	struct basechains chains;                  /* of nftables */
 	struct forged forged;                      /* prefixes of the log that read like a trace */
 	bool known;                                /* it has been read */
@@ -70,6 +72,6 @@ struct boot_ns rules_due(const struct rules *r);
 void rules_resend(const struct rules *r, uint32_t host, rules_emit *emit, void *arg);
 /* The index of the table of this name; -1 none. */
 int rules_table(const struct rules *r, uint8_t backend, uint8_t family, const char *name);
-/* The index of the table with this content; -1 none. */
-int rules_find(const struct rules *r, const struct content_id *id);
+/* The index of the table with this content, and the ruleset that has it; -1: there is none, or none any more. */
+int rules_find(const struct rules *r, const struct content_id *id, const struct ruleset **in);
 void rules_clear(struct rules *r);

@@ -62,6 +62,20 @@ def test_who_changed_what_and_when(fleet, std):
     assert "older changes are not shown" in screen and "GUARD" not in screen
 
 
+def test_a_script_changes_a_table_line_by_line(fleet, std):
+    """What stood for a few milliseconds only is told, too: its text is asked for when it has been replaced already."""
+    ports = range(8001, 8021)
+    std.gw.rules(*BASE)
+    fleet.start_collector()
+    fleet.start_agents(std.gw)
+    assert {c["kind"] for c in log(fleet, "gw")["changes"]} == {"first"}
+    std.gw.rules(*["-A FORWARD -p tcp --dport %d -j DROP" % port for port in ports])
+    known = seen(fleet, "gw", "+", "-A FORWARD -p tcp -m tcp --dport %d -j DROP" % ports[-1])
+    assert all(c["unknown"] is None for c in known), known
+    assert [text for c in reversed(known) for op, chain, rule, text in lines(c)] == [
+        "-A FORWARD -p tcp -m tcp --dport %d -j DROP" % port for port in ports]
+
+
 def test_instants_contents_and_hosts_compared(fleet, std):
     for host in (std.gw, std.rt):
         host.rules(*BASE)
