@@ -23,6 +23,31 @@ static bool seen_late(const struct conversation *c, const struct path *p, uint64
 	return false;
 }
 
+/*
+ * Did the host see a packet with its addresses and flags come from nowhere then? Behind all checkpoints connection tracking may
+ * still have given it other numbers (SYNPROXY, helpers that change its contents), and nothing tells whether it is the same.
+ */
+static bool seen_otherwise(const struct conversation *c, const struct fate *f, uint64_t host,
+			   struct wall_ns begin, struct wall_ns end)
+{
+	const struct journey *j = &f->hop->sj->j;
+
+	for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
+		const struct path *other =
+			i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
+		const struct hop *first = &other->hops[0];
+
+		if (other != f->path && first->sj->host == host &&
+		    hop_first_hook(first) == HOOK_PREROUTING &&
+		    tuple_equal(hop_tuple_in(first), hop_tuple_out(f->hop)) &&
+		    path_packet(other)->tcp_flags == j->tcp_flags &&
+		    hop_ttl_in(first) == hop_ttl_out(f->hop) && first->sj->at.v >= begin.v &&
+		    first->sj->at.v <= end.v)
+			return true;
+	}
+	return false;
+}
+
 static bool is_answering(const struct inquiry *q, const struct fleet_host *h)
 {
 	for (size_t i = 0; i < q->ask->live_count; i++) {
@@ -55,6 +80,11 @@ static const char *hidden(const struct inquiry *q, const struct fate *f,
 		return inquiry_say(q,
 				   "it left %s for %s, which told of such a packet at another time",
 				   from, next->id);
+	if (seen_otherwise(c, f, next->host, begin, end))
+		return inquiry_say(
+			q,
+			"it left %s for %s, which told of one with its addresses and other contents: something may have rewritten it in between",
+			from, next->id);
 	if (loss)
 		return inquiry_say(q, "it left %s for %s, which lost evidence then (%s)", from,
 				   next->id, loss->source);

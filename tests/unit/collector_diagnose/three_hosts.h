@@ -5,7 +5,7 @@
 
 #include "fake.h"
 
-enum { SYN = 2, RST = 4, ACK = 16 };
+enum { SYN = 2, RST = 4, PSH = 8, ACK = 16 };
 
 static const char *const two_rules =
 	"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
