@@ -20,9 +20,12 @@
 #include "agent/source/ifnames.h"
 #include "agent/source/netlink.h"
 
-enum { HELD = 64 };
+enum { HELD = 64, HELD_WAYS = 4 };
 
-/* Headers by trace id, between the events of one base chain: that is microseconds. */
+/*
+ * Headers by trace id, between the events of one base chain: that is microseconds, but other processors tell of other packets
+ * meanwhile. Each id has its place in any of some neighbours. An event without a packet: free.
+ */
 struct held {
 	struct trace_event list[HELD];
 };
@@ -134,10 +137,30 @@ static void packet_set(const struct source *s, struct trace_event *e, const stru
 	e->step.ttl = e->packet.ttl;
 }
 
+/* Where the headers of this id are; NULL: nowhere. free_one: where they may be put, in place of the oldest. */
+static struct trace_event *held_find(struct held *h, uint32_t id, struct trace_event **free_one)
+{
+	struct trace_event *oldest = NULL;
+
+	for (uint32_t i = 0; i < HELD_WAYS; i++) {
+		struct trace_event *e = &h->list[(id + i) % HELD];
+
+		if (e->has_packet && e->trace_id == id)
+			return e;
+		if (!oldest ||
+		    (oldest->has_packet && (!e->has_packet || e->received.v < oldest->received.v)))
+			oldest = e;
+	}
+	if (free_one)
+		*free_one = oldest;
+	return NULL;
+}
+
 /* Headers of an event that is not passed on wait here for the base chain's next one that is. */
 static void hold(struct source *s, const struct trace_event *e)
 {
 	struct held *h = s->state;
+	struct trace_event *to, *free_one;
 
 	if (!h) {
 		h = calloc(1, sizeof(*h));
@@ -145,7 +168,8 @@ static void hold(struct source *s, const struct trace_event *e)
 			return; /* the checkpoint then comes without headers */
 		s->state = h;
 	}
-	h->list[e->trace_id % HELD] = *e;
+	to = held_find(h, e->trace_id, &free_one);
+	*(to ? to : free_one) = *e;
 }
 
 static void take_held(struct source *s, struct trace_event *e)
@@ -153,10 +177,8 @@ static void take_held(struct source *s, struct trace_event *e)
 	struct held *h = s->state;
 	struct trace_event *from;
 
-	if (!h)
-		return;
-	from = &h->list[e->trace_id % HELD];
-	if (!from->has_packet || from->trace_id != e->trace_id)
+	from = h ? held_find(h, e->trace_id, NULL) : NULL;
+	if (!from)
 		return;
 	e->has_packet = true;
 	e->packet = from->packet;
