@@ -48,6 +48,18 @@ static bool seen_otherwise(const struct conversation *c, const struct fate *f, u
 	return false;
 }
 
+/* A checkpoint whose event with the headers was lost does not say what became of the packet's addresses. */
+static bool shows_how_it_left(const struct journey *j)
+{
+	for (uint16_t i = j->step_count; i-- > 0;) {
+		const struct step *s = &j->steps[i];
+
+		if (s->label == LABEL_CHECKPOINT && s->checkpoint == CHECKPOINT_POST_LAST)
+			return s->ttl != 0;
+	}
+	return true;
+}
+
 static bool is_answering(const struct inquiry *q, const struct fleet_host *h)
 {
 	for (size_t i = 0; i < q->ask->live_count; i++) {
@@ -72,6 +84,8 @@ static const char *hidden(const struct inquiry *q, const struct fate *f,
 	const struct stored_loss *loss = fleet_lost(q->fleet, next->host, begin, end);
 	uint32_t modulus = fleet_modulus(q->fleet, h->sj->host, out, at);
 
+	if (!shows_how_it_left(j))
+		return inquiry_say(q, "it left %s, which did not tell how it looked then", from);
 	if (!fleet_armed(q->fleet, next->host, out, journey_is_control(j), modulus, begin, end))
 		return inquiry_say(
 			q, "it left %s for %s, which was not tracing such packets at that moment",

@@ -255,6 +255,23 @@ static void fate_5d_a_packet_above_the_mtu_leaves_in_pieces(void **state)
 	assert_string_equal(text("verdict"), "unknown");
 }
 
+static void fate_5d_what_did_not_tell_how_it_left_hides_it(void **state)
+{
+	struct tuple t = tcp("10.0.1.2", 40000, "10.0.3.2", 443);
+	uint64_t cl, rt, sv;
+	struct journey *j;
+
+	(void)state;
+	three_hosts(&cl, &rt, &sv);
+	j = sends(cl, 1000, 7, t, SYN, 1);
+	j->steps[1].ttl = 0;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "unknown");
+	j->steps[1].ttl = 64;
+	ask("tcp 10.0.1.2 10.0.3.2:443");
+	assert_string_equal(text("verdict"), "lost");
+}
+
 /* Behind all checkpoints connection tracking gave it other numbers, as for SYNPROXY. */
 static void fate_5d_one_with_other_contents_hides_it(void **state)
 {
@@ -265,10 +282,10 @@ static void fate_5d_one_with_other_contents_hides_it(void **state)
 	(void)state;
 	three_hosts(&cl, &rt, &sv);
 	sends(cl, 1000, 7, t, PSH | ACK, 1);
-	j = journey(rt, 1001, 8, t, PSH | ACK, 77);
-	checkpoint(j, CHECKPOINT_PRE_FIRST, 64);
+	j = forwards(rt, 1001, 8, t, PSH | ACK, 77);
+	checkpoint(receives(sv, 1001, 8, t, PSH | ACK, 77), CHECKPOINT_IN_LAST, 63);
 	ask("tcp 10.0.1.2 10.0.3.2:443");
-	assert_string_equal(text("verdict"), "unknown");
+	assert_string_equal(text("verdict"), "delivered");
 	j->tcp_flags = ACK;
 	ask("tcp 10.0.1.2 10.0.3.2:443");
 	assert_string_equal(text("verdict"), "lost");
@@ -377,6 +394,7 @@ int main(void)
 		T(fate_5d_a_thinner_sample_hides_ordinary_packets),
 		T(fate_5d_an_agent_that_told_nothing_since_hides_it),
 		T(fate_5d_a_packet_above_the_mtu_leaves_in_pieces),
+		T(fate_5d_what_did_not_tell_how_it_left_hides_it),
 		T(fate_5d_one_with_other_contents_hides_it),
 		T(fate_5d_silence_of_a_moment_says_nothing),
 		T(fate_7_no_forwarding_discards),
