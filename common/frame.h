@@ -27,6 +27,16 @@ int frame_next(struct frame *f, const uint8_t *p, size_t len);
 /* Appends one frame to out; bodies that gain from it are compressed. -E2BIG: body does not fit. */
 int frame_add(struct buf *out, const uint8_t *body, size_t len);
 
+/* What compressing needs, kept from one frame to the next. All zero: not yet. */
+struct frame_press {
+	struct ZSTD_CCtx_s *context; /* owned */
+};
+
+/* The same as frame_add(). */
+int frame_press_add(struct frame_press *p, struct buf *out, const uint8_t *body, size_t len);
+/* Leaves it as it was before the first frame. */
+void frame_press_clear(struct frame_press *p);
+
 /*
  * The body as it was before compression, in *out (a plain one is copied). -EPROTO: the declared size is
  * missing, wrong, or beyond FRAME_INFLATED_MAX (checked before allocation).

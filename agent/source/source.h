@@ -39,7 +39,7 @@ struct audit_record;
 /* Where a source's findings go. Members that a source does not use may be NULL. */
 struct sink {
 	void *arg;
-	void (*trace)(void *arg, const struct trace_event *e);
+	void (*trace)(void *arg, struct trace_event *e); /* may change it */
 	void (*conn)(void *arg, const struct conn *c);
 	void (*loss)(void *arg, const struct loss *l);
 	void (*facts_changed)(void *arg); /* links, addresses or routes: dump again */

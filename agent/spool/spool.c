@@ -1,6 +1,6 @@
 /*
- * Closed batches are kept framed and compressed, oldest first. The open one exists only while it holds something, so an
- * idle agent keeps no buffers for it.
+ * Closed batches are kept framed and compressed, oldest first. What making one needs is kept only while large ones follow each
+ * other, so an idle agent holds no buffers.
  */
 #include "agent/spool/spool.h"
 
@@ -26,12 +26,21 @@ struct lost {
 	uint64_t count;
 };
 
+/* What making a batch needs. */
+struct work {
+	struct batch *batch; /* owned; NULL: not yet */
+	struct buf body, frame;
+	struct frame_press press;
+};
+
+enum { LARGE = BATCH_TARGET / 8, WORK_MS = 1000 };
+
 struct spool {
 	size_t max, bytes;
 	uint64_t next_seq; /* the open batch's */
 	struct closed *oldest, *newest;
-	struct batch *open; /* owned; NULL while empty */
-	struct boot_ns opened;
+	struct work work;
+	struct boot_ns opened, ended;      /* the open batch; the last one that was closed */
 	uint16_t records[HOSTS_PER_AGENT]; /* of the open batch */
 	struct lost lost[HOSTS_PER_AGENT];
 };
@@ -68,20 +77,39 @@ static void drop_oldest(struct spool *s)
 	free(c);
 }
 
+static void work_clear(struct work *b)
+{
+	batch_free(b->batch);
+	b->batch = NULL;
+	buf_clear(&b->body);
+	buf_clear(&b->frame);
+	frame_press_clear(&b->press);
+}
+
+static bool is_open(const struct spool *s)
+{
+	return s->work.batch && batch_count(s->work.batch) > 0;
+}
+
+/* The batch, framed. */
+static int work_frame(struct work *b, uint64_t seq)
+{
+	int r;
+
+	b->body.len = b->frame.len = 0;
+	r = batch_end(b->batch, seq, &b->body);
+	return r < 0 ? r : frame_press_add(&b->press, &b->frame, b->body.p, b->body.len);
+}
+
 /* The open batch as one more closed one, or, when it cannot be framed, as a loss. */
 static int close_open(struct spool *s, struct boot_ns now)
 {
-	struct buf body, frame;
+	struct work *b = &s->work;
 	struct closed *c = NULL;
-	int r;
+	int r = work_frame(b, s->next_seq);
 
-	buf_init(&body, FRAME_INFLATED_MAX);
-	buf_init(&frame, 2 * FRAME_INFLATED_MAX);
-	r = batch_end(s->open, s->next_seq, &body);
-	if (r == 0)
-		r = frame_add(&frame, body.p, body.len);
 	if (r == 0) {
-		c = malloc(sizeof(*c) + frame.len);
+		c = malloc(sizeof(*c) + b->frame.len);
 		r = c ? 0 : -ENOMEM;
 	}
 	if (r < 0) {
@@ -90,8 +118,8 @@ static int close_open(struct spool *s, struct boot_ns now)
 	}
 	*c = (struct closed){ .seq = s->next_seq++, .from = s->opened, .until = now };
 	memcpy(c->records, s->records, sizeof(c->records));
-	c->len = frame.len;
-	memcpy(c->frame, frame.p, frame.len);
+	c->len = b->frame.len;
+	memcpy(c->frame, b->frame.p, b->frame.len);
 	if (s->newest)
 		s->newest->next = c;
 	else
@@ -103,28 +131,30 @@ static int close_open(struct spool *s, struct boot_ns now)
 		drop_oldest(s);
 	}
 out:
-	buf_clear(&body);
-	buf_clear(&frame);
-	batch_free(s->open);
-	s->open = NULL;
+	s->ended = now;
+	if (r < 0 || b->body.len < LARGE)
+		work_clear(b);
 	memset(s->records, 0, sizeof(s->records));
 	return r;
 }
 
 static int open_add(struct spool *s, const struct record *r)
 {
+	bool first = !is_open(s);
 	int ret;
 
-	if (!s->open) {
-		ret = batch_new(&s->open);
+	if (!s->work.batch) {
+		ret = batch_new(&s->work.batch);
 		if (ret < 0)
 			return ret;
-		s->opened = boot_now();
 	}
-	ret = batch_add(s->open, r);
-	if (ret == 0)
-		s->records[r->host]++;
-	return ret;
+	ret = batch_add(s->work.batch, r);
+	if (ret < 0)
+		return ret;
+	if (first)
+		s->opened = boot_now();
+	s->records[r->host]++;
+	return 0;
 }
 
 int spool_new(struct spool **out, size_t max)
@@ -135,6 +165,8 @@ int spool_new(struct spool **out, size_t max)
 		return -ENOMEM;
 	s->max = max;
 	s->next_seq = 1;
+	buf_init(&s->work.body, FRAME_INFLATED_MAX);
+	buf_init(&s->work.frame, 2 * FRAME_INFLATED_MAX);
 	*out = s;
 	return 0;
 }
@@ -147,7 +179,7 @@ int spool_add(struct spool *s, const struct record *r)
 
 	must(r->host < HOSTS_PER_AGENT);
 	ret = open_add(s, r);
-	if (ret == -E2BIG && batch_count(s->open) > 0) {
+	if (ret == -E2BIG && is_open(s)) {
 		close_open(s, boot_now());
 		ret = open_add(s, r);
 	}
@@ -157,15 +189,19 @@ int spool_add(struct spool *s, const struct record *r)
 		lose(s, one, now, now);
 		return ret;
 	}
-	if (batch_size(s->open) >= BATCH_TARGET || batch_count(s->open) >= BATCH_RECORDS_MAX)
+	if (batch_size(s->work.batch) >= BATCH_TARGET ||
+	    batch_count(s->work.batch) >= BATCH_RECORDS_MAX)
 		close_open(s, boot_now());
 	return 0;
 }
 
 bool spool_tick(struct spool *s, struct boot_ns now, bool force)
 {
-	if (!s->open || batch_count(s->open) == 0)
+	if (!is_open(s)) {
+		if (now.v - s->ended.v >= (int64_t)WORK_MS * NS_PER_MS)
+			work_clear(&s->work);
 		return false;
+	}
 	if (!force && now.v - s->opened.v < (int64_t)BATCH_AGE_MS * NS_PER_MS)
 		return false;
 	return close_open(s, now) == 0;
@@ -173,7 +209,7 @@ bool spool_tick(struct spool *s, struct boot_ns now, bool force)
 
 bool spool_open_since(const struct spool *s, struct boot_ns *since)
 {
-	if (!s->open)
+	if (!is_open(s))
 		return false;
 	*since = s->opened;
 	return true;
@@ -240,6 +276,6 @@ void spool_free(struct spool *s)
 		return;
 	while (s->oldest)
 		drop_oldest(s);
-	batch_free(s->open);
+	work_clear(&s->work);
 	free(s);
 }

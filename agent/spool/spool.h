@@ -18,7 +18,10 @@ struct spool_batch {
 int spool_new(struct spool **out, size_t max);
 /* Copies one record into the open batch; closes the batch at BATCH_TARGET. 0, or -errno when the record was refused (counted). */
 int spool_add(struct spool *s, const struct record *r);
-/* Closes the open batch if it holds anything older than BATCH_AGE_MS (or at all, with force). True: there is one more to send. */
+/*
+ * Closes the open batch if it holds anything older than BATCH_AGE_MS (or at all, with force). True: there is one more to send. Gives back
+ * what a batch needs when large ones do not come any more.
+ */
 bool spool_tick(struct spool *s, struct boot_ns now, bool force);
 /* Since when the open batch holds something; false when it does not. */
 bool spool_open_since(const struct spool *s, struct boot_ns *since);

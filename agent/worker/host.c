@@ -83,27 +83,17 @@ static void place_nft(const struct host *h, struct trace_event *e)
 	e->priority_known = true;
 }
 
-static void on_trace(void *arg, const struct trace_event *e)
+static void on_trace(void *arg, struct trace_event *e)
 {
 	struct host *h = arg;
-	struct trace_event copy;
 	char prefix[FORGED_TEXT_MAX];
 
-	if (forged_like(&h->rules.forged, &e->step)) {
-		copy = *e;
-		forged_to_log(&copy, prefix);
-		e = &copy;
-	} else if (e->step.backend == BACKEND_NATIVE && !e->step.checkpoint &&
-		   h->rules.chains.count) {
-		copy = *e;
-		place_nft(h, &copy);
-		e = &copy;
-	} else if (h->env->fallback) {
-		copy = *e;
-		if (!ours_correct(&h->ours, &copy))
-			return;
-		e = &copy;
-	}
+	if (forged_like(&h->rules.forged, &e->step))
+		forged_to_log(e, prefix);
+	else if (e->step.backend == BACKEND_NATIVE && !e->step.checkpoint)
+		place_nft(h, e);
+	else if (h->env->fallback && !ours_correct(&h->ours, e))
+		return;
 	assembler_add(h->assembler, e);
 	if (!h->assembler_due.v)
 		h->assembler_due = after_ms(e->received, ASSEMBLER_MS);
@@ -130,7 +120,7 @@ void host_look(struct host *h)
 	h->rules.due.v = 0;
 }
 
-void host_drop(struct host *h, const struct trace_event *e)
+void host_drop(struct host *h, struct trace_event *e)
 {
 	on_trace(h, e);
 }

@@ -138,7 +138,7 @@ void host_changed(struct host *h, const struct table_change *c);
 /* Somebody replaced a table that may be one of its: they are looked at at once. */
 void host_look(struct host *h);
 /* A packet of the host that the kernel freed. */
-void host_drop(struct host *h, const struct trace_event *e);
+void host_drop(struct host *h, struct trace_event *e);
 /* Something that somebody else counted for the host is lost. */
 void host_lost(struct host *h, const struct loss *l);
 /* Until when everything is read that its sources have seen of packets and connections; at most now. */

@@ -104,7 +104,7 @@ static void on_journey(void *arg, const struct journey *j)
 	add(b, &r);
 }
 
-static void on_trace(void *arg, const struct trace_event *e)
+static void on_trace(void *arg, struct trace_event *e)
 {
 	struct bench *b = arg;
 

@@ -12,7 +12,7 @@
 #include "agent/source/source.h"
 #include "common/must.h"
 
-static inline void on_trace(void *arg, const struct trace_event *e)
+static inline void on_trace(void *arg, struct trace_event *e)
 {
 	must(e->step.hook < HOOK_COUNT && e->step.backend < BACKEND_COUNT);
 	must(e->step.family < FAMILY_COUNT && e->step.label < LABEL_COUNT);

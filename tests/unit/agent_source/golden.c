@@ -106,7 +106,7 @@ static void put_mac(FILE *f, const char *key, const uint8_t mac[static 6])
 		mac[3], mac[4], mac[5]);
 }
 
-static void put_trace(void *arg, const struct trace_event *e)
+static void put_trace(void *arg, struct trace_event *e)
 {
 	FILE *f = arg;
 

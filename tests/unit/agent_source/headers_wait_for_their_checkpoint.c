@@ -24,7 +24,7 @@ struct seen {
 	size_t count;
 };
 
-static void on_trace(void *arg, const struct trace_event *e)
+static void on_trace(void *arg, struct trace_event *e)
 {
 	struct seen *s = arg;
 

@@ -32,7 +32,7 @@ static void on_loss(void *arg, const struct loss *l)
 	s->losses[s->loss_count++] = *l;
 }
 
-static void on_trace(void *arg, const struct trace_event *e)
+static void on_trace(void *arg, struct trace_event *e)
 {
 	struct seen *s = arg;
 

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
+
 #include "agent/spool/spool.h"
 #include "common/frame.h"
 #include "common/msg.h"
@@ -171,9 +173,51 @@ static void a_record_that_fits_nowhere_is_a_loss(void **state)
 	spool_free(s);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+size_t __sanitizer_get_current_allocated_bytes(void);
+#endif
+
+static size_t heap_used(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return __sanitizer_get_current_allocated_bytes();
+#else
+	return mallinfo2().uordblks + mallinfo2().hblkhd;
+#endif
+}
+
+enum { SLACK = 8 << 10 }; /* what malloc() keeps for itself */
+
+/* What batches are made with stays while large ones follow each other, and no longer. */
+static void an_idle_spool_holds_no_buffers(void **state)
+{
+	struct boot_ns now = boot_now();
+	struct record r = conn(0, 1);
+	struct spool *s;
+	size_t before, busy;
+
+	(void)state;
+	assert_int_equal(spool_new(&s, 1 << 20), 0);
+	before = heap_used();
+	while (spool_last(s) < 2)
+		assert_int_equal(spool_add(s, &r), 0);
+	spool_tick(s, now, true);
+	spool_acked(s, 3);
+	busy = heap_used();
+	spool_tick(s, (struct boot_ns){ now.v + 2 * (int64_t)NS_PER_S }, false);
+	assert_in_range(heap_used(), before, before + SLACK);
+	assert_true(busy > before + BATCH_TARGET);
+	assert_int_equal(spool_add(s, &r), 0);
+	assert_true(spool_tick(s, now, true));
+	spool_acked(s, spool_last(s));
+	assert_in_range(heap_used(), before, before + SLACK);
+	spool_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_idle_spool_holds_no_buffers),
 		cmocka_unit_test(numbers_batches_from_one),
 		cmocka_unit_test(closes_a_batch_at_its_target),
 		cmocka_unit_test(counts_what_it_drops_for_each_host),
