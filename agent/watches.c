@@ -20,31 +20,29 @@ struct watch {
 	bool napping;
 };
 
-static void on_readable(uv_poll_t *p, int status, int events);
-
-static void on_ring(uv_poll_t *p, int status, int events);
-
-static void on_nap_over(uv_timer_t *t)
-{
-	struct watches *ws = t->data;
-
-	for (int i = 0; i < EVENTS_COUNT; i++) {
-		if (ws->rings[i].napping)
-			uv_poll_start(&ws->rings[i].poll, UV_READABLE, on_ring);
-		ws->rings[i].napping = false;
-	}
-	for (struct watch *w = ws->list; w; w = w->next) {
-		if (!w->napping)
-			continue;
-		w->napping = false;
-		uv_poll_start(&w->poll, UV_READABLE, on_readable);
-	}
-}
+static void on_nap_over(uv_timer_t *t);
 
 static void nap(struct watches *ws)
 {
 	if (!uv_is_active((uv_handle_t *)&ws->nap))
 		uv_timer_start(&ws->nap, on_nap_over, NAP_MS, 0);
+}
+
+/* Whether it is to be read again after a nap; else the loop polls it. */
+static void sleep_on(struct watches *ws, uv_poll_t *p, bool *napping, bool sleeps, uv_poll_cb wake)
+{
+	if (sleeps)
+		nap(ws);
+	if (sleeps && !*napping)
+		uv_poll_stop(p);
+	else if (!sleeps && *napping)
+		uv_poll_start(p, UV_READABLE, wake);
+	*napping = sleeps;
+}
+
+static int drain_max(const struct watch *w)
+{
+	return w->source == &w->host->sources[SLOT_DUMP] ? DUMP_DRAIN_MAX : DRAIN_MAX;
 }
 
 static void on_readable(uv_poll_t *p, int status, int events)
@@ -56,14 +54,11 @@ static void on_readable(uv_poll_t *p, int status, int events)
 	(void)events;
 	if (!w->source)
 		return;
-	max = w->source == &w->host->sources[SLOT_DUMP] ? DUMP_DRAIN_MAX : DRAIN_MAX;
+	max = drain_max(w);
 	n = host_readable(w->host, w->source, max);
 	/* A bad descriptor would be readable for ever: its read has said so and closed it. */
-	if (w->source && (n < max || status < 0)) {
-		uv_poll_stop(&w->poll);
-		w->napping = true;
-		nap(ws);
-	}
+	if (w->source)
+		sleep_on(ws, p, &w->napping, n < max || status < 0, on_readable);
 	ws->settle(ws->arg);
 }
 
@@ -74,10 +69,47 @@ static void on_ring(uv_poll_t *p, int status, int events)
 	(void)status;
 	(void)events;
 	events_read(w->events, w->source);
-	uv_poll_stop(&w->poll);
-	w->napping = true;
-	nap(w->watches);
+	sleep_on(w->watches, p, &w->napping, true, on_ring);
 	w->watches->settle(w->watches->arg);
+}
+
+/*
+ * While something comes each millisecond it is read at once, which costs fewer system calls than to have the loop poll it in
+ * between. What has nothing to say, or more than it may say at once, goes back to the loop.
+ */
+static bool read_napping(struct watches *ws)
+{
+	bool any = false;
+
+	for (int i = 0; i < EVENTS_COUNT; i++) {
+		struct ring_watch *w = &ws->rings[i];
+		bool more = w->napping && events_read(w->events, w->source);
+
+		any |= more;
+		if (w->napping)
+			sleep_on(ws, &w->poll, &w->napping, more, on_ring);
+	}
+	/* Reading may close sources: a watch then leaves the list, but its memory stays for this turn of the loop. */
+	for (struct watch *w = ws->list; w; w = w->next) {
+		int max, n;
+
+		if (!w->napping)
+			continue;
+		max = drain_max(w);
+		n = host_readable(w->host, w->source, max);
+		any |= n > 0;
+		if (w->source)
+			sleep_on(ws, &w->poll, &w->napping, n > 0 && n < max, on_readable);
+	}
+	return any;
+}
+
+static void on_nap_over(uv_timer_t *t)
+{
+	struct watches *ws = t->data;
+
+	if (read_napping(ws))
+		ws->settle(ws->arg);
 }
 
 static void on_watch_closed(uv_handle_t *h)

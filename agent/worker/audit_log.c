@@ -48,13 +48,13 @@ static void rest(struct audit_log *l)
 	changed_state(l);
 }
 
-void audit_log_read(struct audit_log *l, bool alone)
+bool audit_log_read(struct audit_log *l, bool alone)
 {
 	const struct sink sink = { .arg = l, .audit = on_record, .loss = on_loss };
 	int n;
 
 	if (l->opening != OPENING_DONE)
-		return;
+		return false;
 	l->audit.alone = alone;
 	n = source_drain(&l->source, DRAIN_MAX, &sink);
 	if (n < 0) {
@@ -63,12 +63,13 @@ void audit_log_read(struct audit_log *l, bool alone)
 		l->audit.listening = false;
 		snprintf(l->why, sizeof(l->why), "reading it failed: %s", strerror(-n));
 		changed_state(l);
-		return;
+		return false;
 	}
-	for (; n > 0; n--)
+	for (int i = 0; i < n; i++)
 		calm_event(&l->calm);
 	if (calm_enough(&l->calm, boot_now()))
 		rest(l);
+	return n > 0;
 }
 
 /* All hosts: the log does not say whose table it was. */

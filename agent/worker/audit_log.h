@@ -25,8 +25,8 @@ struct audit_log {
 /* Asks the helper for it. watch: a descriptor to poll for reading, for good: then call audit_log_read(). */
 void audit_log_open(struct audit_log *l, struct hosts *hosts, struct link *link,
 		    void (*watch)(void *arg, int fd), void *arg);
-/* Takes what came. alone: nobody else tells who changed legacy tables. */
-void audit_log_read(struct audit_log *l, bool alone);
+/* Takes what came. alone: nobody else tells who changed legacy tables. True: there was something. */
+bool audit_log_read(struct audit_log *l, bool alone);
 /* Does what is due; when it wants to be called next, 0: never. */
 struct boot_ns audit_log_tick(struct audit_log *l, struct boot_ns now);
 /* False: it is not known yet. */

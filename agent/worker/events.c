@@ -155,21 +155,22 @@ static bool look_at_changes(struct events *e, struct ring *r, struct boot_ns now
 	return gone > 0;
 }
 
-void events_read(struct events *e, enum events_source s)
+bool events_read(struct events *e, enum events_source s)
 {
 	struct boot_ns now = boot_now();
+	bool any;
 
-	if (s == EVENTS_AUDIT) {
-		audit_log_read(&e->log, e->rings[EVENTS_CHANGES].opening == OPENING_FAILED);
-		return;
-	}
+	if (s == EVENTS_AUDIT)
+		return audit_log_read(&e->log, e->rings[EVENTS_CHANGES].opening == OPENING_FAILED);
 	if (!e->rings[s].buffer)
-		return;
-	if (ring_buffer__consume(e->rings[s].buffer) != 0)
+		return false;
+	any = ring_buffer__consume(e->rings[s].buffer) != 0;
+	if (any)
 		e->due.v = now.v + (int64_t)LOOK_AFTER_MS * NS_PER_MS;
 	/* Before a read of tables is credited to those who were told: others may be missing. */
 	if (s == EVENTS_CHANGES && e->rings[s].lost)
 		look_at_changes(e, &e->rings[s], now);
+	return any;
 }
 
 /* Looks at the counters when it is time to. */

@@ -31,8 +31,8 @@ struct events_env {
 /* Asks the helper for them. 0 or -ENOMEM. */
 int events_open(struct events **out, struct hosts *hosts, struct link *link,
 		const struct events_env *env);
-/* Takes what the ring holds. */
-void events_read(struct events *e, enum events_source s);
+/* Takes what the ring holds. True: there was something. */
+bool events_read(struct events *e, enum events_source s);
 /* Does what is due; when it wants to be called next, 0: never. */
 struct boot_ns events_tick(struct events *e, struct boot_ns now);
 /* The audit log, which lives as long as we. */
