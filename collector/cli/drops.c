@@ -161,24 +161,29 @@ static void draw_rest(struct screen *s, const json_t *places)
 
 /* --- what else there is to know ------------------------------------------------------------------------------------ */
 
+static void put_excess(struct screen *s, const json_t *one)
+{
+	const json_t *count = json_object_get(one, "count");
+
+	if (json_is_integer(count))
+		screen_putf(s, STYLE_PLAIN, "%lld more", (long long)json_integer_value(count));
+	else
+		screen_put(s, STYLE_PLAIN, "an unknown number more");
+	if (field_text(one, "reason"))
+		screen_putf(s, STYLE_PLAIN, " of %s", field_text(one, "reason"));
+	screen_put(s, STYLE_PLAIN, ", not told one by one");
+}
+
 static void draw_excess(struct screen *s, const json_t *answer, const struct view *v)
 {
-	const json_t *one, *count;
+	const json_t *one;
 	char text[WHEN_TEXT_MAX];
 	struct wall_ns t;
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "excess"), i, one) {
-		count = json_object_get(one, "count");
 		screen_putf(s, STYLE_BAD, "  excess   %s: ", field_text(one, "host") ?: "?");
-		if (json_is_integer(count))
-			screen_putf(s, STYLE_PLAIN, "%lld more",
-				    (long long)json_integer_value(count));
-		else
-			screen_put(s, STYLE_PLAIN, "an unknown number more");
-		if (field_text(one, "reason"))
-			screen_putf(s, STYLE_PLAIN, " of %s", field_text(one, "reason"));
-		screen_put(s, STYLE_PLAIN, ", not told one by one");
+		put_excess(s, one);
 		if (field_time(one, "from", &t)) {
 			when_print(t, v->now, false, text);
 			screen_putf(s, STYLE_GREY, ", from %s", text);
@@ -323,6 +328,22 @@ void drops_line(struct screen *s, const json_t *drop, const struct view *v)
 	screen_end(s, 4);
 }
 
+/* What was too much to be told one by one. */
+static void excess_line(struct screen *s, const json_t *one, const struct view *v)
+{
+	char text[WHEN_TEXT_MAX];
+	struct wall_ns t;
+
+	if (field_time(one, "until", &t)) {
+		when_print(t, v->now, true, text);
+		screen_putf(s, STYLE_PLAIN, "%s ", text);
+	}
+	screen_putf(s, STYLE_BOLD, "%s ", field_text(one, "host") ?: "?");
+	screen_put(s, STYLE_BAD, "… ");
+	put_excess(s, one);
+	screen_end(s, 4);
+}
+
 /* --- the command --------------------------------------------------------------------------------------------------- */
 
 static int check_hosts(const json_t *answer)
@@ -364,10 +385,25 @@ static int ask_drops(struct cli *c, const char *flow, struct wall_ns since, uint
 	return status;
 }
 
-static void show_new(struct cli *c, const json_t *answer)
+/* Is it told for the first time? A host tells of one reason in the order of time. told: of each the last time; "host reason": text. */
+static bool is_new_excess(json_t *told, const json_t *one)
+{
+	const char *until = field_text(one, "until"), *before;
+	char key[256];
+
+	snprintf(key, sizeof(key), "%s %s", field_text(one, "host") ?: "?",
+		 field_text(one, "reason") ?: "");
+	before = field_text(told, key);
+	if (!until || (before && strcmp(before, until) >= 0))
+		return false;
+	json_object_set_new(told, key, json_string(until));
+	return true;
+}
+
+static void show_new(struct cli *c, const json_t *answer, json_t *told)
 {
 	struct view view = { .now = wall_now() };
-	const json_t *drop;
+	const json_t *drop, *one;
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "drops"), i, drop) {
@@ -378,6 +414,19 @@ static void show_new(struct cli *c, const json_t *answer)
 			cli_flush(c);
 		}
 	}
+	json_array_foreach(json_object_get(answer, "excess"), i, one) {
+		if (!is_new_excess(told, one))
+			continue;
+		if (c->args.value[OPTION_JSON]) {
+			json_t *line = json_pack("{s:O}", "excess", one);
+
+			cli_show_json(line, true);
+			json_decref(line);
+		} else {
+			excess_line(&c->screen, one, &view);
+			cli_flush(c);
+		}
+	}
 }
 
 /* Until Ctrl-C ends us, or --for is over. */
@@ -385,6 +434,7 @@ static int follow(struct cli *c, const char *flow)
 {
 	const char *text = c->args.value[OPTION_FOR];
 	struct wall_ns started = wall_now();
+	json_t *told;
 	int status = STATUS_ANSWER;
 	int64_t span = INT64_MAX;
 	uint64_t row = 0;
@@ -395,13 +445,14 @@ static int follow(struct cli *c, const char *flow)
 		return cli_usage(c, "--for takes a time such as 30s or 2m");
 	if (c->args.value[OPTION_SINCE])
 		started = c->since;
+	told = json_object();
 	for (struct wall_ns begun = wall_now(), since = started; status == STATUS_ANSWER;) {
 		bool last = wall_now().v - begun.v >= span;
 		json_t *answer = NULL;
 
 		status = ask_drops(c, flow, since, &row, &answer);
 		if (status == STATUS_ANSWER)
-			show_new(c, answer);
+			show_new(c, answer, told);
 		json_decref(answer);
 		if (last)
 			break;
@@ -410,6 +461,7 @@ static int follow(struct cli *c, const char *flow)
 			since = started;
 		usleep(POLL_MS * 1000);
 	}
+	json_decref(told);
 	return status;
 }
 

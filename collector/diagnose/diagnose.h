@@ -105,7 +105,7 @@ struct drops_ask {
  *  "packets", "omitted": packets that are in none of these, "excess": [{"host", "reason": null for all, "count", "from", "until"}],
  *  "next": row, "unknown_hosts": [of on], "window", "coverage", "losses", "losses_omitted", "cut", "provisional"}
  * need: rulesets that should be read, so that rules can be named; with follow nothing is asked for.
- * With follow: "drops", by time, each a place with "flow" and "kind" instead of "flows".
+ * With follow: "drops", by time, each a place with "flow" and "kind" instead of "flows", and "excess" as it was told, not summed up.
  */
 int diagnose_drops(json_t **answer, const struct drops_ask *d, const struct where_ask *ask,
 		   struct reader *r, struct where_need *need);

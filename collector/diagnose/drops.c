@@ -222,7 +222,7 @@ static bool is_excess(const char *source, const char **reason)
 	return true;
 }
 
-/* What a host discarded for one reason and did not tell one by one, in all of the window. */
+/* What a host discarded for one reason and did not tell one by one. */
 struct excess {
 	uint64_t host;
 	const char *source, *reason;
@@ -231,10 +231,11 @@ struct excess {
 	struct wall_ns from, until;
 };
 
+/* Of all of the window together; who follows wants them as they come. */
 static void excess_add(struct excess *list, size_t *n, const struct stored_loss *l,
-		       const char *reason)
+		       const char *reason, bool follow)
 {
-	struct excess *e = list;
+	struct excess *e = follow ? list + *n : list;
 
 	while (e < list + *n && (e->host != l->host || strcmp(e->source, l->source) != 0))
 		e++;
@@ -261,7 +262,7 @@ static json_t *json_excess(const struct drops *d, const struct where_ask *ask)
 
 		if (l->until.v >= ask->since.v && l->from.v <= ask->until.v &&
 		    is_asked(d, l->host) && is_excess(l->source, &reason))
-			excess_add(list, &n, l, reason);
+			excess_add(list, &n, l, reason, d->ask->follow);
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct fleet_host *fh = fleet_host(f, list[i].host);

@@ -171,6 +171,25 @@ def test_drops_are_followed(fleet, std):
     assert fleet.lasthop("drops", "-p", "tcp", "--brief", status=0).stdout.count("\n") == 1
 
 
+def test_who_follows_is_told_of_the_excess(fleet, std):
+    """More than is told one by one: each packet is in a line or counted by one."""
+    std.gw.rules("-A FORWARD -p udp --dport 9 -j DROP")
+    fleet.start_collector()
+    fleet.start_agents(std.gw)
+    with subprocess.Popen([BIN / "lasthop", "drops", "--follow", "--json", "-p", "udp", "--for", "10s"], stdout=subprocess.PIPE,
+                          text=True, env=fleet.environment()) as follower:
+        time.sleep(0.5)
+        with traffic.inside(std.cl.path, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
+            for _ in range(20000):
+                s.sendto(b"x", ("10.0.3.2", 9))
+        lines = [json.loads(line) for line in follower.stdout]
+        assert follower.wait() == 0
+    excess = [line["excess"] for line in lines if "excess" in line and line["excess"]["reason"] == "NETFILTER_DROP"]
+    assert excess and {e["host"] for e in excess} == {"gw"}, lines[-5:]
+    told = sum(line["packets"] for line in lines if "excess" not in line) + sum(e["count"] for e in excess)
+    assert told == std.gw.hits("filter", "FORWARD", 1), (told, excess)
+
+
 def test_evidence_behind_a_burst_is_waited_for(fleet, std):
     """Each of 60,000 connections is told before the drop: until it is there, nothing found is not the last word."""
     std.gw.rules("-A FORWARD -p udp --dport 7 -j DROP", "-A FORWARD -m conntrack --ctstate NEW -j ACCEPT")
