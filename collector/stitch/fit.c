@@ -55,6 +55,16 @@ static bool seen_leaving(const struct hop *h)
 	return hop_reached(h, CHECKPOINT_POST_LAST);
 }
 
+/* Was it in the hook that only those meet that leave? */
+static bool seen_going(const struct hop *h)
+{
+	for (uint16_t i = 0; i < h->sj->j.step_count; i++) {
+		if (h->sj->j.steps[i].hook == HOOK_POSTROUTING)
+			return true;
+	}
+	return false;
+}
+
 /* Did connection tracking make of what a left with what b came with? Their own hosts' only where that was not seen of them. */
 static bool is_mapped(const struct fitting *f, const struct hop *a, const struct hop *b)
 {
@@ -89,6 +99,8 @@ static enum fit follows(const struct fitting *f, const struct stored_journey *a,
 	if (by_other_ports(f, a, b)) /* 10 */
 		return FIT_APART;
 	if (f->common && hop_ttl_out(&ha) > hop_ttl_in(&hb) + STRANGERS_MAX && hop_ttl_in(&hb))
+		return FIT_APART;
+	if (f->common && a->host != b->host && !seen_going(&ha)) /* 9 */
 		return FIT_APART;
 	return addr_equal(&out->src, &in->src) || addr_equal(&out->dst, &in->dst) ? FIT_SHARED
 										  : FIT_NONE;

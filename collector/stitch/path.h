@@ -73,7 +73,8 @@ struct around {
  *  9. in the first round those come first of which one left its host as the other came to its; then those of which connection tracking on a
  *     host between tells that it made the one of the other; then those that share an address or, with another TTL, nothing (a
  *     translator that nobody watches, an event that is missing). With one TTL from host to host nobody has translated, but a bridge that is
- *     seen; no more than 32 routers that nobody watches are taken for between hosts that common contents passed
+ *     seen; no more than 32 routers that nobody watches are taken for between hosts that common contents passed, and
+ *     who was not seen to leave has not left under other addresses: where it ended may not have been told yet
  * 10. equal addresses with other ports join nothing where neither journey nor connection tracking tells of a translation: a translator that
  *     nobody watches would have changed an address; they are two packets with equal contents (IPv6 has no id, a fingerprint no ports)
  */

@@ -308,6 +308,23 @@ static void path_6_only_a_bridge_shows_a_packet_twice(void **state)
 	link.master = 0;
 }
 
+/* How the first one ended, and how the other one passed, may not have been told yet. */
+static void path_9_who_was_not_seen_to_leave_has_no_other_addresses(void **state)
+{
+	struct tuple a = udp("10.0.1.2", 4000), b = udp("10.0.4.2", 4000);
+
+	(void)state;
+	ended(3, 64, b, 1);
+	routed(5, 63, a, a, 2);
+	received(6, 62, a, 3);
+	PACKETS(2, 1, 2, 2);
+	/* Who was, has been translated by a host that nobody watches. */
+	list[0].j.step_count = 2;
+	list[1].j.steps[0].ttl = 62;
+	list[1].j.steps[1].ttl = list[2].j.steps[0].ttl = list[2].j.steps[1].ttl = 61;
+	PACKETS(1, 1, 1, 1);
+}
+
 /* Between two containers' host and one of them nobody translates, but within that host: the second half came as nobody sent it. */
 static void path_6_a_second_half_came_as_the_first_one(void **state)
 {
@@ -553,6 +570,7 @@ int main(void)
 		CASE(path_4_a_bridge_beside_a_bridge_translates),
 		CASE(path_4_a_published_address_and_what_is_behind_it),
 		CASE(path_6_only_a_bridge_shows_a_packet_twice),
+		CASE(path_9_who_was_not_seen_to_leave_has_no_other_addresses),
 		CASE(path_6_a_second_half_came_as_the_first_one),
 		CASE(path_4_what_one_routes_another_does_not_get_with_the_same_ttl),
 		CASE(path_4_what_was_received_goes_nowhere),
