@@ -176,7 +176,7 @@ def test_who_follows_is_told_of_the_excess(fleet, std):
     std.gw.rules("-A FORWARD -p udp --dport 9 -j DROP")
     fleet.start_collector()
     fleet.start_agents(std.gw)
-    with subprocess.Popen([BIN / "lasthop", "drops", "--follow", "--json", "-p", "udp", "--for", "10s"], stdout=subprocess.PIPE,
+    with subprocess.Popen([BIN / "lasthop", "drops", "--follow", "--json", "-p", "udp", "--for", "15s"], stdout=subprocess.PIPE,
                           text=True, env=fleet.environment()) as follower:
         time.sleep(0.5)
         with traffic.inside(std.cl.path, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
