@@ -137,8 +137,8 @@ static void packet_set(const struct source *s, struct trace_event *e, const stru
 	e->step.ttl = e->packet.ttl;
 }
 
-/* Where the headers of this id are; NULL: nowhere. free_one: where they may be put, in place of the oldest. */
-static struct trace_event *held_find(struct held *h, uint32_t id, struct trace_event **free_one)
+/* Where the headers of this id are, or else where they may be put: a free place, or the oldest one's. */
+static struct trace_event *held_place(struct held *h, uint32_t id)
 {
 	struct trace_event *oldest = NULL;
 
@@ -151,16 +151,13 @@ static struct trace_event *held_find(struct held *h, uint32_t id, struct trace_e
 		    (oldest->has_packet && (!e->has_packet || e->received.v < oldest->received.v)))
 			oldest = e;
 	}
-	if (free_one)
-		*free_one = oldest;
-	return NULL;
+	return oldest;
 }
 
 /* Headers of an event that is not passed on wait here for the base chain's next one that is. */
 static void hold(struct source *s, const struct trace_event *e)
 {
 	struct held *h = s->state;
-	struct trace_event *to, *free_one;
 
 	if (!h) {
 		h = calloc(1, sizeof(*h));
@@ -168,8 +165,7 @@ static void hold(struct source *s, const struct trace_event *e)
 			return; /* the checkpoint then comes without headers */
 		s->state = h;
 	}
-	to = held_find(h, e->trace_id, &free_one);
-	*(to ? to : free_one) = *e;
+	*held_place(h, e->trace_id) = *e;
 }
 
 static void take_held(struct source *s, struct trace_event *e)
@@ -177,8 +173,10 @@ static void take_held(struct source *s, struct trace_event *e)
 	struct held *h = s->state;
 	struct trace_event *from;
 
-	from = h ? held_find(h, e->trace_id, NULL) : NULL;
-	if (!from)
+	if (!h)
+		return;
+	from = held_place(h, e->trace_id);
+	if (!from->has_packet || from->trace_id != e->trace_id)
 		return;
 	e->has_packet = true;
 	e->packet = from->packet;
