@@ -343,6 +343,11 @@ static bool bore_ttl(const struct journey *j, uint8_t ttl)
 	return ttl == low || (low == high && ttl + 1 == low);
 }
 
+static const struct tuple *died_as(const struct journey *freed)
+{
+	return &freed->tuples[freed->tuple_count - 1];
+}
+
 /* By its addresses: can the passage be of the packet that was freed? Others with equal contents passed, too. */
 static bool can_be_of(const struct stored_journey *passage, const struct journey *freed)
 {
@@ -351,13 +356,7 @@ static bool can_be_of(const struct stored_journey *passage, const struct journey
 
 	return journey_can_end_as(&passage->j, whole,
 				  freed->tuple_count > 1 ? &freed->tuples[0] : NULL,
-				  &freed->tuples[freed->tuple_count - 1]);
-}
-
-static bool bore_addresses(const struct journey *passage, const struct journey *freed)
-{
-	return journey_tuple(passage, &freed->tuples[freed->tuple_count - 1]) <
-	       passage->tuple_count;
+				  died_as(freed));
 }
 
 /*
@@ -382,7 +381,7 @@ static struct stored_journey *passage_of(struct gathered *g, const struct stored
 		    !sj->j.step_count || freed_step(&sj->j) || waited < 0 || waited > longest ||
 		    !can_be_of(sj, &freed->j))
 			continue;
-		addresses = bore_addresses(&sj->j, &freed->j);
+		addresses = journey_tuple(&sj->j, died_as(&freed->j)) < sj->j.tuple_count;
 		ttl = bore_ttl(&sj->j, freed_step(&freed->j)->ttl);
 		if (first && addresses < first_addresses)
 			continue;
@@ -403,15 +402,13 @@ static int add_end(struct gathering *w, struct stored_journey *sj, const struct 
 {
 	struct journey *j = &sj->j;
 	struct step *steps = arena_alloc(w->f->arena, (j->step_count + 1u) * sizeof(*steps));
-	const struct tuple *at = &freed->tuples[freed->tuple_count - 1];
-	uint8_t tuple = 0;
+	const struct tuple *at = died_as(freed);
+	uint8_t tuple = journey_tuple(j, at);
 
 	if (!steps)
 		return -ENOMEM;
 	memcpy(steps, j->steps, j->step_count * sizeof(*steps));
 	steps[j->step_count] = freed->steps[0];
-	while (tuple < j->tuple_count && !tuple_equal(&j->tuples[tuple], at))
-		tuple++;
 	if (tuple == j->tuple_count && tuple < TUPLES_MAX)
 		j->tuples[j->tuple_count++] = *at;
 	steps[j->step_count].tuple = tuple < TUPLES_MAX ? tuple : TUPLES_MAX - 1;
