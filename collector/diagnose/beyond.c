@@ -8,16 +8,25 @@
 
 static const int64_t SELECT_NS = 50LL * NS_PER_MS;
 
+static const struct path *path_at(const struct conversation *c, size_t i)
+{
+	return i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
+}
+
+/* Did the host see it come, another packet than p's, and nobody before? */
+static bool from_nowhere(const struct path *other, const struct path *p, uint64_t host)
+{
+	return other != p && other->hops[0].sj->host == host &&
+	       hop_first_hook(&other->hops[0]) == HOOK_PREROUTING;
+}
+
 /* Did the host see such a packet come from nowhere? One whose time of receipt is far too late, after the agent hung. */
 static bool seen_late(const struct conversation *c, const struct path *p, uint64_t host)
 {
 	for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
-		const struct path *other =
-			i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
+		const struct path *other = path_at(c, i);
 
-		if (other != p && other->hops[0].sj->host == host &&
-		    path_packet(other)->fp == path_packet(p)->fp &&
-		    hop_first_hook(&other->hops[0]) == HOOK_PREROUTING)
+		if (from_nowhere(other, p, host) && path_packet(other)->fp == path_packet(p)->fp)
 			return true;
 	}
 	return false;
@@ -33,12 +42,10 @@ static bool seen_otherwise(const struct conversation *c, const struct fate *f, u
 	const struct journey *j = &f->hop->sj->j;
 
 	for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
-		const struct path *other =
-			i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
+		const struct path *other = path_at(c, i);
 		const struct hop *first = &other->hops[0];
 
-		if (other != f->path && first->sj->host == host &&
-		    hop_first_hook(first) == HOOK_PREROUTING &&
+		if (from_nowhere(other, f->path, host) &&
 		    tuple_equal(hop_tuple_in(first), hop_tuple_out(f->hop)) &&
 		    path_packet(other)->tcp_flags == j->tcp_flags &&
 		    hop_ttl_in(first) == hop_ttl_out(f->hop) && first->sj->at.v >= begin.v &&
@@ -119,8 +126,7 @@ static const struct fleet_host *usual_next(const struct inquiry *q, const struct
 	const struct fleet_host *found = NULL;
 
 	for (size_t i = 0; i < c->original_count + c->reply_count; i++) {
-		const struct path *p =
-			i < c->original_count ? c->original[i] : c->reply[i - c->original_count];
+		const struct path *p = path_at(c, i);
 
 		for (size_t k = 0; k + 1 < p->hop_count; k++) {
 			const struct fleet_host *to;
