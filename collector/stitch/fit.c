@@ -55,11 +55,10 @@ static bool seen_leaving(const struct hop *h)
 	return hop_reached(h, CHECKPOINT_POST_LAST);
 }
 
-/* Was it in the hook that only those meet that leave? */
-static bool seen_going(const struct hop *h)
+static bool met(const struct stored_journey *sj, enum hook hook)
 {
-	for (uint16_t i = 0; i < h->sj->j.step_count; i++) {
-		if (h->sj->j.steps[i].hook == HOOK_POSTROUTING)
+	for (uint16_t i = 0; i < sj->j.step_count; i++) {
+		if (sj->j.steps[i].hook == hook)
 			return true;
 	}
 	return false;
@@ -100,7 +99,7 @@ static enum fit follows(const struct fitting *f, const struct stored_journey *a,
 		return FIT_APART;
 	if (f->common && hop_ttl_out(&ha) > hop_ttl_in(&hb) + STRANGERS_MAX && hop_ttl_in(&hb))
 		return FIT_APART;
-	if (f->common && a->host != b->host && !seen_going(&ha)) /* 9 */
+	if (f->common && a->host != b->host && !met(a, HOOK_POSTROUTING)) /* 9 */
 		return FIT_APART;
 	return addr_equal(&out->src, &in->src) || addr_equal(&out->dst, &in->dst) ? FIT_SHARED
 										  : FIT_NONE;
@@ -218,22 +217,13 @@ static bool can_precede(const struct fitting *f, const struct both *both,
 	return a->host != b->host || came_back(f, both, a, b);
 }
 
-static bool received(const struct stored_journey *sj)
-{
-	for (uint16_t i = 0; i < sj->j.step_count; i++) {
-		if (sj->j.steps[i].hook == HOOK_INPUT)
-			return true;
-	}
-	return false;
-}
-
 /* 4: with one TTL it is received once. */
 static bool both_received(const struct stored_journey *a, const struct stored_journey *b)
 {
 	const struct hop ha = { .sj = a }, hb = { .sj = b };
 
-	return hop_ttl_in(&ha) && hop_ttl_in(&ha) == hop_ttl_in(&hb) && received(a) &&
-	       received(b) && !is_for_many(&hop_tuple_in(&ha)->dst);
+	return hop_ttl_in(&ha) && hop_ttl_in(&ha) == hop_ttl_in(&hb) && met(a, HOOK_INPUT) &&
+	       met(b, HOOK_INPUT) && !is_for_many(&hop_tuple_in(&ha)->dst);
 }
 
 /*
