@@ -307,16 +307,22 @@ static void put_act(struct screen *s, const json_t *drop)
 	screen_put(s, STYLE_PLAIN, class);
 }
 
-void drops_line(struct screen *s, const json_t *drop, const struct view *v)
+/* When, and where. */
+static void begin_line(struct screen *s, const json_t *o, const char *time, const struct view *v)
 {
 	char text[WHEN_TEXT_MAX];
 	struct wall_ns t;
 
-	if (field_time(drop, "first", &t)) {
+	if (field_time(o, time, &t)) {
 		when_print(t, v->now, true, text);
 		screen_putf(s, STYLE_PLAIN, "%s ", text);
 	}
-	screen_putf(s, STYLE_BOLD, "%s ", field_text(drop, "host") ?: "?");
+	screen_putf(s, STYLE_BOLD, "%s ", field_text(o, "host") ?: "?");
+}
+
+void drops_line(struct screen *s, const json_t *drop, const struct view *v)
+{
+	begin_line(s, drop, "first", v);
 	screen_putf(s, is_death(drop) ? STYLE_BAD : STYLE_GREY, "%s ", sign(drop));
 	put_act(s, drop);
 	screen_put(s, STYLE_PLAIN, " ");
@@ -331,14 +337,7 @@ void drops_line(struct screen *s, const json_t *drop, const struct view *v)
 /* What was too much to be told one by one. */
 static void excess_line(struct screen *s, const json_t *one, const struct view *v)
 {
-	char text[WHEN_TEXT_MAX];
-	struct wall_ns t;
-
-	if (field_time(one, "until", &t)) {
-		when_print(t, v->now, true, text);
-		screen_putf(s, STYLE_PLAIN, "%s ", text);
-	}
-	screen_putf(s, STYLE_BOLD, "%s ", field_text(one, "host") ?: "?");
+	begin_line(s, one, "until", v);
 	screen_put(s, STYLE_BAD, "… ");
 	put_excess(s, one);
 	screen_end(s, 4);
