@@ -7,15 +7,11 @@
 
 #include "collector/api/live.h"
 #include "collector/api/route.h"
+#include "collector/diagnose/coverage.h"
 #include "collector/diagnose/value.h"
 #include "common/content.h"
 
-enum {
-	ANSWER_MEMORY = 64 << 20,
-	LOSS_WINDOW_S = 15 * 60,
-	RETIRED_SHOWN_S = 24 * 3600,
-	LOSSES_TOLD = 1000
-};
+enum { ANSWER_MEMORY = 64 << 20, LOSS_WINDOW_S = 15 * 60, RETIRED_SHOWN_S = 24 * 3600 };
 
 struct answer_hosts {
 	struct exchange *x;
@@ -178,9 +174,9 @@ static int build(struct answer_hosts *q, struct reader *r, struct arena *arena)
 		err = reader_tables(r, 0, q->now, q->now, arena, &tables, &table_count);
 	if (err < 0)
 		return err;
-	if (loss_count > LOSSES_TOLD) { /* the newest */
-		losses += loss_count - LOSSES_TOLD;
-		loss_count = LOSSES_TOLD;
+	if (loss_count > LOSSES_MAX) { /* the newest */
+		losses += loss_count - LOSSES_MAX;
+		loss_count = LOSSES_MAX;
 	}
 	list = json_array();
 	for (i = 0; i < host_count; i++) {
