@@ -125,21 +125,28 @@ static void a_death_may_bear_another_destination(void **state)
 	assert_int_equal(b->got[0].tuple_count, 2);
 }
 
+/* A rule of FORWARD dropped p, and the kernel says how it came. */
+static void freed_as_it_came(struct bench *b, const struct packet *p, const struct packet *came)
+{
+	struct trace_event e = { .has_packet = true, .packet = *p, .has_came = true };
+
+	e.came = came->tuple;
+	e.step.label = LABEL_KERNEL;
+	e.step.prefix = "NETFILTER_DROP";
+	e.step.number = FWD;
+	e.step.table = e.step.chain = "";
+	e.step.at = e.received = b->now;
+	assembler_add(b->a, &e);
+}
+
 /* One socket sends the same to two, and the other one's packet is still to be told when it dies. */
 static void what_was_not_translated_died_as_it_came(void **state)
 {
 	struct bench *b = bench_of(state);
 	struct packet p = packet("10.0.0.1", "10.0.0.2", 7), q = packet("10.0.0.1", "10.0.0.9", 7);
-	struct trace_event e = { .has_packet = true, .packet = q, .has_came = true };
 
-	e.came = q.tuple;
-	e.step.label = LABEL_KERNEL;
-	e.step.prefix = "NETFILTER_DROP";
-	e.step.number = FWD;
-	e.step.table = e.step.chain = "";
 	checkpoint(b, CHECKPOINT_PRE_FIRST, 1, &p);
-	e.step.at = e.received = b->now;
-	assembler_add(b->a, &e);
+	freed_as_it_came(b, &q, &q);
 	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &q);
 	settle(b);
 	assert_int_equal(b->count, 2);
@@ -197,15 +204,8 @@ static void an_untraced_death_tells_how_its_packet_came(void **state)
 	struct bench *b = bench_of(state);
 	struct packet came = packet("10.0.0.1", "203.0.113.1", 7),
 		      p = packet("10.0.0.1", "10.0.0.2", 7);
-	struct trace_event e = { .has_packet = true, .packet = p, .has_came = true };
 
-	e.came = came.tuple;
-	e.step.label = LABEL_KERNEL;
-	e.step.prefix = "NETFILTER_DROP";
-	e.step.number = FWD;
-	e.step.table = e.step.chain = "";
-	e.step.at = e.received = b->now;
-	assembler_add(b->a, &e);
+	freed_as_it_came(b, &p, &came);
 	settle(b);
 	assert_int_equal(b->count, 1);
 	assert_int_equal(b->got[0].tuple_count, 2);
@@ -214,8 +214,7 @@ static void an_untraced_death_tells_how_its_packet_came(void **state)
 
 	/* Where its way was traced, that tells more. */
 	checkpoint(b, CHECKPOINT_PRE_FIRST, 2, &came);
-	e.step.at = e.received = b->now;
-	assembler_add(b->a, &e);
+	freed_as_it_came(b, &p, &came);
 	settle(b);
 	assert_int_equal(b->count, 2);
 	assert_int_equal(b->got[1].tuple_count, 2);
